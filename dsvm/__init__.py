@@ -1,0 +1,1 @@
+"""DSVM: one tool manifest in, tested data-science images out."""

@@ -1,0 +1,1 @@
+"""Plan -> image: one module for each kind of builder."""

@@ -1,0 +1,318 @@
+"""Container images by BuildKit, through `docker buildx build`."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol, TextIO
+
+from dsvm.ecosystems import get
+from dsvm.errors import BuildError, EngineError, ProgramError
+from dsvm.model import Model, Plan, canonical_json
+from dsvm.render import context_name
+from dsvm.run import run, stream, tail
+from dsvm.store import Store
+
+
+class Layer(Model):
+    """One layer of a built image and what it comes from."""
+
+    stage: str
+    digest: str
+    size: int
+    unreproducible: str | None = None
+
+
+class Built(Model):
+    """What a build gave; kept as build.json beside the log."""
+
+    variant: str
+    image: str
+    plan: str
+    lock: str
+    seconds: float
+    layers: tuple[Layer, ...]
+    stages: dict[str, float]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all layers, uncompressed."""
+        return sum(layer.size for layer in self.layers)
+
+
+@dataclass
+class StageState:
+    """How far one row of the build has come. `seconds` is the time that its steps ran."""
+
+    name: str
+    state: str = "waiting"
+    seconds: float = 0.0
+    started: float | None = None
+    running: set[str] = field(default_factory=set)
+    detail: str = ""
+
+
+class Screen(Protocol):
+    """Shows a build while it runs."""
+
+    def update(self, stages: Mapping[str, StageState]) -> None: ...
+    def close(self) -> None: ...
+
+
+def image_name(variant: str, tag: str = "latest") -> str:
+    return f"dsvm/{variant}:{tag}"
+
+
+def stores(plan: Plan) -> dict[str, dict[str, str]]:
+    """Section -> {file name: sha256} for each section that a stage mounts."""
+    mounted = {section for stage in plan.stages for step in stage.steps for section in step.sections}
+    files = {}
+    for section in plan.sections:
+        if section.id in mounted:
+            name = getattr(get(section.ecosystem), "file_name", lambda pin: pin.filename)
+            files[section.id] = {name(pin): pin.sha256 for pin in section.pins}
+    return files
+
+
+def prepare(plan: Plan, store: Store, folder: Path) -> dict[str, Path]:
+    """Lay the build contexts out below `folder`, as hard links into the store; returns them by context name."""
+    contexts = {"files": folder / "files", "scripts": folder / "scripts"}
+    for section_id, files in stores(plan).items():
+        section = next(section for section in plan.sections if section.id == section_id)
+        place = folder / "store" / section_id
+        described = folder / f"{section_id}.json"
+        described.write_text(canonical_json(section))
+        sha256, _ = store.add(described)
+        store.tree(place, {**files, "section.json": sha256})
+        contexts[context_name(section_id)] = place
+    return contexts
+
+
+def build(
+    plan: Plan,
+    folder: Path,
+    base: tuple[Path, str],
+    store: Store,
+    *,
+    engine_env: Mapping[str, str],
+    screen: Screen,
+    tag: str = "unverified",
+    builder: str | None = None,
+    no_cache: bool = False,
+) -> Built:
+    """Build `plan`, rendered into `folder`, and give the image the tag `tag`.
+
+    Raises BuildError (naming stage and log) when a stage fails, EngineError when the engine goes away.
+    """
+    contexts = prepare(plan, store, folder)
+    contexts_args = [f"--build-context={name}={path}" for name, path in sorted(contexts.items())]
+    meta, log = folder / "metadata.json", folder / "build.log"
+    meta.unlink(missing_ok=True)
+    image = image_name(plan.variant, tag)
+    container_driver = builder is not None and _driver(builder, engine_env) != "docker"
+    kind = "type=docker" if container_driver else "type=image,unpack=true"
+    argv: list[str | Path] = [
+        *("docker", "buildx", "build", "--progress=rawjson", "--provenance=false", "--sbom=false"),
+        *("--platform", f"linux/{plan.base.arch}"),
+        *(["--builder", builder] if builder else []),
+        *(["--no-cache"] if no_cache else []),
+        f"--build-arg=SOURCE_DATE_EPOCH={plan.epoch}",
+        f"--build-context=base=oci-layout://{base[0]}@{base[1]}",
+        *contexts_args,
+        # gzip on one core would take longer than the build; a registry push compresses
+        f"--output={kind},name={image},compression=uncompressed,oci-mediatypes=true",
+        *("--metadata-file", meta, "--file", folder / "Dockerfile", folder / "files"),
+    ]
+    begun = time.monotonic()
+    progress = Progress(plan, screen)
+    try:
+        with log.open("w") as file, stream(argv, env=engine_env) as (lines, wait):
+            progress.follow(lines, file)
+            code = wait()
+    finally:
+        screen.close()
+    if code != 0:
+        raise _failure(progress, log)
+    layers = _layers(plan, image, engine_env)
+    built = Built(
+        variant=plan.variant,
+        image=str(json.loads(meta.read_text())["containerimage.digest"]),
+        plan=plan.digest,
+        lock=plan.lock_digest,
+        seconds=round(time.monotonic() - begun, 1),
+        layers=layers,
+        stages={name: round(stage.seconds, 1) for name, stage in progress.stages.items()},
+    )
+    (folder / "build.json").write_text(canonical_json(built))
+    return built
+
+
+def _driver(builder: str, env: Mapping[str, str]) -> str:
+    try:
+        shown = run(["docker", "buildx", "inspect", builder], env=env, timeout=60).stdout
+    except ProgramError as error:
+        raise EngineError(f"no builder '{builder}'", hint="See: docker buildx ls") from error
+    drivers = [line.split(":", 1)[1].strip() for line in shown.splitlines() if line.startswith("Driver:")]
+    return drivers[0] if drivers else "docker"
+
+
+def _failure(progress: Progress, log: Path) -> BuildError | EngineError:
+    text = log.read_text(errors="replace")
+    where = f"Full output: {log}"
+    if "no space left on device" in text:
+        return BuildError(
+            "the engine's disk is full", hint=f"Make room (invoke clean, docker system prune). {where}"
+        )
+    gone = (
+        "error reading from server",
+        "Cannot connect to the Docker daemon",
+        "connection refused",
+        "transport is closing",
+    )
+    if progress.failed is None and any(word in text for word in gone):
+        return EngineError(
+            "the container engine went away during the build", hint=f"scripts/engine start. {where}"
+        )
+    if progress.failed is None:
+        return BuildError("the build failed:\n" + tail(progress.rest or text), hint=where)
+    stage, output = progress.failed
+    return BuildError(f"stage {stage} failed:\n{tail(output)}", hint=where)
+
+
+def _layers(plan: Plan, image: str, env: Mapping[str, str]) -> tuple[Layer, ...]:
+    """The layers of an image with the stages they come from; those below the system stage are the base's."""
+    shown = json.loads(run(["docker", "image", "inspect", image], env=env).stdout)[0]
+    digests = shown["RootFS"]["Layers"]
+    history = run(
+        ["docker", "history", "--no-trunc", "--human=false", "--format", "{{.Size}}\t{{.CreatedBy}}", image],
+        env=env,
+    ).stdout.splitlines()
+    # newest first, metadata-only entries among them: they have no layer
+    filesystem = ("RUN", "COPY", "mmdebstrap", "ADD", "/bin/sh", "#(nop) ADD", "# debian")
+    sizes = [
+        int(line.split("\t")[0]) for line in reversed(history) if line.split("\t")[1].startswith(filesystem)
+    ]
+    if len(sizes) != len(digests):
+        sizes = [0] * len(digests)
+    stages = {stage.name: stage for stage in plan.stages}
+    owners: list[str] = [plan.system] * len(stages[plan.system].steps)
+    owners += [stage.name for stage in plan.stages if stage.output]
+    owners.append("files")
+    owners = ["base"] * (len(digests) - len(owners)) + owners
+    reasons = {stage.name: stage.unreproducible for stage in plan.stages}
+    return tuple(
+        Layer(stage=owner, digest=digest, size=size, unreproducible=reasons.get(owner))
+        for owner, digest, size in zip(owners, digests, sizes, strict=True)
+    )
+
+
+class Progress:
+    """BuildKit's events -> the state of each stage.
+
+    https://github.com/moby/buildkit/blob/v0.13.1/client/graph.go (SolveStatus)
+    """
+
+    def __init__(self, plan: Plan, screen: Screen) -> None:
+        names = ["base", "artefacts", *(stage.name for stage in plan.stages), "image", "export"]
+        self.stages = {name: StageState(name) for name in names}
+        self.screen = screen
+        self.vertices: dict[str, str] = {}
+        self.times: dict[str, tuple[float, float]] = {}
+        self.logs: dict[str, list[str]] = {}
+        self.failed: tuple[str, str] | None = None
+        self.rest = ""
+
+    def follow(self, lines: Iterable[str], log: TextIO) -> None:
+        for event in _events(lines, log, self):
+            self._apply(event, log)
+            self.screen.update(self.stages)
+
+    def _apply(self, event: Mapping[str, Any], log: TextIO) -> None:
+        for vertex in event.get("vertexes") or ():
+            self._vertex(vertex, log)
+        for status in event.get("statuses") or ():
+            row = self.vertices.get(status["vertex"])
+            if row == "artefacts" and status.get("current"):
+                self.stages[row].detail = f"{status['current'] / 1e6:.0f} MB"
+        for line in event.get("logs") or ():
+            text = base64.b64decode(line["data"]).decode(errors="replace")
+            row = self.vertices.get(line["vertex"], "")
+            self.logs.setdefault(line["vertex"], []).append(text)
+            log.writelines(f"[{row}] {one}\n" for one in text.splitlines())
+            if row in self.stages and text.strip():
+                self.stages[row].detail = text.strip().splitlines()[-1][:100]
+        log.flush()
+
+    def _vertex(self, vertex: Mapping[str, Any], log: TextIO) -> None:
+        digest, name = vertex["digest"], vertex.get("name", "")
+        row = self.vertices.setdefault(digest, _row(name))
+        stage = self.stages.get(row)
+        if error := vertex.get("error"):
+            log.write(f"[{row}] {error}\n")
+            if self.failed is None and "canceled" not in error:
+                self.failed = (row, "".join(self.logs.get(digest, ())) or error)
+            if stage is not None:
+                stage.state = "failed"
+            return
+        if stage is None:
+            return
+        if vertex.get("cached"):
+            stage.state = "cached" if stage.state in ("waiting", "cached") else stage.state
+            return
+        if vertex.get("started") and not vertex.get("completed"):
+            stage.running.add(digest)
+            stage.state = "running"
+            stage.started = stage.started or time.monotonic()
+        elif vertex.get("completed"):
+            if digest in stage.running or digest not in self.times:
+                span = (_seconds(vertex["started"]), _seconds(vertex["completed"]))
+                if digest not in self.times:
+                    stage.seconds += span[1] - span[0]
+                self.times[digest] = span
+                log.write(f"[{row}] {name}: {span[1] - span[0]:.1f} s\n")
+            stage.running.discard(digest)
+            if not stage.running:
+                stage.state, stage.started = "done", None
+
+
+def _row(name: str) -> str:
+    """The row that a vertex belongs to, from names like '[env-base 1/2] RUN ...'."""
+    if name.startswith("[context store-"):
+        return "artefacts"
+    if name.startswith(("[context base]", "[base ")):
+        return "base"
+    if name.startswith(("exporting", "unpacking")):
+        return "export"
+    if name.startswith("[") and not name.startswith(("[internal]", "[context")):
+        return name[1:].split("]")[0].split(" ")[0]
+    return ""
+
+
+def _seconds(stamp: str) -> float:
+    return datetime.fromisoformat(stamp).timestamp()
+
+
+def _events(lines: Iterable[str], log: TextIO, progress: Progress) -> Iterator[Mapping[str, Any]]:
+    """JSON objects of a stream, whether one stands on a line (new buildx) or on many (buildx 0.13)."""
+    decoder = json.JSONDecoder()
+    pending = ""
+    for line in lines:
+        if not pending and not line.lstrip().startswith("{"):
+            log.write(line)
+            progress.rest += line
+            continue
+        pending += line
+        # buildx 0.13 ends an object with a bare brace; trying earlier would parse each object many times
+        if not (line.startswith("}") or line.startswith("{")):
+            continue
+        try:
+            event, end = decoder.raw_decode(pending)
+        except json.JSONDecodeError:
+            continue
+        pending = pending[end:].lstrip()
+        yield event

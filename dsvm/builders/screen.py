@@ -1,0 +1,82 @@
+"""How a build shows itself: one live table on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TextIO
+
+from dsvm.builders.docker import Screen, StageState
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+MARKS = {"waiting": "[dim]·[/]", "running": "[cyan]▶[/]", "done": "[green]✓[/]", "cached": "[green]=[/]", "failed": "[red]✗[/]"}
+
+
+def build_screen(title: str, stream: TextIO | None = None) -> Screen:
+    """A live table when `stream` (stderr by default) is a terminal, else lines."""
+    stream = stream or sys.stderr
+    return TableScreen(title, stream) if stream.isatty() else LineScreen(stream)
+
+
+def elapsed(stage: StageState) -> float:
+    """Seconds that a stage has run so far."""
+    return stage.seconds + (time.monotonic() - stage.started if stage.started is not None else 0)
+
+
+class TableScreen:
+    """A table with one row for each stage, redrawn in place."""
+
+    def __init__(self, title: str, stream: TextIO) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self.title = title
+        self.stages: Mapping[str, StageState] = {}
+        self.begun = time.monotonic()
+        self.live = Live(get_renderable=self._table, console=Console(file=stream), refresh_per_second=4)
+        self.live.start()
+
+    def update(self, stages: Mapping[str, StageState]) -> None:
+        self.stages = stages
+
+    def close(self) -> None:
+        self.live.stop()
+
+    def _table(self) -> Table:
+        from rich.markup import escape
+        from rich.table import Table
+
+        total = time.monotonic() - self.begun
+        table = Table(title=f"{escape(self.title)}  [dim]{total:.0f} s[/]", title_justify="left", box=None, pad_edge=False)
+        table.add_column("", width=1)
+        table.add_column("stage", no_wrap=True)
+        table.add_column("state", no_wrap=True)
+        table.add_column("time", justify="right", no_wrap=True)
+        table.add_column("", style="dim", no_wrap=True, overflow="ellipsis", ratio=1)
+        for stage in self.stages.values():
+            seconds = elapsed(stage)
+            detail = escape(stage.detail) if stage.state in ("running", "failed") else ""
+            shown = f"{seconds:.1f} s" if seconds else ""
+            table.add_row(MARKS[stage.state], stage.name, stage.state, shown, detail)
+        return table
+
+
+class LineScreen:
+    """A line when a stage begins and when it ends."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.states: dict[str, str] = {}
+
+    def update(self, stages: Mapping[str, StageState]) -> None:
+        for name, stage in stages.items():
+            if stage.state != self.states.get(name, "waiting"):
+                self.states[name] = stage.state
+                after = f" after {stage.seconds:.1f} s" if stage.state in ("done", "failed") else ""
+                print(f"build: {name}: {stage.state}{after}", file=self.stream, flush=True)
+
+    def close(self) -> None:
+        pass

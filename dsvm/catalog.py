@@ -1,0 +1,330 @@
+"""YAML manifests -> Catalog: strict keys, every fault of every file at once, each with file:line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path, PurePosixPath
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, create_model
+from pydantic_core import ErrorDetails
+
+from dsvm import ecosystems
+from dsvm.errors import InputError
+from dsvm.model import Base, Index, Model, Source, Tool, Variant
+
+MANIFESTS = Path(__file__).resolve().parent.parent / "manifests"
+# Folders that tools' environments and the project itself own; a tool's file may not land there.
+RESERVED = ("/etc/dsvm", "/dsvm", "/proc", "/sys", "/dev", "/run", "/tmp", "/out")  # noqa: S108
+
+Loc = tuple[str | int, ...]
+
+
+@cache
+def source_model() -> type[Source]:
+    """Source with one optional field for each ecosystem."""
+    fields: dict[str, Any] = {
+        name: (one.request_type | None, Field(None, description=(type(one).__doc__ or name).strip()))
+        for name, one in ecosystems.registry().items()
+    }
+    return create_model("Source", __base__=Source, **fields)
+
+
+@cache
+def tool_model() -> type[Tool]:
+    source: Any = source_model()
+    return create_model("Tool", __base__=Tool, sources=(tuple[source, ...], Field(min_length=1)))
+
+
+@cache
+def kinds() -> Mapping[str, type[Model]]:
+    """Folder of the catalog -> the model of its files; a file's first key names the thing."""
+    return {"tools": tool_model(), "bases": Base, "variants": Variant, "indexes": Index}
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All manifests, loaded and checked."""
+
+    tools: Mapping[str, Tool]
+    bases: Mapping[str, Base]
+    variants: Mapping[str, Variant]
+    indexes: Mapping[str, Index]
+    # where each thing was written, (kind, name) -> file, for messages
+    origin: Mapping[tuple[str, str], Path] = field(default_factory=dict)
+    folders: tuple[Path, ...] = (MANIFESTS,)
+
+    def variant(self, name: str) -> Variant:
+        """The variant called `name`; InputError with the nearest names when there is none."""
+        if name not in self.variants:
+            known = ", ".join(sorted(self.variants))
+            raise InputError(
+                f"unknown variant '{name}'{near(name, self.variants)}", hint=f"Known variants: {known}"
+            )
+        return self.variants[name]
+
+    def file(self, relative: str) -> Path:
+        """A file inside the manifests folders, the latest overlay first; InputError when there is none."""
+        for folder in reversed(self.folders):
+            path = folder / relative
+            if path.is_file():
+                return path
+        raise InputError(f"{relative}: no such file in {', '.join(map(str, self.folders))}")
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """ " (did you mean 'x'?)", or nothing when no known word is close."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" (did you mean '{close[0]}'?)" if close else ""
+
+
+def load(overlays: Sequence[Path] = (), *, main: Path = MANIFESTS) -> Catalog:
+    """Read the project's manifests and then each overlay folder; a later file replaces an earlier thing of its name.
+
+    Raises InputError with every fault of all files.
+    """
+    faults: list[str] = []
+    things: dict[str, dict[str, Any]] = {kind: {} for kind in kinds()}
+    origin: dict[tuple[str, str], Path] = {}
+    for folder in (main, *overlays):
+        if not folder.is_dir():
+            faults.append(f"{folder}: no such folder")
+            continue
+        for kind, path in _files(folder, faults):
+            thing = _load_file(path, kind, faults)
+            if thing is None:
+                continue
+            name = getattr(thing, _key(kind))
+            earlier = origin.get((kind, name))
+            if earlier is not None and earlier.is_relative_to(folder):
+                faults.append(f"{path}:1: {_key(kind)} '{name}' stands in {earlier} too")
+            things[kind][name] = thing
+            origin[kind, name] = path
+    catalog = Catalog(origin=origin, folders=(main, *overlays), **things)
+    faults += _cross_check(catalog)
+    if faults:
+        raise InputError(faults)
+    return catalog
+
+
+def _key(kind: str) -> str:
+    return {"indexes": "index"}.get(kind, kind.removesuffix("s"))
+
+
+def _files(folder: Path, faults: list[str]) -> Iterator[tuple[str, Path]]:
+    for sub in sorted(folder.iterdir()):
+        if not sub.is_dir():
+            continue
+        for path in sorted(sub.glob("*.y*ml")):
+            if sub.name in kinds():
+                yield sub.name, path
+            elif sub.name not in ("checks", "files", "schema", "locks"):
+                faults.append(f"{path}:1: unknown kind of manifest '{sub.name}'{near(sub.name, kinds())}")
+
+
+def _load_file(path: Path, kind: str, faults: list[str]) -> Model | None:
+    read = read_yaml(path)
+    if isinstance(read, str):
+        faults.append(read)
+        return None
+    data, lines = read
+    model = kinds()[kind]
+    try:
+        thing = model.model_validate(data)
+    except ValidationError as error:
+        faults += [
+            _say(path, lines, model, detail) for detail in _most_telling(error.errors(include_url=False))
+        ]
+        return None
+    if getattr(thing, _key(kind)) != path.stem:
+        faults.append(
+            f"{path}:1: {_key(kind)} '{getattr(thing, _key(kind))}' must stand in a file of that name"
+        )
+    return thing
+
+
+def read_yaml(path: Path) -> tuple[Any, dict[Loc, int]] | str:
+    """Data of a YAML file and the line of every key and item, or the fault as `file:line: what`."""
+    try:
+        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
+        node = loader.get_single_node()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        return f"{path}:{mark.line + 1 if mark else 1}: not valid YAML: {error.problem or error.context}"
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        return f"{path}:1: not valid YAML: {error}".replace("\n", " ")
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    if node is None:
+        return f"{path}:1: empty"
+    lines: dict[Loc, int] = {}
+    if fault := _index(node, (), lines):
+        return f"{path}:{fault}"
+    return loader.construct_document(node), lines
+
+
+def _index(node: yaml.Node, loc: Loc, lines: dict[Loc, int]) -> str | None:
+    """Fill `lines`; returns `line: what` for a key that stands twice."""
+    lines.setdefault(loc, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            child = (*loc, key.value)
+            if child in lines:
+                return f"{key.start_mark.line + 1}: key '{key.value}' stands twice"
+            lines[child] = key.start_mark.line + 1
+            if fault := _index(value, child, lines):
+                return fault
+    elif isinstance(node, yaml.SequenceNode):
+        for number, value in enumerate(node.value):
+            if fault := _index(value, (*loc, number), lines):
+                return fault
+    return None
+
+
+def _most_telling(errors: Sequence[ErrorDetails]) -> Iterator[ErrorDetails]:
+    """One error for each place: a union reports every branch that failed."""
+    seen: set[tuple[Loc, str]] = set()
+    for error in errors:
+        key = (error["loc"], error["msg"])
+        if key not in seen:
+            seen.add(key)
+            yield error
+
+
+def _say(path: Path, lines: Mapping[Loc, int], model: type[BaseModel], error: ErrorDetails) -> str:
+    loc = tuple(part for part in error["loc"] if part != "[key]")
+    place = loc
+    while place and place not in lines:
+        place = place[:-1]
+    where = f"{path}:{lines.get(place, 1)}"
+    dotted = ".".join(str(part) for part in place) or "file"
+    match error["type"]:
+        case "extra_forbidden":
+            key = str(loc[-1])
+            return f"{where}: unknown key '{key}'{near(key, _fields_at(model, loc[:-1]))}"
+        case "missing":
+            return f"{where}: key '{loc[-1]}' is missing"
+        case "value_error":
+            return f"{where}: {str(error['msg']).removeprefix('Value error, ')}"
+        case _:
+            given = error.get("input")
+            shown = f", not {given!r}" if isinstance(given, str | int | float | bool) else ""
+            return f"{where}: {dotted}: {error['msg'][0].lower()}{error['msg'][1:]}{shown}"
+
+
+def _fields_at(model: Any, loc: Loc) -> list[str]:
+    """Keys that may stand at `loc` inside `model`."""
+    for part in loc:
+        model = _inner(model, part)
+    models = [one for one in _branches(model) if isinstance(one, type) and issubclass(one, BaseModel)]
+    return [name for one in models for name in one.model_fields]
+
+
+def _branches(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+
+
+def _inner(kind: Any, part: str | int) -> Any:
+    for branch in _branches(kind):
+        if isinstance(branch, type) and issubclass(branch, BaseModel):
+            if part in branch.model_fields:
+                return branch.model_fields[str(part)].annotation
+        elif get_origin(branch) is tuple and isinstance(part, int):
+            return get_args(branch)[0]
+        elif get_origin(branch) is dict:
+            return get_args(branch)[1]
+    return None
+
+
+def _cross_check(catalog: Catalog) -> Iterator[str]:
+    """Faults between files: names that lead nowhere, files that are missing, two tools that want one path."""
+    for name, tool in catalog.tools.items():
+        where = catalog.origin["tools", name]
+        yield from (
+            f"{where}:1: requires unknown tool '{other}'{near(other, catalog.tools)}"
+            for other in tool.requires
+            if other not in catalog.tools
+        )
+        wanted = [check.script for check in tool.checks if check.script]
+        wanted += [file.source for file in tool.files.values() if file.source]
+        for relative in wanted:
+            if not any((folder / relative).is_file() for folder in catalog.folders):
+                yield f"{where}:{_line_of(where, relative)}: no file '{relative}' in the manifests"
+        for path in tool.files:
+            pure = PurePosixPath(path)
+            if ".." in pure.parts or any(pure.is_relative_to(folder) for folder in RESERVED):
+                yield f"{where}:{_line_of(where, path)}: a tool may not write '{path}'"
+        for number, source in enumerate(tool.sources):
+            yield from _check_source(catalog, where, name, number, source)
+    for name, variant in catalog.variants.items():
+        yield from _check_variant(catalog, name, variant)
+
+
+def _check_source(catalog: Catalog, where: Path, tool: str, number: int, source: Source) -> Iterator[str]:
+    if not source.requests():
+        known = ", ".join(ecosystems.registry())
+        yield f"{where}:1: source {number + 1} of '{tool}' names no ecosystem (one of {known})"
+    if source.index is not None and source.index not in catalog.indexes:
+        line = _line_of(where, source.index)
+        yield f"{where}:{line}: unknown index '{source.index}'{near(source.index, catalog.indexes)}"
+    for ecosystem, request in source.build.items():
+        if ecosystem not in ecosystems.registry():
+            line = _line_of(where, ecosystem)
+            yield f"{where}:{line}: unknown ecosystem '{ecosystem}'{near(ecosystem, ecosystems.registry())}"
+            continue
+        try:
+            ecosystems.parse_request(ecosystem, request)
+        except ValueError as error:
+            yield f"{where}:{_line_of(where, ecosystem)}: build.{ecosystem}: {error}"
+
+
+def _check_variant(catalog: Catalog, name: str, variant: Variant) -> Iterator[str]:
+    where = catalog.origin["variants", name]
+    if variant.base not in catalog.bases:
+        line = _line_of(where, variant.base)
+        yield f"{where}:{line}: unknown base '{variant.base}'{near(variant.base, catalog.bases)}"
+    for tool in variant.tools:
+        if tool not in catalog.tools:
+            yield f"{where}:{_line_of(where, tool)}: unknown tool '{tool}'{near(tool, catalog.tools)}"
+    chosen = [tool for tool in dict.fromkeys(variant.tools) if tool in catalog.tools]
+    for tool in chosen:
+        for other in catalog.tools[tool].requires:
+            if other not in variant.tools:
+                yield f"{where}:{_line_of(where, tool)}: tool '{tool}' needs '{other}' beside it"
+    claims = ("path", "command", "port", "kernel")
+    for claim in claims:
+        owners: dict[str, str] = {}
+        for tool in chosen:
+            for thing in _claims(catalog.tools[tool], claim):
+                first = owners.setdefault(thing, tool)
+                if first != tool:
+                    line = _line_of(where, tool)
+                    yield f"{where}:{line}: tools '{first}' and '{tool}' both want the {claim} '{thing}'"
+
+
+def _claims(tool: Tool, claim: str) -> Iterable[str]:
+    match claim:
+        case "path":
+            return tool.files
+        case "command":
+            return tool.commands
+        case "port":
+            return [str(tool.service.port)] if tool.service else []
+        case _:
+            return [tool.kernel.name] if tool.kernel else []
+
+
+def _line_of(path: Path, word: str) -> int:
+    """First line of `path` that holds `word`, for faults found between files."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return next((number for number, line in enumerate(lines, 1) if word in line), 1)
+
+
+def schemas() -> Mapping[str, Mapping[str, Any]]:
+    """File name -> JSON Schema, for editors."""
+    return {f"{_key(kind)}.json": model.model_json_schema() for kind, model in kinds().items()}

@@ -1,0 +1,407 @@
+"""Node.js programs from npm: one package each, laid out at a prefix with a Node.js of its own."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import tarfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from pydantic import Field, StringConstraints
+
+from dsvm.ecosystems import Context, Request, RunInImage
+from dsvm.errors import LockError, ProgramError
+from dsvm.model import Base, Model, Pin, Section, Step
+from dsvm.run import bundled, run
+
+NAME = r"(?:@[a-z0-9~-][a-z0-9._~-]*/)?[A-Za-z0-9~-][A-Za-z0-9._~-]*"
+# A path inside a package, and a glob pattern for such paths; no part starts with a dot.
+Folder = Annotated[str, StringConstraints(pattern=r"^[\w@-][\w@.-]*(/[\w@-][\w@.-]*)*$", max_length=200)]
+Pattern = Annotated[str, StringConstraints(pattern=r"^[\w@*+-][\w@*+.-]*(/[\w@*+-][\w@*+.-]*)*$", max_length=200)]
+LOCK_FILES = ("npm-shrinkwrap.json", "package-lock.json")
+CPUS = {"amd64": "x64", "arm64": "arm64"}
+NODE = "lib/node"  # inside the prefix
+# How npm is set up on this machine may not change what a lock says: only where packages come from stays its own.
+SETTINGS = {
+    "npm_config_audit": "false",
+    "npm_config_fund": "false",
+    "npm_config_update_notifier": "false",
+    "npm_config_ignore_scripts": "true",
+    "npm_config_omit_lockfile_registry_resolved": "false",
+    "npm_config_package_lock": "true",
+    "npm_config_loglevel": "error",
+}
+
+
+class Program(Model):
+    """One npm package that is a program, with everything it needs, as `npm install` in its own folder gives it."""
+
+    package: str = Field(
+        pattern=rf"^{NAME}@[0-9A-Za-z^~<>=|*.+ -]+$",
+        description="NAME@VERSION or NAME@RANGE, as npm takes it",
+    )
+    prefix: str = Field(
+        pattern=r"^/opt/[a-z0-9][a-z0-9.+-]*$",
+        description="folder of the image that becomes the package's own",
+    )
+    nested: tuple[Folder, ...] = Field(
+        (), description="folders in the package whose packages its install script installs too"
+    )
+    omit: tuple[Annotated[str, StringConstraints(pattern=rf"^{NAME}$")], ...] = Field(
+        (), description="optional packages to leave out"
+    )
+    remove: tuple[Pattern, ...] = Field(
+        (), description="glob patterns inside the prefix: what is not needed once it is built"
+    )
+
+
+class Entry(NamedTuple):
+    """One package at its place in a tree: `place` is like `lib/vscode/node_modules/ws`."""
+
+    place: str
+    name: str
+    version: str
+    integrity: str | None
+    url: str
+    bundled: bool
+
+
+class Npm:
+    """A program from npm, built in its own prefix"""
+
+    name = "npm"
+    placement: Literal["tool"] = "tool"
+    request_type = Program
+    runtimes = ()
+    builders: Mapping[str, Any] = {}
+
+    def package(self, request: Program) -> str:
+        return _split(request.package)[0]
+
+    def probe(self, request: Program, index: str | None, context: Context) -> str | None:
+        try:
+            _view(request.package, context, timeout=60)
+        except LockError as error:
+            return error.message
+        return None
+
+    def resolve(self, request: Request, context: Context) -> tuple[Sequence[Pin], Mapping[str, Any]]:
+        if len(request.items) != 1:
+            raise LockError(f"{request.section}: a tool is one npm program, not {len(request.items)}")
+        program: Program = request.items[0]
+        top = _view(program.package, context)
+        top_pin = _pin(top, context)
+        archive = context.store.path(top_pin.sha256)
+        entries, locks = [], {}
+        for root in ("", *program.nested):
+            manifest, lock = _manifest_and_lock(archive, root, top.name)
+            if lock is None:
+                work = context.work / f"npm-{request.section}" / (root or "top")
+                lock = locks[root] = without_hosts(_solve(manifest, work, top.name, context))
+            entries += list(needed(lock, context.base, omit=program.omit, root=root))
+        fetched = {(one.name, one.version): one for one in entries if not one.bundled}
+        with ThreadPoolExecutor(8) as pool:
+            pins = list(pool.map(lambda one: _pin(one, context), fetched.values()))
+        extra = {
+            "bundled": sorted(one.place for one in entries if one.bundled),
+            "locks": locks,
+            "nested": list(program.nested),
+            "node": NODE,
+            "prefix": program.prefix,
+            "program": top.name,
+            "remove": list(program.remove),
+        }
+        return label([top_pin, *pins], top.name), extra
+
+    def locate(self, pin: Pin, context: Context) -> Iterable[str]:
+        return [f"{context.machine.npm_registry().rstrip('/')}/{pin.file}"]
+
+    def install(self, section: Section, base: Base) -> Step:
+        node = f"{section.tools[0]}-build-pypi"
+        return Step(
+            script="install-npm",
+            args=("--epoch", str(section.epoch), "--node", node, section.id),
+            sections=(section.id, node),
+        )
+
+    def installed(self, section: Section, run: RunInImage) -> Mapping[str, str]:
+        prefix = section.extra["prefix"]
+        roots = [prefix, *(f"{prefix}/{root}" for root in section.extra["nested"])]
+        rows: list[list[str]] = json.loads(run([f"{prefix}/{section.extra['node']}", "-e", WALK, *roots]))
+        bundled = {f"{prefix}/{place}" for place in section.extra["bundled"]}
+        top, *others = rows
+        found = {(name, version) for place, name, version in others if place not in bundled}
+        return dict(labels({(top[1], top[2]), *found}, top[1], top[2]).items())
+
+
+# Prints [[place, name, version], ...]: the program itself, then every package below each root's node_modules.
+WALK = """
+const fs = require('fs'), rows = [];
+const add = (place) => {
+  const {name, version} = JSON.parse(fs.readFileSync(place + '/package.json'));
+  rows.push([place, name, version]);
+};
+const list = (folder) => fs.existsSync(folder) ? fs.readdirSync(folder).filter((name) => name[0] !== '.') : [];
+const walk = (root) => {
+  for (const name of list(root + '/node_modules')) {
+    const folder = root + '/node_modules/' + name;
+    for (const place of name[0] === '@' ? list(folder).map((one) => folder + '/' + one) : [folder]) {
+      add(place);
+      walk(place);
+    }
+  }
+};
+add(process.argv[1]);
+process.argv.slice(1).forEach(walk);
+console.log(JSON.stringify(rows));
+"""
+
+
+def file_name(pin: Pin) -> str:
+    """Name of a pin's file in the folder that a build mounts, unique: `@xterm+headless+headless-6.1.0.tgz`."""
+    return pin.file.replace("/-/", "/").replace("/", "+")
+
+
+def registry_path(url: str, name: str, version: str) -> str:
+    """Path of a tarball below any registry: what `url` says without its host, or else npm's usual form."""
+    match = re.search(rf"(?:^|/)({re.escape(name)}/-/[^/]+)$", unquote(urlsplit(url).path))
+    return match[1] if match else f"{name}/-/{name.rsplit('/', 1)[-1]}-{version}.tgz"
+
+
+def without_hosts(lock: Mapping[str, Any]) -> dict[str, Any]:
+    """A lock file that says what, not from where."""
+    packages = {
+        place: {key: value for key, value in entry.items() if key not in ("resolved", "funding")}
+        for place, entry in lock["packages"].items()
+    }
+    return {**lock, "packages": packages}
+
+
+def needed(lock: Mapping[str, Any], base: Base, *, omit: Iterable[str] = (), root: str = "") -> Iterator[Entry]:
+    """The packages of a lock file that `npm ci --omit=dev` installs on `base`, less the optional ones in `omit`.
+
+    Raises LockError for an old lock file and for a package that is not from a registry.
+    """
+    if lock.get("lockfileVersion", 1) < 2:
+        raise LockError(f"{root or 'the package'}: its lock file is of version 1, which names no dependencies")
+    packages: Mapping[str, Any] = lock["packages"]
+    left_out = set(omit)
+    seen: set[str] = set()
+    waiting = [""]
+    while waiting:
+        place = waiting.pop()
+        for name, optional in _dependencies(packages[place]):
+            target = _find(packages, place, name)
+            if target is None or target in seen:
+                continue
+            entry = packages[target]
+            if optional and (name in left_out or not fits(entry, base)):
+                continue
+            if name in left_out:
+                raise LockError(f"{name} cannot be left out: {_name(place, packages[place]) or 'the program'} needs it")
+            seen.add(target)
+            waiting.append(target)
+    for place in sorted(seen):
+        entry = packages[place]
+        url = entry.get("resolved", "")
+        if entry.get("link") or urlsplit(url).scheme not in ("", "http", "https") or "version" not in entry:
+            raise LockError(f"{_name(place, entry)} is not from a registry ({url or 'no version'})")
+        yield Entry(
+            place=f"{root}/{place}".lstrip("/"),
+            name=_name(place, entry),
+            version=entry["version"],
+            integrity=entry.get("integrity"),
+            url=url,
+            bundled=bool(entry.get("inBundle")),
+        )
+
+
+def fits(entry: Mapping[str, Any], base: Base) -> bool:
+    """Whether a package is for the system and processor of `base`; `!NAME` in its lists excludes."""
+    for key, ours in (("os", "linux"), ("cpu", CPUS[base.arch]), ("libc", "glibc")):
+        wanted = entry.get(key) or []
+        wanted = [wanted] if isinstance(wanted, str) else wanted
+        allowed = [word for word in wanted if not word.startswith("!")]
+        if f"!{ours}" in wanted or (allowed and ours not in allowed and "any" not in allowed):
+            return False
+    return True
+
+
+def labels(found: Set[tuple[str, str]], top: str, version: str) -> dict[str, str]:
+    """Label -> version of packages: the plain name where a name has one version, else NAME@VERSION.
+
+    The program itself, `top` at `version`, always has its plain name.
+    """
+    result = {}
+    for name, group in groupby(sorted(found), key=lambda pair: pair[0]):
+        versions = [pair[1] for pair in group]
+        for one in versions:
+            plain = one == version if name == top else len(versions) == 1
+            result[name if plain else f"{name}@{one}"] = one
+    return result
+
+
+def label(pins: Sequence[Pin], top: str) -> list[Pin]:
+    """The pins under names that are unique in their section, sorted; the first of `pins` is the program itself."""
+    names = {
+        (_bare(name), version): name
+        for name, version in labels({(pin.name, pin.version) for pin in pins}, top, pins[0].version).items()
+    }
+    unique = {names[pin.name, pin.version]: pin for pin in pins}
+    return [pin.model_copy(update={"name": name}) for name, pin in sorted(unique.items())]
+
+
+def _bare(label: str) -> str:
+    """A label without its version; a scope's own @ stays."""
+    return label[0] + label[1:].split("@", 1)[0]
+
+
+def _split(spec: str) -> tuple[str, str]:
+    name = _bare(spec)
+    return name, spec[len(name) + 1 :]
+
+
+def _name(place: str, entry: Mapping[str, Any]) -> str:
+    name: str = entry.get("name") or place.rsplit("node_modules/", 1)[-1]
+    return name
+
+
+def _dependencies(entry: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
+    """(name, optional) of what an installed package needs, required ones first."""
+    peers = entry.get("peerDependenciesMeta", {})
+    optional = entry.get("optionalDependencies", {})
+    yield from ((name, False) for name in entry.get("dependencies", {}) if name not in optional)
+    for name in entry.get("peerDependencies", {}):
+        if not peers.get(name, {}).get("optional"):
+            yield name, False
+    yield from ((name, True) for name in optional)
+    for name in entry.get("peerDependencies", {}):
+        if peers.get(name, {}).get("optional"):
+            yield name, True
+
+
+def _find(packages: Mapping[str, Any], place: str, name: str) -> str | None:
+    """Where Node.js finds `name` from `place`: the nearest node_modules upwards."""
+    while True:
+        target = f"{place}/node_modules/{name}".lstrip("/")
+        if target in packages:
+            return target
+        if not place:
+            return None
+        place = place.rpartition("node_modules/")[0].rstrip("/")
+
+
+def _settings(context: Context) -> dict[str, str]:
+    return {**SETTINGS, "npm_config_registry": context.machine.npm_registry()}
+
+
+def _view(spec: str, context: Context, *, timeout: float = 300) -> Entry:
+    """The newest version that satisfies `spec`, from the registry."""
+    done = run(
+        [bundled("npm"), "view", spec, "name", "version", "dist", "--json"],
+        env=_settings(context),
+        timeout=timeout,
+        check=False,
+    )
+    try:
+        answer = json.loads(done.stdout or "[]")
+    except json.JSONDecodeError:
+        answer = {"error": {"summary": done.stdout.strip()}}
+    if isinstance(answer, Mapping) and "error" in answer:
+        raise LockError(
+            f"{spec}: npm says: {answer['error'].get('summary')}",
+            hint="See the machine's npm configuration: npm config list",
+        )
+    found = answer if isinstance(answer, list) else [answer]
+    if done.returncode != 0 or not found:
+        raise LockError(f"{spec}: npm finds no such version", hint=done.stderr.strip())
+    best = max(found, key=lambda one: _order(one["version"]))
+    dist = best["dist"]
+    return Entry("", best["name"], best["version"], dist.get("integrity"), dist["tarball"], False)
+
+
+def _order(version: str) -> tuple[tuple[int, ...], bool]:
+    """Sorts versions by their numbers, a pre-release before its release."""
+    core, _, before = version.partition("+")[0].partition("-")
+    return tuple(int(part) for part in core.split(".")), not before
+
+
+def _pin(entry: Entry, context: Context) -> Pin:
+    file = registry_path(entry.url, entry.name, entry.version)
+    registry = context.machine.npm_registry().rstrip("/")
+    sha256, size = context.store.download(
+        [f"{registry}/{file}"],
+        name=file,
+        machine=context.machine,
+        verify=check_integrity(entry.integrity) if entry.integrity else None,
+        key=entry.integrity,
+    )
+    return Pin(
+        name=entry.name,
+        version=entry.version,
+        file=file,
+        size=size,
+        sha256=sha256,
+        registry="npm",
+        integrity=entry.integrity,
+    )
+
+
+def check_integrity(integrity: str) -> Callable[[Path], str | None]:
+    """A check that a file has one of npm's digests (`sha512-BASE64`, separated by blanks): what is wrong, or None."""
+    digests = {tuple(word.partition("?")[0].split("-", 1)) for word in integrity.split()}
+    kinds = sorted({kind for kind, *_ in digests} & {"sha512", "sha384", "sha256", "sha1"})
+
+    def check(path: Path) -> str | None:
+        found = set()
+        for kind in kinds:
+            with path.open("rb") as file:
+                found.add((kind, base64.b64encode(hashlib.file_digest(file, kind).digest()).decode()))
+        if found & digests:
+            return None
+        return f"npm's index says {integrity}, the file is {' '.join('-'.join(one) for one in sorted(found))}"
+
+    return check
+
+
+def _manifest_and_lock(archive: Path, root: str, name: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """package.json of a folder in the program's archive, and its lock file when it ships one."""
+    found: dict[str, Any] = {}
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            # the archive's top folder may have any name
+            inner = member.name.partition("/")[2]
+            folder, _, file = inner.rpartition("/")
+            if folder == root and file in ("package.json", *LOCK_FILES) and (stream := tar.extractfile(member)):
+                found[file] = json.load(stream)
+    if "package.json" not in found:
+        raise LockError(f"{name} has no {root or '.'}/package.json", hint="Correct 'nested' of the tool's npm source")
+    return found["package.json"], next((found[file] for file in LOCK_FILES if file in found), None)
+
+
+def _solve(manifest: Mapping[str, Any], work: Path, name: str, context: Context) -> dict[str, Any]:
+    """The lock file that npm makes for a package.json."""
+    work.mkdir(parents=True, exist_ok=True)
+    (work / "package-lock.json").unlink(missing_ok=True)
+    (work / "package.json").write_text(json.dumps(manifest))
+    try:
+        run(
+            [bundled("npm"), "install", "--package-lock-only", "--omit=dev"],
+            env=_settings(context),
+            cwd=work,
+            timeout=600,
+        )
+    except ProgramError as error:
+        raise LockError(f"npm finds no solution for {name}:\n{error.output.strip()}") from error
+    lock: dict[str, Any] = json.loads((work / "package-lock.json").read_text())
+    return lock
+
+
+ECOSYSTEM = Npm()

@@ -1,0 +1,314 @@
+"""Python packages as wheels, resolved by uv, each environment under /opt/envs/ENV."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import unquote, urlsplit
+
+from packaging import tags
+from packaging.markers import Environment
+from packaging.pylock import PackageWheel, Pylock, PylockSelectError
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+from pydantic import AfterValidator, Field
+
+from dsvm.ecosystems import Context, Request, RunInImage
+from dsvm.errors import LockError, ProgramError, StoreError
+from dsvm.machine import Machine, redact
+from dsvm.model import Base, Index, Pin, Section, Step
+from dsvm.run import bundled, run
+
+ENVS = "/opt/envs"
+ARCHES = {"amd64": "x86_64", "arm64": "aarch64"}
+# PEP 600: manylinux2014, 2010 and 1 are names for these glibc versions
+LEGACY_MANYLINUX = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
+
+
+def _requirement(text: str) -> str:
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement as error:
+        raise ValueError(f"'{text}' is not a requirement: {str(error).splitlines()[0]}") from error
+    if requirement.url:
+        raise ValueError(f"'{text}': a URL is no requirement here; use the 'url' ecosystem")
+    return text
+
+
+class Pypi:
+    """Python requirements, from the machine's own package index"""
+
+    name = "pypi"
+    placement: Literal["env"] = "env"
+    request_type = Annotated[tuple[Annotated[str, AfterValidator(_requirement)], ...], Field(min_length=1)]
+    runtimes = ("python",)
+    builders: Mapping[str, Any] = {"pypi": ("uv ~= 0.13.0",)}
+
+    def package(self, request: Sequence[str]) -> str:
+        return canonicalize_name(Requirement(request[0]).name)
+
+    def probe(self, request: Sequence[str], index: str | None, context: Context) -> str | None:
+        try:
+            self.resolve(Request("probe", "probe", (request,), (index,) if index else ()), context)
+        except LockError as error:
+            return error.message
+        return None
+
+    def resolve(self, request: Request, context: Context) -> tuple[Sequence[Pin], Mapping[str, Any]]:
+        wanted = [text for item in request.items for text in item]
+        if request.kernel:
+            wanted.append("ipykernel")
+        indexes = [context.indexes[name] for name in request.indexes]
+        project = context.work / f"pypi-{request.section}"
+        project.mkdir(parents=True, exist_ok=True)
+        faults = []
+        for places in _index_places(indexes, context):
+            (project / "pyproject.toml").write_text(_project(wanted, indexes, places, context.base))
+            try:
+                found = self._compile(project, request, context)
+            except LockError as error:
+                faults.append(error)
+                continue
+            pins = [self._pin(context, indexes, *pair) for pair in found]
+            return sorted(pins, key=lambda pin: pin.name), {}
+        raise faults[0]
+
+    def _compile(self, project: Path, request: Request, context: Context) -> list[tuple[Any, PackageWheel]]:
+        base, machine = context.base, context.machine
+        output = project / "pylock.toml"
+        output.unlink(missing_ok=True)
+        first, *more = machine.pypi_indexes
+        try:
+            run(
+                [
+                    *(bundled("uv"), "pip", "compile", "--quiet", "--no-config", "--no-header", "--upgrade"),
+                    *("--format", "pylock.toml", "--output-file", output, "--only-binary", ":all:"),
+                    *("--python-version", base.python),
+                    *("--python-platform", f"{ARCHES[base.arch]}-manylinux_{base.glibc.replace('.', '_')}"),
+                    # pip's rule, which a machine's configuration is written for: all indexes count the same
+                    *("--index-strategy", "unsafe-best-match", "--default-index", first),
+                    *(word for url in more for word in ("--index", url)),
+                    *(word for url in machine.find_links for word in ("--find-links", url)),
+                    project / "pyproject.toml",
+                ],
+                timeout=600,
+            )
+        except ProgramError as error:
+            raise LockError(
+                f"no set of packages satisfies {request.section}:\n{error.output.strip()}",
+                hint="Loosen a requirement, or leave a tool out: --leave-out TOOL",
+            ) from error
+        lock = Pylock.from_dict(tomllib.loads(output.read_text()))
+        try:
+            chosen = list(lock.select(environment=_environment(base), tags=list(_tags(base))))
+        except PylockSelectError as error:
+            raise LockError(f"{request.section}: {error}") from error
+        sources = [package.name for package, wheel in chosen if not isinstance(wheel, PackageWheel)]
+        if sources:
+            raise LockError(f"{request.section}: no wheel for Python {base.python} of {', '.join(sources)}")
+        return [(package, wheel) for package, wheel in chosen if isinstance(wheel, PackageWheel)]
+
+    def _pin(self, context: Context, indexes: Sequence[Index], package: Any, wheel: PackageWheel) -> Pin:
+        version = str(package.version)
+        index = next((index for index in indexes if package.name in index.packages), None)
+        if index and index.local and Version(version).local != index.local:
+            raise LockError(
+                f"{package.name} {version} from index '{index.index}' is not a '{index.local}' build",
+                hint="The index serves another build than its name says",
+            )
+        filename = unquote(wheel.filename)
+        sha256 = wheel.hashes.get("sha256")
+        size = wheel.size
+        if sha256 is None or size is None:
+            if wheel.url and urlsplit(wheel.url).scheme in ("http", "https"):
+                urls = [wheel.url]
+            else:
+                urls = [_local(wheel)]
+            sha256, size = context.store.download(
+                urls, name=filename, machine=context.machine, verify=has_sha256(sha256) if sha256 else None
+            )
+        return Pin(
+            name=package.name,
+            version=version,
+            file=filename,
+            size=size,
+            sha256=sha256,
+            registry=index.index if index else "pypi",
+        )
+
+    def locate(self, pin: Pin, context: Context) -> Iterator[str]:
+        machine = context.machine
+        index = context.indexes.get(pin.registry)
+        yield from _in_folders(machine.find_links, pin.filename)
+        pages = machine.source(pin.registry) or ((index.url,) if index else machine.pypi_indexes)
+        links = [link for link in machine.find_links if link.startswith("http")]
+        faults: list[StoreError] = []
+        for page in [*(f"{url.rstrip('/')}/{pin.name}/" for url in pages), *links]:
+            try:
+                files = page_files(machine, page)
+            except StoreError as error:
+                faults.append(error)
+                continue
+            yield from (
+                url for name, url, sha256 in files if name == pin.filename and sha256 in (None, pin.sha256)
+            )
+        if faults:
+            raise faults[0]
+
+    def install(self, section: Section, base: Base) -> Step:
+        env = section.extra["env"]
+        return Step(
+            script="install-pypi",
+            args=("--prefix", f"{ENVS}/{env}", "--epoch", str(section.epoch), section.id),
+            sections=(section.id, "builder-pypi-pypi"),
+            helpers=("compile-wheels",),
+            cache="bytecode",
+        )
+
+    def installed(self, section: Section, run: RunInImage) -> Mapping[str, str]:
+        program = (
+            "import importlib.metadata as m, json; "
+            "print(json.dumps({d.metadata['Name']: d.version for d in m.distributions()}))"
+        )
+        found = json.loads(run([f"{ENVS}/{section.extra['env']}/bin/python", "-I", "-c", program]))
+        return {canonicalize_name(name): version for name, version in found.items()}
+
+
+def _in_folders(links: Iterable[str], filename: str) -> Iterator[str]:
+    """Where `filename` lies in the find-links that are folders of this machine."""
+    for link in links:
+        if not link.startswith("http"):
+            path = Path(unquote(urlsplit(link).path)) / filename
+            if path.is_file():
+                yield path.as_uri()
+
+
+def page_files(machine: Machine, page: str) -> Iterator[tuple[str, str, str | None]]:
+    """(file name, URL, SHA-256 if it is given) of every file on a page of a package index; none for a missing page.
+
+    https://packaging.python.org/en/latest/specifications/simple-repository-api/
+    Raises StoreError when the index cannot be asked.
+    """
+    import httpx
+    from pypi_simple import ACCEPT_ANY, ProjectPage, UnsupportedRepoVersionError
+
+    project = urlsplit(page).path.rstrip("/").rsplit("/", 1)[-1]
+    try:
+        if page.startswith("file:"):
+            path = Path(unquote(urlsplit(page).path)) / "index.html"
+            if not path.is_file():
+                return
+            found = ProjectPage.from_html(project, path.read_text(encoding="utf-8"), base_url=page)
+        else:
+            answer = machine.client.get(page, headers={"Accept": ACCEPT_ANY})
+            if answer.status_code in (404, 410):
+                return
+            answer.raise_for_status()
+            if "json" in answer.headers.get("content-type", ""):
+                found = ProjectPage.from_json_data(answer.json(), base_url=str(answer.url))
+            else:
+                found = ProjectPage.from_html(project, answer.text, base_url=str(answer.url))
+    except (httpx.HTTPError, UnsupportedRepoVersionError, ValueError, OSError) as error:
+        raise StoreError(f"{redact(page)}: {error}") from error
+    for file in found.packages:
+        yield file.filename, file.url, (file.digests or {}).get("sha256")
+
+
+def has_sha256(sha256: str) -> Callable[[Path], str | None]:
+    """A check for Store.download: what is wrong with a file that should have this SHA-256."""
+
+    def check(path: Path) -> str | None:
+        with path.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        return None if found == sha256 else f"its SHA-256 is {found}, {sha256} was expected"
+
+    return check
+
+
+def _local(wheel: PackageWheel) -> str:
+    if wheel.path:
+        return Path(wheel.path).as_uri()
+    return str(wheel.url)
+
+
+def _tags(base: Base) -> Iterator[tags.Tag]:
+    """Wheel tags that fit a base, the best first."""
+    arch = ARCHES[base.arch]
+    minor = int(base.glibc.split(".")[1])
+    platforms = []
+    for step in range(minor, 4, -1):
+        platforms.append(f"manylinux_2_{step}_{arch}")
+        if step in LEGACY_MANYLINUX:
+            platforms.append(f"{LEGACY_MANYLINUX[step]}_{arch}")
+    platforms.append(f"linux_{arch}")
+    major, micro = map(int, base.python.split("."))
+    yield from tags.cpython_tags((major, micro), platforms=platforms)
+    yield from tags.compatible_tags((major, micro), interpreter=f"cp{major}{micro}", platforms=platforms)
+
+
+def _environment(base: Base) -> Environment:
+    return Environment(
+        implementation_name="cpython",
+        implementation_version=f"{base.python}.0",
+        os_name="posix",
+        platform_machine=ARCHES[base.arch],
+        platform_release="",
+        platform_system="Linux",
+        platform_version="",
+        python_full_version=f"{base.python}.0",
+        platform_python_implementation="CPython",
+        python_version=base.python,
+        sys_platform="linux",
+    )
+
+
+def _index_places(indexes: Sequence[Index], context: Context) -> Iterator[Mapping[str, tuple[str, bool]]]:
+    """Where named indexes may be found, as index -> (place, flat): as configured, then in find-links folders."""
+    if not indexes:
+        yield {}
+        return
+    machine = context.machine
+    yield {index.index: ((machine.source(index.index) or (index.url,))[0], False) for index in indexes}
+    for link in machine.find_links:
+        yield {index.index: (link, True) for index in indexes}
+
+
+def _project(
+    wanted: Sequence[str], indexes: Sequence[Index], places: Mapping[str, tuple[str, bool]], base: Base
+) -> str:
+    """A pyproject.toml for uv in which the packages of a named index come from there and nowhere else.
+
+    JSON strings are TOML strings.
+    """
+    lines = [
+        "[project]",
+        'name = "dsvm-request"',
+        'version = "0"',
+        f'requires-python = ">= {base.python}"',
+        f"dependencies = {json.dumps(list(wanted))}",
+    ]
+    if indexes:
+        lines.append("[tool.uv.sources]")
+        lines += [
+            f"{json.dumps(name)} = {{index = {json.dumps(index.index)}}}"
+            for index in indexes
+            for name in index.packages
+            if any(canonicalize_name(Requirement(text).name) == name for text in wanted)
+        ]
+    for name, (url, flat) in places.items():
+        lines += [
+            "[[tool.uv.index]]",
+            f"name = {json.dumps(name)}",
+            f"url = {json.dumps(url)}",
+            "explicit = true",
+        ]
+        lines += ['format = "flat"'] if flat else []
+    return "\n".join(lines) + "\n"
+
+
+ECOSYSTEM = Pypi()

@@ -1,0 +1,116 @@
+"""Plain downloads: archives and files with a fixed URL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, HttpUrl, TypeAdapter, field_validator
+
+from dsvm.ecosystems import Context, Request, RunInImage
+from dsvm.ecosystems.pypi import has_sha256
+from dsvm.errors import DsvmError
+from dsvm.machine import redact
+from dsvm.model import Base, ImagePath, Model, Pin, Section, Sha256, Step
+
+
+class Download(Model):
+    """One file from the web, unpacked (or put) under one folder of the image."""
+
+    url: str = Field(description="http or https")
+    version: str
+    sha256: Sha256 | None = Field(None, description="taken from the first download when it is not given")
+    size: int | None = Field(None, ge=0, description="bytes")
+    to: ImagePath = Field(description="folder that the archive is unpacked into, or the file is put into")
+    strip: int = Field(0, ge=0, le=8, description="leading folders of the archive to leave off")
+    unpack: bool = True
+    links: dict[ImagePath, ImagePath] = Field(default_factory=dict, description="symbolic link -> target")
+
+    @field_validator("url")
+    @classmethod
+    def _is_url(cls, value: str) -> str:
+        TypeAdapter(HttpUrl).validate_python(value)
+        return value
+
+
+class Url:
+    """Files with a fixed URL"""
+
+    name = "url"
+    placement: Literal["tool"] = "tool"
+    request_type = Annotated[tuple[Download, ...], Field(min_length=1)]
+    runtimes = ()
+    builders: Mapping[str, Any] = {}
+
+    def package(self, request: Sequence[Download]) -> str:
+        return _name(request[0])
+
+    def probe(self, request: Sequence[Download], index: str | None, context: Context) -> str | None:
+        faults = (unreachable(context, download.url) for download in request)
+        return next((fault for fault in faults if fault), None)
+
+    def resolve(self, request: Request, context: Context) -> tuple[Sequence[Pin], Mapping[str, Any]]:
+        pins, places = [], {}
+        for download in (download for item in request.items for download in item):
+            sha256, size = download.sha256, download.size
+            if sha256 is None or size is None:
+                sha256, size = context.store.download(
+                    [download.url],
+                    name=_name(download),
+                    machine=context.machine,
+                    verify=has_sha256(sha256) if sha256 else None,
+                )
+            pins.append(
+                Pin(
+                    name=_name(download),
+                    version=download.version,
+                    file=download.url,
+                    size=size,
+                    sha256=sha256,
+                    registry="url",
+                )
+            )
+            places[_name(download)] = download.model_dump(
+                mode="json", include={"to", "strip", "unpack", "links"}
+            )
+        return sorted(pins, key=lambda pin: pin.name), {"places": places}
+
+    def locate(self, pin: Pin, context: Context) -> Iterable[str]:
+        return [pin.file]
+
+    def install(self, section: Section, base: Base) -> Step:
+        return Step(
+            script="install-url", args=("--epoch", str(section.epoch), section.id), sections=(section.id,)
+        )
+
+    def installed(self, section: Section, run: RunInImage) -> Mapping[str, str]:
+        """What install-url wrote down, as far as its folders are still there."""
+        found = {}
+        for pin in section.pins:
+            stamp = f"{section.extra['places'][pin.name]['to']}/.dsvm-url"
+            try:
+                found[pin.name] = run(["cat", stamp]).strip()
+            except DsvmError:
+                continue
+        return found
+
+
+def unreachable(context: Context, url: str) -> str | None:
+    """Why `url` cannot be had now, in one line, or None."""
+    import httpx
+
+    try:
+        with context.machine.client.stream("GET", url, headers={"Range": "bytes=0-0"}) as answer:
+            if answer.status_code < 400:
+                return None
+            return f"{redact(url)}: HTTP {answer.status_code}"
+    except httpx.HTTPError as error:
+        return f"{redact(url)}: {error}"
+
+
+def _name(download: Download) -> str:
+    """Last part of the URL without its query: what people call the file."""
+    return download.url.split("?")[0].rstrip("/").rsplit("/", 1)[-1]
+
+
+ECOSYSTEM = Url()

@@ -1,0 +1,86 @@
+"""What can go wrong, said so that a person can act on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class DsvmError(Exception):
+    """An expected failure: `message` says what and where, `hint` what to do, `exit_code` what the shell sees."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+
+class InputError(DsvmError):
+    """A manifest, an option or a name is wrong. Holds every fault found, one line each."""
+
+    exit_code = 2
+
+    def __init__(self, faults: str | Iterable[str], *, hint: str = "") -> None:
+        self.faults = (faults,) if isinstance(faults, str) else tuple(faults)
+        super().__init__("\n".join(self.faults), hint=hint)
+
+
+class LockError(DsvmError):
+    """A lock cannot be made, read or honoured."""
+
+    exit_code = 3
+
+
+class StoreError(DsvmError):
+    """An artefact cannot be fetched, verified or kept."""
+
+    exit_code = 3
+
+
+class GoneError(StoreError):
+    """Locked artefacts that their registry no longer serves, by file name."""
+
+    def __init__(self, message: str, *, gone: Iterable[str], hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.gone = tuple(gone)
+
+
+class EngineError(DsvmError):
+    """There is no usable container engine."""
+
+    exit_code = 4
+
+
+class BuildError(DsvmError):
+    """A stage of an image failed to build."""
+
+    exit_code = 5
+
+
+class VerifyError(DsvmError):
+    """A built image fails its checks."""
+
+    exit_code = 6
+
+
+class PolicyError(DsvmError):
+    """The policy forbids what was asked for."""
+
+    exit_code = 7
+
+
+class ProgramError(DsvmError):
+    """Another program failed or is missing; `output` is the end of what it printed."""
+
+    exit_code = 4
+
+    def __init__(
+        self, message: str, *, hint: str = "", output: str = "", returncode: int | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.output = output
+        self.returncode = returncode

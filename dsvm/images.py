@@ -1,0 +1,160 @@
+"""Built images: tag, find, start and stop them."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dsvm.builders.docker import image_name
+from dsvm.errors import EngineError, InputError, ProgramError
+from dsvm.model import Plan
+from dsvm.render import LABELS
+from dsvm.run import run, tail
+
+
+def inspect(image: str, env: Mapping[str, str]) -> Mapping[str, Any] | None:
+    """What the engine knows of an image, or None when it has none of that name."""
+    done = run(["docker", "image", "inspect", image], env=env, check=False)
+    return json.loads(done.stdout)[0] if done.returncode == 0 else None
+
+
+def labels(image: str, env: Mapping[str, str]) -> dict[str, str]:
+    """Labels of an image, or {} when the engine has none of that name."""
+    found = inspect(image, env)
+    return dict((found or {}).get("Config", {}).get("Labels") or {})
+
+
+def promote(plan: Plan, env: Mapping[str, str], *, tag: str = "unverified") -> str:
+    """Give a verified image its names, take the provisional one away; returns the name for people."""
+    name = image_name(plan.variant)
+    run(["docker", "tag", image_name(plan.variant, tag), name], env=env)
+    run(["docker", "tag", name, image_name(plan.variant, plan.lock_digest[:12])], env=env)
+    if tag not in ("latest", plan.lock_digest[:12]):
+        run(["docker", "rmi", image_name(plan.variant, tag)], env=env)
+    return name
+
+
+def built(env: Mapping[str, str]) -> list[Mapping[str, str]]:
+    """All DSVM images of the engine, newest first."""
+    shown = run(["docker", "image", "ls", "--filter", f"label={LABELS}.variant", "--format", "{{json .}}"], env=env)
+    return [json.loads(line) for line in shown.stdout.splitlines()]
+
+
+@dataclass(frozen=True)
+class Started:
+    """A running image: container name, token and the URL of each service."""
+
+    container: str
+    token: str
+    urls: Mapping[str, str]
+
+
+def container_name(variant: str) -> str:
+    return f"dsvm-{variant}"
+
+
+def start(
+    variant: str,
+    services: Mapping[str, Mapping[str, Any]],
+    env: Mapping[str, str],
+    *,
+    image: str | None = None,
+    timeout: float = 180,
+    say: Callable[[str], None] = lambda line: None,
+) -> Started:
+    """Start the image of `variant` with a token of its own, ports on loopback only; returns when it answers.
+
+    `services` are those of the image's manifest. `timeout` is in seconds. Raises EngineError with the end of
+    the container's log when the image does not come up.
+    """
+    image = image or image_name(variant)
+    if inspect(image, env) is None:
+        raise InputError(f"there is no image {image}", hint=f"Run: invoke build --variant {variant}")
+    name = container_name(variant)
+    state = _state(name, env)
+    if state == "running":
+        raise InputError(f"{name} is running already", hint=f"invoke stop --variant {variant}, or: docker logs {name}")
+    if state is not None:
+        run(["docker", "rm", "--force", name], env=env)
+    token = secrets.token_urlsafe(24)
+    ports = {service: free_port(int(what["port"])) for service, what in services.items()}
+    for service, port in ports.items():
+        if port != services[service]["port"]:
+            say(f"port {services[service]['port']} is taken: {service} gets {port}")
+    run(
+        [
+            *("docker", "run", "--detach", "--name", name, "--env", "DSVM_TOKEN", "--shm-size", "1g"),
+            *(f"--publish=127.0.0.1:{port}:{services[service]['port']}" for service, port in ports.items()),
+            image,
+        ],
+        # by the environment: a command line is everybody's to read
+        env={**env, "DSVM_TOKEN": token},
+    )
+    try:
+        _wait(name, env, timeout)
+    except BaseException:
+        run(["docker", "rm", "--force", name], env=env, check=False)
+        raise
+    urls = {service: service_url(services[service], port, token) for service, port in ports.items()}
+    return Started(name, token, urls)
+
+
+def service_url(service: Mapping[str, Any], port: int, token: str) -> str:
+    """Where a user goes: with the token in it when the service takes it from there."""
+    return f"http://127.0.0.1:{port}/" + (f"lab?token={token}" if service["login"] == "token" else "")
+
+
+def stop(variant: str, env: Mapping[str, str]) -> bool:
+    """Stop and remove the container of `variant`; False when there is none."""
+    name = container_name(variant)
+    if _state(name, env) is None:
+        return False
+    run(["docker", "stop", "--time", "20", name], env=env, check=False, timeout=60)
+    run(["docker", "rm", "--force", name], env=env, check=False)
+    return True
+
+
+def _state(container: str, env: Mapping[str, str]) -> str | None:
+    done = run(["docker", "container", "inspect", "--format", "{{.State.Status}}", container], env=env, check=False)
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _wait(container: str, env: Mapping[str, str], timeout: float) -> None:
+    """Until every service of a container answers (its own health command says so)."""
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        if _state(container, env) != "running":
+            break
+        if run(["docker", "exec", container, "dsvm-start", "--health"], env=env, check=False).returncode == 0:
+            return
+        time.sleep(0.5)
+    log = run(["docker", "logs", container], env=env, check=False)
+    raise EngineError(f"{container} does not come up:\n" + tail(log.stdout + log.stderr))
+
+
+def free_port(wanted: int) -> int:
+    """`wanted` when it is free on loopback, else one that is."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise EngineError("no free port on loopback")
+
+
+def manifest(image: str, env: Mapping[str, str]) -> Mapping[str, Any]:
+    """What an image says of itself (/etc/dsvm/manifest.json)."""
+    argv = ["docker", "run", "--rm", "--network=none", "--entrypoint=cat", image, "/etc/dsvm/manifest.json"]
+    try:
+        found: Mapping[str, Any] = json.loads(run(argv, env=env, timeout=120).stdout)
+    except (ProgramError, ValueError) as error:
+        raise EngineError(f"{image}: not an image of this project") from error
+    return found

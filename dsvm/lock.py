@@ -1,0 +1,404 @@
+"""Resolve a variant, read, write and compare locks."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from dsvm import bases, ecosystems
+from dsvm.catalog import Catalog, near
+from dsvm.ecosystems import Context, Request
+from dsvm.errors import InputError, LockError
+from dsvm.model import Base, Choice, LeftOut, Lock, Pin, Section, Source, Tool, Variant, digest_of
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One section before it is resolved."""
+
+    id: str
+    ecosystem: str
+    tools: tuple[str, ...]
+    request: Request
+
+    def as_json(self) -> Any:
+        kind = TypeAdapter(ecosystems.get(self.ecosystem).request_type)
+        items = [kind.dump_python(item, mode="json") for item in self.request.items]
+        extra = {"kernel": True} if self.request.kernel else {}
+        return {"env": self.request.env, "items": items, "indexes": list(self.request.indexes), **extra}
+
+    def input(self, base: Base, indexes: Mapping[str, Any]) -> str:
+        named = {name: indexes[name].model_dump(mode="json") for name in self.request.indexes}
+        return digest_of([self.ecosystem, self.as_json(), base.model_dump(mode="json"), named])
+
+
+def lock_path(catalog: Catalog, variant: str) -> Path:
+    """Where the lock of `variant` is written: in the latest catalog folder."""
+    return catalog.folders[-1] / "locks" / f"{variant}.json"
+
+
+def find(catalog: Catalog, variant: str) -> Lock | None:
+    """The lock of `variant`, or None; LockError when its file is broken."""
+    catalog.variant(variant)
+    for folder in reversed(catalog.folders):
+        path = folder / "locks" / f"{variant}.json"
+        if path.is_file():
+            return read(path)
+    return None
+
+
+def read(path: Path) -> Lock:
+    try:
+        return Lock.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        hint = "Restore it from version control, or remove it and run: invoke lock"
+        raise LockError(f"{path}: not a lock: {where}: {first['msg']}", hint=hint) from error
+
+
+def write(path: Path, lock: Lock) -> None:
+    """Write a lock in one go: a reader sees the old or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False) as file:
+        file.write(to_text(lock))
+    os.chmod(file.name, 0o644)
+    Path(file.name).replace(path)
+
+
+def to_text(lock: Lock) -> str:
+    """JSON with one pin on a line, so that a change of one pin is a change of one line."""
+    data = lock.model_dump(mode="json", exclude_none=True)
+    lines: list[str] = []
+    for section in data["sections"]:
+        pins = [json.dumps(pin, sort_keys=True, ensure_ascii=False) for pin in section["pins"]]
+        section["pins"] = f"@pins{len(lines)}@"
+        lines.append("[" + ",".join(f"\n    {pin}" for pin in pins) + "\n   ]")
+    text = json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    for number, pins_text in enumerate(lines):
+        text = text.replace(f'"@pins{number}@"', pins_text, 1)
+    return text
+
+
+# --- what is wanted ----------------------------------------------------------------------------------------
+
+
+def tools_of(catalog: Catalog, variant: Variant, left_out: Iterable[str] = ()) -> list[Tool]:
+    gone = set(left_out)
+    return [catalog.tools[name] for name in dict.fromkeys(variant.tools) if name not in gone]
+
+
+def applicable(tool: Tool, variant: Variant) -> list[tuple[int, Source]]:
+    """The sources of `tool` that suit `variant`, with their places."""
+    return [
+        (place, source)
+        for place, source in enumerate(tool.sources)
+        if source.when.holds(accelerator=variant.accelerator, base=variant.base)
+        and (not source.formats or set(source.formats) & set(variant.formats))
+    ]
+
+
+def wanted_sections(catalog: Catalog, variant: Variant, choices: Sequence[Choice]) -> list[Wanted]:
+    """Group what the chosen sources ask for by place: one system, one section for each env and each tool."""
+    base = catalog.bases[variant.base]
+    system: list[Any] = [] if base.system is None else [tuple(base.system)]
+    system_tools: list[str] = []
+    envs: dict[tuple[str, str], list[tuple[Tool, Any, str | None]]] = {}
+    sections: list[Wanted] = []
+    runtimes: dict[str, None] = {}
+    builders: dict[tuple[str, str], list[Any]] = {}
+    for choice in choices:
+        tool = catalog.tools[choice.tool]
+        source = tool.sources[choice.source]
+        for name, asked in source.requests().items():
+            ecosystem = ecosystems.get(name)
+            runtimes.update(dict.fromkeys(ecosystem.runtimes))
+            for other, builder in ecosystem.builders.items():
+                kept = builders.setdefault((name, other), [])
+                kept.extend([builder] if builder not in kept else [])
+            if ecosystem.placement == "system":
+                system.append(asked)
+                system_tools.append(tool.tool)
+            elif ecosystem.placement == "env":
+                envs.setdefault((name, tool.env), []).append((tool, asked, source.index))
+            else:
+                section = f"{tool.tool}-{name}"
+                sections.append(Wanted(section, name, (tool.tool,), Request(section, tool.env, (asked,))))
+        for name, raw in source.build.items():
+            section = f"{tool.tool}-build-{name}"
+            request = Request(section, section, (ecosystems.parse_request(name, raw),))
+            sections.append(Wanted(section, name, (tool.tool,), request))
+    for (name, env), parts in envs.items():
+        section = f"env-{env}" if name == "pypi" else f"env-{env}-{name}"
+        request = Request(
+            section,
+            env,
+            tuple(item for _, item, _ in parts),
+            tuple(dict.fromkeys(index for _, _, index in parts if index)),
+            kernel=any(tool.kernel and not tool.kernel.argv for tool, _, _ in parts),
+        )
+        sections.append(Wanted(section, name, tuple(tool.tool for tool, _, _ in parts), request))
+    for runtime in runtimes:
+        if runtime not in base.runtimes:
+            raise InputError(f"base '{base.base}' has no runtime '{runtime}'{near(runtime, base.runtimes)}")
+        packages = ecosystems.parse_request(base.ecosystem, base.runtimes[runtime])
+        system.insert(0, packages)
+        section = f"runtime-{runtime}"
+        sections.append(Wanted(section, base.ecosystem, (), Request(section, section, (packages,))))
+    for (name, other), items in builders.items():
+        section = f"builder-{name}-{other}"
+        sections.append(Wanted(section, other, (), Request(section, section, tuple(items))))
+    if system:
+        request = Request("system", "system", tuple(system))
+        sections.append(Wanted("system", base.ecosystem, tuple(system_tools), request))
+    return sorted(sections, key=lambda one: one.id)
+
+
+# --- resolve -----------------------------------------------------------------------------------------------
+
+
+def stale_sections(catalog: Catalog, lock: Lock) -> list[str]:
+    """Sections that no longer fit the manifests, and sections that are missing or too many; [] for a fresh lock."""
+    variant = catalog.variant(lock.variant)
+    base = catalog.bases[variant.base]
+    left_out = {left.tool for left in lock.left_out}
+    tools = {tool.tool: tool for tool in tools_of(catalog, variant, left_out)}
+    if lock.base != variant.base or set(tools) != {choice.tool for choice in lock.choices}:
+        known = {choice.tool for choice in lock.choices}
+        choices: list[Choice] = [choice for choice in lock.choices if choice.tool in tools]
+        choices += [_first(tool, variant) for name, tool in tools.items() if name not in known]
+    else:
+        choices = list(lock.choices)
+    for choice in choices:
+        if choice.source not in [place for place, _ in applicable(tools[choice.tool], variant)]:
+            return [f"source of {choice.tool}"]
+    wanted = {one.id: one.input(base, catalog.indexes) for one in wanted_sections(catalog, variant, choices)}
+    wanted["base"] = _base_input(base)
+    locked = {section.id: section.input for section in lock.sections}
+    return sorted(name for name in wanted.keys() | locked.keys() if wanted.get(name) != locked.get(name))
+
+
+def _base_input(base: Base) -> str:
+    return digest_of(base.model_dump(mode="json"))
+
+
+def _first(tool: Tool, variant: Variant) -> Choice:
+    sources = applicable(tool, variant)
+    if not sources:
+        raise LockError(
+            f"tool '{tool.tool}' has no source for {variant.base}, {variant.accelerator}",
+            hint=f"Take it out of the variant, or: --leave-out {tool.tool}",
+        )
+    return Choice(tool=tool.tool, source=sources[0][0])
+
+
+def resolve(
+    catalog: Catalog,
+    name: str,
+    context: Context,
+    *,
+    previous: Lock | None = None,
+    only: str | None = None,
+    upgrade: bool = False,
+    leave_out: Mapping[str, str] | None = None,
+    say: Say = lambda line: None,
+) -> Lock:
+    """Lock variant `name`. Sections whose input did not change are kept, unless `upgrade` or their ecosystem is `only`.
+
+    Raises LockError that names every tool with no source within reach.
+    """
+    variant = catalog.variant(name)
+    base = catalog.bases[variant.base]
+    gone = dict(leave_out or {})
+    if previous is not None and leave_out is None:
+        gone = {left.tool: left.reason for left in previous.left_out}
+    for tool in gone:
+        if tool not in catalog.tools:
+            raise InputError(f"unknown tool '{tool}'{near(tool, catalog.tools)}")
+    if only is not None and only not in ecosystems.registry():
+        known = ", ".join(ecosystems.registry())
+        raise InputError(
+            f"unknown ecosystem '{only}'{near(only, ecosystems.registry())}", hint=f"Known: {known}"
+        )
+    kept = {section.id: section for section in previous.sections} if previous is not None else {}
+    now = int(time.time())
+
+    def reusable(section_id: str, ecosystem: str, digest: str) -> bool:
+        section = kept.get(section_id)
+        return section is not None and not upgrade and ecosystem != only and section.input == digest
+
+    base_input = _base_input(base)
+    if previous is not None and reusable("base", base.ecosystem, base_input):
+        base_section, base_kind = kept["base"], previous.base_kind
+        status = _status_again(base, base_section, context)
+    else:
+        say(f"base {base.base}")
+        resolved = bases.resolve(context)
+        base_kind, status = resolved.kind, resolved.status
+        base_section = _section(
+            "base", base.ecosystem, (), resolved.request, base_input, resolved.pins, {}, kept, now
+        )
+    context = replace(context, base_status=status)
+    choices = _choose(catalog, variant, context, previous if not upgrade else None, gone, only, say)
+    wanted = wanted_sections(catalog, variant, choices)
+
+    def one(want: Wanted) -> Section:
+        digest = want.input(base, catalog.indexes)
+        # system packages are solved against the base: a new base makes them stale too
+        same_base = kept.get("base") is not None and kept["base"].pins == base_section.pins
+        if reusable(want.id, want.ecosystem, digest) and (want.ecosystem != base.ecosystem or same_base):
+            return kept[want.id]
+        say(f"{want.id} ({want.ecosystem})")
+        pins, extra = ecosystems.get(want.ecosystem).resolve(want.request, context)
+        extra = {"env": want.request.env, **extra} if want.id.startswith("env-") else dict(extra)
+        return _section(want.id, want.ecosystem, want.tools, want.as_json(), digest, pins, extra, kept, now)
+
+    with ThreadPoolExecutor(4) as pool:
+        futures = [pool.submit(one, want) for want in wanted]
+        faults: list[LockError] = []
+        sections = [base_section]
+        for want, future in zip(wanted, futures, strict=True):
+            try:
+                sections.append(future.result())
+            except LockError as error:
+                faults += _blame(catalog, want, choices, context) or [error]
+    if faults:
+        raise LockError("\n".join(fault.message for fault in faults), hint=faults[0].hint)
+    return Lock(
+        variant=name,
+        base=base.base,
+        base_kind=base_kind,
+        choices=tuple(choices),
+        left_out=tuple(LeftOut(tool=tool, reason=reason) for tool, reason in sorted(gone.items())),
+        sections=tuple(sorted(sections, key=lambda section: section.id)),
+    )
+
+
+def _section(
+    section_id: str,
+    ecosystem: str,
+    tools: Sequence[str],
+    request: Any,
+    digest: str,
+    pins: Iterable[Pin],
+    extra: Mapping[str, Any],
+    kept: Mapping[str, Section],
+    now: int,
+) -> Section:
+    """A section whose epoch moves only when its pins do: what did not change is built the same again."""
+    section = Section(
+        id=section_id,
+        ecosystem=ecosystem,
+        tools=tuple(tools),
+        request=request,
+        input=digest,
+        epoch=now,
+        pins=tuple(pins),
+        extra=dict(extra),
+    )
+    before = kept.get(section_id)
+    if before is not None and before.pins == section.pins and before.extra == section.extra:
+        return section.model_copy(update={"epoch": before.epoch})
+    return section
+
+
+def _status_again(base: Base, section: Section, context: Context) -> str:
+    """The base's package status for a lock whose base is kept."""
+    ecosystem: Any = ecosystems.get(base.ecosystem)
+    if section.pin("manifest") is not None:
+        return bases.resolve(context).status
+    return str(ecosystem.status(section.pins, context))
+
+
+def _choose(
+    catalog: Catalog,
+    variant: Variant,
+    context: Context,
+    previous: Lock | None,
+    gone: Mapping[str, str],
+    only: str | None,
+    say: Say,
+) -> list[Choice]:
+    """The first source of each tool that applies and can be reached; earlier choices stay while they apply."""
+    before = {choice.tool: choice for choice in previous.choices} if previous is not None else {}
+    faults: list[str] = []
+    choices: list[Choice] = []
+    for tool in tools_of(catalog, variant, gone):
+        sources = applicable(tool, variant)
+        kept = before.get(tool.tool)
+        if kept is not None and kept.source in [place for place, _ in sources]:
+            choices.append(kept)
+            continue
+        if not sources:
+            faults.append(f"tool '{tool.tool}' has no source for {variant.base}, {variant.accelerator}")
+            continue
+        passed: list[str] = []
+        for place, source in sources:
+            # the last one is not asked twice: resolving tells whether it can be had
+            fault = None if len(sources) == 1 else _probe(source, context)
+            if fault is None:
+                choices.append(Choice(tool=tool.tool, source=place, passed_over=tuple(passed)))
+                break
+            say(f"{tool.tool}: source {place + 1} ({'+'.join(source.requests())}) passed over: {fault}")
+            passed.append(f"{'+'.join(source.requests())}: {fault}")
+        else:
+            faults.append(f"tool '{tool.tool}' has no source within reach:\n    " + "\n    ".join(passed))
+    if faults:
+        raise LockError(
+            "\n".join(faults), hint="Mend what is named above, or leave tools out: --leave-out TOOL"
+        )
+    return choices
+
+
+def _probe(source: Source, context: Context) -> str | None:
+    for name, request in source.requests().items():
+        if fault := ecosystems.get(name).probe(request, source.index, context):
+            return fault
+    return None
+
+
+def _blame(catalog: Catalog, want: Wanted, choices: Sequence[Choice], context: Context) -> list[LockError]:
+    """Which tools of a section that has no solution cannot be had even alone."""
+    blamed = []
+    for choice in choices:
+        if choice.tool not in want.tools:
+            continue
+        source = catalog.tools[choice.tool].sources[choice.source]
+        if fault := _probe(source, context):
+            tried = [*choice.passed_over, f"{'+'.join(source.requests())}: {fault}"]
+            blamed.append(
+                LockError(
+                    f"tool '{choice.tool}' has no source within reach:\n    " + "\n    ".join(tried),
+                    hint=f"Mend what is named above, or leave it out: --leave-out {choice.tool}",
+                )
+            )
+    return blamed
+
+
+# --- compare -----------------------------------------------------------------------------------------------
+
+
+def changes(old: Lock | None, new: Lock) -> Iterator[str]:
+    """What moved between two locks, a line each: `section: package old -> new`."""
+    before = {section.id: section for section in old.sections} if old is not None else {}
+    for section in new.sections:
+        was = {pin.name: pin.version for pin in before[section.id].pins} if section.id in before else {}
+        now = {pin.name: pin.version for pin in section.pins}
+        if not was and now:
+            yield f"{section.id}: new, {len(now)} packages"
+            continue
+        for name in sorted(was.keys() | now.keys()):
+            if was.get(name) != now.get(name):
+                yield f"{section.id}: {name} {was.get(name, '(none)')} -> {now.get(name, '(none)')}"
+    yield from (f"{gone}: gone" for gone in sorted(before.keys() - {section.id for section in new.sections}))

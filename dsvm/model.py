@@ -1,0 +1,419 @@
+"""The words of DSVM as frozen data: manifests in, lock and plan out. No I/O, and nothing of ours imported."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+Accelerator = Literal["cpu", "gpu"]
+Format = Literal["docker", "qcow2", "vhd", "vmdk", "ami", "azure", "gcp"]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.+-]*$", max_length=64)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+# One line of printable text: what is shown in tables and labels can break neither.
+Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=500)]
+ImagePath = Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9._+@/-]*$", max_length=200)]
+
+
+class Model(BaseModel):
+    """Frozen and strict: an unknown key is a fault, not a guess."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def digest_of(value: object) -> str:
+    """SHA-256, in hex, over the canonical JSON of `value` (keys sorted, no spaces)."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+# --- manifests ---------------------------------------------------------------------------------------------
+
+
+class When(Model):
+    """A condition on the variant; every key that is given must hold."""
+
+    accelerator: Accelerator | None = None
+    base: tuple[Name, ...] = ()
+
+    _one_base = field_validator("base", mode="before")(_as_list)
+
+    def holds(self, *, accelerator: str, base: str) -> bool:
+        return self.accelerator in (None, accelerator) and (not self.base or base in self.base)
+
+
+class Source(Model):
+    """One way to get a tool. The catalog adds one optional field per ecosystem (`apt`, `pypi`, ...)."""
+
+    when: When = When()
+    formats: tuple[Format, ...] = Field((), description="only for these formats; all when empty")
+    index: Name | None = Field(None, description="named package index, from manifests/indexes.yaml")
+    cuda: str | None = Field(None, description="CUDA version that these packages carry")
+    build: dict[Name, Any] = Field(
+        default_factory=dict, description="what only building needs, by ecosystem; not in the image"
+    )
+
+    def requests(self) -> dict[str, Any]:
+        """What this source asks of each ecosystem, by the ecosystem's name."""
+        extra = [name for name in type(self).model_fields if name not in Source.model_fields]
+        return {name: value for name in extra if (value := getattr(self, name)) is not None}
+
+
+class VersionCheck(Model):
+    """Run `run`, find a version in what it prints, compare it with the locked version of `package`."""
+
+    run: str
+    package: str | None = Field(
+        None, description="locked package to compare with; the tool's first by default"
+    )
+    parts: int | None = Field(None, ge=1, description="compare only so many release numbers")
+
+
+class Check(Model):
+    """One assertion on a built image: exactly one of `version`, `run`, `script`."""
+
+    when: When = When()
+    version: VersionCheck | None = Field(None, description="command that prints the tool's version")
+    run: str | None = Field(None, description="command that must succeed")
+    expect: str | None = Field(None, description="regular expression that the output of `run` must match")
+    script: str | None = Field(None, description="file in the manifests folder: checks/NAME.{py,R,sh}")
+    timeout: int = Field(300, ge=1, le=3600, description="seconds")
+    alone: bool = Field(False, description="must not run beside other checks")
+
+    @field_validator("version", mode="before")
+    @classmethod
+    def _short_version(cls, value: object) -> object:
+        return {"run": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        given = [name for name in ("version", "run", "script") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError("a check has exactly one of 'version', 'run' and 'script'")
+        if self.expect is not None and self.run is None:
+            raise ValueError("'expect' goes with 'run'")
+        if self.script is not None:
+            path = PurePosixPath(self.script)
+            if path.is_absolute() or ".." in path.parts or path.suffix not in (".py", ".R", ".sh"):
+                raise ValueError("'script' is a .py, .R or .sh file inside the manifests folder")
+        return self
+
+
+class Kernel(Model):
+    """A Jupyter kernel that a tool brings."""
+
+    name: Name
+    display: Line = Field(description="what users see in the launcher")
+    language: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9+#.-]*$")] = "python"
+    argv: tuple[str, ...] = Field((), description="command line; an ipykernel of the tool's env when empty")
+
+
+class Service(Model):
+    """A program that a started image serves on a port, never without a token."""
+
+    run: tuple[str, ...] = Field(min_length=1, description="command line, without secrets")
+    port: int = Field(ge=1024, le=65535)
+    token_env: str = Field(
+        pattern=r"^[A-Z_]+$", description="environment variable through which it takes the token"
+    )
+    health: str = Field("/", pattern=r"^/[!-~]*$", description="path that answers 2xx or 3xx without a login")
+    login: Literal["token", "password-form"] = Field(
+        "token", description="how a client proves that it knows the token"
+    )
+    protected: str = Field(
+        "/", pattern=r"^/[!-~]*$", description="path that a client reaches only with the right token"
+    )
+    env: dict[Annotated[str, StringConstraints(pattern=r"^[A-Z_]+$")], Line] = Field(default_factory=dict)
+
+
+class File(Model):
+    """A file that a tool puts into the image: `text` itself, or `source`, a file in the manifests folder."""
+
+    text: str | None = None
+    source: str | None = None
+    mode: Annotated[str, StringConstraints(pattern=r"^0[0-7]{3}$")] = "0644"
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if (self.text is None) == (self.source is None):
+            raise ValueError("a file has exactly one of 'text' and 'source'")
+        if self.source is not None and (
+            self.source.startswith("/") or ".." in PurePosixPath(self.source).parts
+        ):
+            raise ValueError("'source' is a file inside the manifests folder")
+        return self
+
+
+class Tool(Model):
+    """Something an image offers its users."""
+
+    tool: Name
+    summary: Line
+    homepage: Line
+    license: Line = Field(description="SPDX expression")
+    group: Name
+    env: Name = Field("base", description="Python environment that its pypi packages go to: /opt/envs/ENV")
+    sources: tuple[Source, ...] = Field(min_length=1, description="ways to get it, the preferred one first")
+    commands: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._+-]+$")], ...] = Field(
+        (), description="commands that users find on PATH"
+    )
+    kernel: Kernel | None = None
+    service: Service | None = None
+    files: dict[ImagePath, File] = Field(default_factory=dict)
+    environment: dict[Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$")], Line] = Field(
+        default_factory=dict, description="environment variables of the image"
+    )
+    requires: tuple[Name, ...] = Field((), description="tools that must be in the same image")
+    checks: tuple[Check, ...] = ()
+
+    @model_validator(mode="after")
+    def _has_working_check(self) -> Self:
+        if not any(check.version is not None for check in self.checks):
+            raise ValueError(
+                "no 'version' check: nothing proves that the locked version is what is installed"
+            )
+        if not any(check.version is None for check in self.checks):
+            raise ValueError("no working check: add a 'run' or 'script' check that does the tool's work")
+        return self
+
+
+class Base(Model):
+    """The operating system an image starts from."""
+
+    base: Name
+    summary: Line
+    os: Name = Field(description="ID of os-release")
+    release: Line = Field(description="VERSION_ID of os-release")
+    arch: Literal["amd64", "arm64"] = "amd64"
+    glibc: str = Field(pattern=r"^\d+\.\d+$", description="wheels for a newer glibc are passed over")
+    python: str = Field(pattern=r"^\d+\.\d+$", description="version of the distribution's own Python")
+    image: Line | None = Field(None, description="registry image, REPOSITORY@sha256:DIGEST")
+    bootstrap: Bootstrap | None = Field(None, description="how to make it from the distribution's archive")
+    ecosystem: Name = Field("apt", description="ecosystem of its system packages")
+    system: Any = Field(None, description="system packages of every image, as its ecosystem takes them")
+    runtimes: dict[Name, Any] = Field(
+        default_factory=dict, description="system packages of a language runtime"
+    )
+
+
+class Bootstrap(Model):
+    """What mmdebstrap makes a base from."""
+
+    suites: tuple[Line, ...] = Field(min_length=1, description="archive/suite, for example debian/bookworm")
+    components: tuple[Name, ...] = ("main",)
+    keyring: ImagePath
+    include: tuple[Name, ...] = Field((), description="packages beyond the essential ones")
+
+
+class Index(Model):
+    """A package index of its own, for packages that the ecosystem's ordinary one has in another build."""
+
+    index: Name
+    url: Line
+    packages: tuple[Name, ...] = Field(
+        min_length=1, description="packages that come from here and nowhere else"
+    )
+    local: Line | None = Field(None, description="local version label that proves the build, for example cpu")
+
+
+class Variant(Model):
+    """One image definition."""
+
+    variant: Name
+    summary: Line = ""
+    base: Name
+    accelerator: Accelerator
+    formats: tuple[Format, ...] = ("docker",)
+    tools: tuple[Name, ...] = Field(min_length=1)
+
+
+# --- lock --------------------------------------------------------------------------------------------------
+
+
+class Pin(Model):
+    """One resolved artefact. `file` is a file name or a pool-relative path; never names a host except for url."""
+
+    name: str
+    version: str
+    file: str
+    size: int = Field(ge=0, description="bytes")
+    sha256: Sha256
+    registry: str = Field(
+        description="name of the registry it comes from: debian, pypi, npm, pytorch-cpu, url"
+    )
+    integrity: str | None = Field(None, description="npm's own digest, sha512-BASE64")
+
+    @property
+    def filename(self) -> str:
+        return self.file.rsplit("/", 1)[-1]
+
+
+class Section(Model):
+    """What one ecosystem resolved for one place in the image; re-locked as a whole."""
+
+    id: str = Field(description="system, env-pytorch, code-server, code-server-build-apt, ...")
+    ecosystem: Name
+    tools: tuple[Name, ...] = Field((), description="tools that asked for it")
+    request: Any = Field(description="what was asked, as JSON")
+    input: Sha256 = Field(description="digest of request and base: the section is stale when it differs")
+    epoch: int = Field(
+        description="seconds since 1970: when its pins last changed; mtime of what it installs"
+    )
+    pins: tuple[Pin, ...]
+    extra: dict[str, Any] = Field(default_factory=dict, description="what the ecosystem needs for installing")
+
+    def pin(self, name: str) -> Pin | None:
+        return next((pin for pin in self.pins if pin.name == name), None)
+
+
+class LeftOut(Model):
+    tool: Name
+    reason: str
+
+
+class Choice(Model):
+    """Which source of a tool was taken, and why the earlier ones were not."""
+
+    tool: Name
+    source: int = Field(ge=0, description="place in the tool's sources, from 0")
+    passed_over: tuple[str, ...] = ()
+
+
+class Lock(Model):
+    """Every artefact of a variant."""
+
+    version: Literal[1] = 1
+    variant: Name
+    base: Name
+    base_kind: Literal["registry", "bootstrap"]
+    choices: tuple[Choice, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    sections: tuple[Section, ...]
+
+    def section(self, section_id: str) -> Section | None:
+        return next((section for section in self.sections if section.id == section_id), None)
+
+    @property
+    def digest(self) -> str:
+        return digest_of(self.model_dump(mode="json"))
+
+    @property
+    def epoch(self) -> int:
+        """SOURCE_DATE_EPOCH of the image: when any of its pins last changed."""
+        return max(section.epoch for section in self.sections)
+
+
+# --- plan --------------------------------------------------------------------------------------------------
+
+
+class Step(Model):
+    """One RUN: a script of scripts/image with its arguments, over the sections it reads."""
+
+    script: Line
+    args: tuple[str, ...] = ()
+    sections: tuple[str, ...] = Field((), description="mounted read-only at /dsvm/store/SECTION")
+    helpers: tuple[Line, ...] = Field((), description="further scripts that it calls, mounted beside it")
+    cache: str | None = Field(None, description="name of a cache folder kept between builds, at /dsvm/cache")
+
+
+class Stage(Model):
+    """A Dockerfile stage. A stage with `output` hands its /out folder to the image."""
+
+    name: Name
+    title: Line
+    parent: str = Field(description="'base' or the name of an earlier stage")
+    steps: tuple[Step, ...]
+    output: bool = False
+    unreproducible: str | None = Field(None, description="why two builds may differ; None: they may not")
+
+
+class PlannedTool(Model):
+    """A tool as the image has it: what checks and reports are made from."""
+
+    name: Name
+    summary: str
+    homepage: str
+    license: str
+    group: str
+    package: str
+    version: str = Field(description="locked version, as its ecosystem writes it")
+    ecosystem: Name
+    env: Name | None = None
+    commands: tuple[str, ...] = ()
+    kernel: Kernel | None = None
+    service: Service | None = None
+    checks: tuple[Check, ...] = ()
+    versions: dict[str, str] = Field(
+        default_factory=dict, description="locked versions of all its own packages"
+    )
+
+
+class Plan(Model):
+    """Variant and lock as ordered stages, before anything runs."""
+
+    variant: Name
+    summary: str
+    accelerator: Accelerator
+    base: Base
+    base_kind: Literal["registry", "bootstrap"]
+    lock_digest: Sha256
+    epoch: int
+    stages: tuple[Stage, ...]
+    system: str = Field(description="name of the stage that the image continues from")
+    tools: tuple[PlannedTool, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    files: dict[ImagePath, File] = Field(
+        default_factory=dict, description="small files of tools, with their text"
+    )
+    environment: dict[str, str] = Field(default_factory=dict)
+    sections: tuple[Section, ...] = Field(description="what the stages install from")
+    scripts: dict[str, Sha256] = Field(default_factory=dict, description="scripts that run in the build")
+
+    @property
+    def digest(self) -> str:
+        """Names the image: two plans with one digest give one image."""
+        return digest_of(self.model_dump(mode="json"))
+
+    @property
+    def services(self) -> dict[str, Service]:
+        return {tool.name: tool.service for tool in self.tools if tool.service is not None}
+
+
+# --- report ------------------------------------------------------------------------------------------------
+
+Outcome = Literal["passed", "failed", "not exercised"]
+
+
+class CheckResult(Model):
+    tool: str
+    check: str
+    outcome: Outcome
+    seconds: float
+    output: str = Field("", description="of a failure, or the reason why it was not exercised")
+
+
+class Report(Model):
+    """What verification found on one image."""
+
+    variant: Name
+    image: str = Field(description="image digest, sha256:HEX")
+    lock: Sha256
+    results: tuple[CheckResult, ...]
+    left_out: tuple[LeftOut, ...] = ()
+
+    def count(self, outcome: Outcome) -> int:
+        return sum(result.outcome == outcome for result in self.results)
+
+
+def canonical_json(value: Mapping[str, Any] | Model) -> str:
+    """Stable, readable JSON that ends in a newline: the form of every file we write."""
+    data = value.model_dump(mode="json", exclude_none=True) if isinstance(value, Model) else value
+    return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"

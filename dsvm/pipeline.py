@@ -1,0 +1,338 @@
+"""The road from manifest to image, one function for each step that a person can ask for."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from dsvm import lock as locks
+from dsvm.catalog import Catalog, load
+from dsvm.errors import GoneError, InputError, LockError, StoreError, VerifyError
+from dsvm.model import Lock, Pin, Plan, Report, Section
+from dsvm.plan import make_plan
+
+if TYPE_CHECKING:
+    from dsvm.builders.docker import Built
+    from dsvm.ecosystems import Context
+    from dsvm.engine import Engine
+    from dsvm.machine import Machine
+    from dsvm.store import FetchSummary, Store
+
+ROOT = Path(__file__).resolve().parent.parent
+Say = Callable[[str], None]
+
+
+@dataclass
+class Workshop:
+    """One run of DSVM: the catalog, the machine, the store and the engine, each made when first needed."""
+
+    overlays: Sequence[Path] = ()
+    offline: bool = False
+    say: Say = field(default=print)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        return load(self.overlays)
+
+    @cached_property
+    def machine(self) -> Machine:
+        from dsvm.machine import Machine
+
+        return Machine.detect()
+
+    @cached_property
+    def store(self) -> Store:
+        from dsvm.store import Store
+
+        return Store()
+
+    @cached_property
+    def engine(self) -> Engine:
+        from dsvm.engine import find_engine
+
+        return find_engine()
+
+    @contextmanager
+    def context(self, variant: str) -> Iterator[Context]:
+        """What ecosystems work with for `variant`; its work folder is gone afterwards."""
+        from dsvm.ecosystems import Context
+
+        one = self.catalog.variant(variant)
+        with TemporaryDirectory(prefix="dsvm-") as work:
+            yield Context(
+                base=self.catalog.bases[one.base],
+                machine=self.machine,
+                store=self.store,
+                work=Path(work),
+                accelerator=one.accelerator,
+                indexes=self.catalog.indexes,
+            )
+
+    def folder(self, variant: str) -> Path:
+        """Where everything that is made for `variant` lies."""
+        return ROOT / "build" / variant
+
+
+# --- lock --------------------------------------------------------------------------------------------------
+
+
+def lock(
+    shop: Workshop,
+    variant: str,
+    *,
+    only: str | None = None,
+    upgrade: bool = False,
+    leave_out: Sequence[str] | None = None,
+) -> Lock:
+    """Lock `variant` and say what moved."""
+    if shop.offline:
+        raise LockError("locking asks the network", hint="Leave --offline out")
+    previous = locks.find(shop.catalog, variant)
+    gone = dict.fromkeys(leave_out, "left out on request") if leave_out is not None else None
+    begun = time.monotonic()
+    with shop.context(variant) as context:
+        new = locks.resolve(
+            shop.catalog,
+            variant,
+            context,
+            previous=previous,
+            only=only,
+            upgrade=upgrade,
+            leave_out=gone,
+            say=lambda line: shop.say(f"lock: {line}"),
+        )
+    path = locks.lock_path(shop.catalog, variant)
+    for change in locks.changes(previous, new):
+        shop.say(f"  {change}")
+    if previous == new:
+        shop.say(f"lock: {path.name} is up to date")
+        return new
+    locks.write(path, new)
+    pins = {pin.sha256: pin for section in new.sections for pin in section.pins}
+    size = sum(pin.size for pin in pins.values()) / 1e6
+    shop.say(f"lock: {len(pins)} artefacts, {size:.0f} MB, in {time.monotonic() - begun:.0f} s: {path}")
+    return new
+
+
+def need_lock(shop: Workshop, variant: str, *, locked: bool = False) -> Lock:
+    """The lock of `variant`, made or brought up to date when it has to be, unless `locked` forbids it."""
+    found = locks.find(shop.catalog, variant)
+    stale = locks.stale_sections(shop.catalog, found) if found is not None else ["everything"]
+    if found is not None and not stale:
+        return found
+    if locked or shop.offline:
+        why = f"does not fit the manifests: {', '.join(stale)}" if found is not None else "does not exist"
+        option = "--locked" if locked else "--offline"
+        raise LockError(f"the lock of {variant} {why}, and {option} forbids to resolve", hint="Run: invoke lock")
+    shop.say(f"lock: {variant}: {', '.join(stale)} to resolve")
+    return lock(shop, variant)
+
+
+# --- fetch -------------------------------------------------------------------------------------------------
+
+
+def fetch(shop: Workshop, locked: Lock, *, jobs: int = 8) -> FetchSummary:
+    """Bring every artefact of a lock into the store. Raises GoneError naming what mirrors have dropped."""
+    from dsvm.progress import fetch_progress
+    from dsvm.store import FetchSummary, Want
+
+    pins = _pins(locked)
+    missing = {sha: pair for sha, pair in pins.items() if not shop.store.has(sha, pair[1].size)}
+    if not missing:
+        return FetchSummary(0, len(pins), 0)
+    if shop.offline:
+        names = [pin.filename for _, pin in missing.values()]
+        shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if names[5:] else "")
+        raise StoreError(f"--offline, but the store lacks {shown}", hint=f"Run: invoke fetch --variant {locked.variant}")
+    with shop.context(locked.variant) as context:
+        wants = [
+            Want(pin.filename, sha, pin.size, _locator(section, pin, context))
+            for sha, (section, pin) in pins.items()
+        ]
+        return shop.store.fetch(wants, machine=shop.machine, progress=fetch_progress(), jobs=jobs)
+
+
+def _pins(locked: Lock) -> dict[str, tuple[Section, Pin]]:
+    """SHA-256 -> pin of everything that the store holds as a file; a registry's base is a layout of its own."""
+    return {
+        pin.sha256: (section, pin)
+        for section in locked.sections
+        for pin in section.pins
+        if not (section.id == "base" and locked.base_kind == "registry")
+    }
+
+
+def _locator(section: Section, pin: Pin, context: Context) -> Callable[[], list[str]]:
+    from dsvm import ecosystems
+
+    return lambda: list(ecosystems.get(section.ecosystem).locate(pin, context))
+
+
+def fetch_fresh(shop: Workshop, locked: Lock, *, update_stale: bool, jobs: int = 8) -> Lock:
+    """Fetch a lock; with `update_stale`, resolve again what mirrors have dropped. Returns the lock that was fetched.
+
+    Without it raises GoneError that says which packages are gone and how to go on.
+    """
+    from dsvm.store import megabytes
+
+    try:
+        done = fetch(shop, locked, jobs=jobs)
+    except GoneError as error:
+        where = sorted({section.ecosystem for section, pin in _pins(locked).values() if pin.filename in error.gone})
+        commands = [f"invoke lock --variant {locked.variant} --only {name}" for name in where]
+        if not update_stale:
+            raise GoneError(
+                f"{len(error.gone)} locked packages are no longer served:\n    " + "\n    ".join(error.gone),
+                gone=error.gone,
+                hint="Resolve them again: " + " && ".join(commands) + " (or build with --update-stale)",
+            ) from error
+        for name in where:
+            shop.say(f"lock: {len(error.gone)} locked packages are no longer served; resolving {name} again")
+            locked = lock(shop, locked.variant, only=name)
+        done = fetch(shop, locked, jobs=jobs)
+    if done.fetched:
+        shop.say(f"fetch: {done.fetched} files, {megabytes(done.bytes)} fetched; {done.reused} were there")
+    return locked
+
+
+# --- render, build, verify ---------------------------------------------------------------------------------
+
+
+def render(shop: Workshop, variant: str) -> tuple[Plan, Path]:
+    """Write Dockerfile, plan and small files of a locked variant; returns the plan and where they lie."""
+    from dsvm import render as rendering
+
+    found = locks.find(shop.catalog, variant)
+    if found is None:
+        raise LockError(f"{variant} has no lock", hint=f"Run: invoke lock --variant {variant}")
+    plan = make_plan(shop.catalog, found)
+    rendering.write(plan, shop.folder(variant))
+    return plan, shop.folder(variant)
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    verify: bool = True
+    locked: bool = False
+    update_stale: bool = False
+    no_cache: bool = False
+    builder: str | None = None
+
+
+def build(shop: Workshop, variant: str, options: BuildOptions) -> tuple[str, Built | None]:
+    """Everything from manifest to verified image. Returns its name, and what was built unless it was there already.
+
+    The image gets its name only when its checks pass.
+    """
+    from dsvm import bases, images
+    from dsvm import render as rendering
+    from dsvm.builders import docker
+    from dsvm.builders.screen import build_screen
+    from dsvm.render import LABELS
+
+    locked = need_lock(shop, variant, locked=options.locked)
+    plan = make_plan(shop.catalog, locked)
+    name = docker.image_name(variant)
+    env = shop.engine.env
+    if not options.no_cache and images.labels(name, env).get(f"{LABELS}.plan") == plan.digest:
+        shop.say(f"{name} is up to date")
+        return name, None
+    fresh = fetch_fresh(shop, locked, update_stale=options.update_stale and not options.locked)
+    if fresh != locked:
+        plan = make_plan(shop.catalog, fresh)
+    folder = shop.folder(variant)
+    rendering.write(plan, folder)
+    with shop.context(variant) as context:
+        section = next(section for section in plan.sections if section.id == "base")
+        layout = bases.layout(plan.base, plan.base_kind, section, context, log=folder / "base.log", say=shop.say)
+    built = docker.build(
+        plan,
+        folder,
+        layout,
+        shop.store,
+        engine_env=env,
+        screen=build_screen(f"Building {variant}"),
+        builder=options.builder,
+        no_cache=options.no_cache,
+    )
+    shop.say(f"built {variant}: {built.size / 1e9:.2f} GB in {len(built.layers)} layers, {built.seconds:.0f} s")
+    provisional = docker.image_name(variant, "unverified")
+    if not options.verify:
+        shop.say(f"not verified: the image is {provisional} until invoke verify --variant {variant} passes")
+        return provisional, built
+    verify(shop, variant, plan=plan)
+    return name, built
+
+
+def verify(shop: Workshop, variant: str, *, plan: Plan | None = None, only: Sequence[str] = ()) -> Report:
+    """Check the built image of `variant`, the unverified one first; a full pass gives it its name.
+
+    Raises VerifyError when a check fails.
+    """
+    from dsvm import checks, images
+    from dsvm.builders.docker import image_name
+    from dsvm.render import LABELS
+
+    if plan is None:
+        plan = make_plan(shop.catalog, need_lock(shop, variant, locked=True))
+    env = shop.engine.env
+    candidates = [image_name(variant, "unverified"), image_name(variant)]
+    image = next((one for one in candidates if images.inspect(one, env) is not None), None)
+    if image is None:
+        raise InputError(f"there is no image of {variant}", hint=f"Run: invoke build --variant {variant}")
+    if images.labels(image, env).get(f"{LABELS}.plan") != plan.digest:
+        raise InputError(
+            f"{image} was built from another lock or other manifests", hint=f"Run: invoke build --variant {variant}"
+        )
+    begun = time.monotonic()
+    folder = shop.folder(variant)
+    report = checks.verify(
+        plan, image, engine_env=env, folder=folder, only=only, manifests=[*shop.catalog.folders]
+    )
+    shop.say(f"verified {image}: {checks.summary(report, time.monotonic() - begun)}")
+    if text := checks.failures(report):
+        shop.say(text)
+    if report.count("failed"):
+        raise VerifyError(
+            f"{report.count('failed')} checks of {image} failed; it gets no name",
+            hint=f"Report: {folder / 'report.json'}, full output: {folder / 'verify.log'}",
+        )
+    if not only and image == candidates[0]:
+        shop.say(f"image: {images.promote(plan, env)}")
+    return report
+
+
+# --- clean -------------------------------------------------------------------------------------------------
+
+
+def clean(shop: Workshop, *, everything: bool = False) -> tuple[int, int]:
+    """Remove build folders and what no lock needs from the store; returns (files, bytes) that went.
+
+    With `everything`, the whole store goes.
+    """
+    shutil.rmtree(ROOT / "build", ignore_errors=True)
+    keep: set[str] = set()
+    if not everything:
+        for folder in shop.catalog.folders:
+            for path in (folder / "locks").glob("*.json"):
+                keep |= {pin.sha256 for section in locks.read(path).sections for pin in section.pins}
+    return shop.store.prune(keep)
+
+
+def needed_bytes(locked: Lock) -> int:
+    """About how much disk a build takes: artefacts, three times as much unpacked, and that again as layers."""
+    return 7 * sum({pin.sha256: pin.size for section in locked.sections for pin in section.pins}.values())
+
+
+Variants = Mapping[str, Lock | None]
+
+
+def all_locks(catalog: Catalog) -> Variants:
+    return {name: locks.find(catalog, name) for name in sorted(catalog.variants)}

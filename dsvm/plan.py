@@ -1,0 +1,201 @@
+"""Catalog and lock -> Plan: the ordered stages of an image and everything else that is derived from them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+
+from dsvm import ecosystems
+from dsvm.catalog import Catalog
+from dsvm.errors import LockError
+from dsvm.lock import stale_sections
+from dsvm.model import (
+    Base,
+    File,
+    Kernel,
+    Lock,
+    Plan,
+    PlannedTool,
+    Section,
+    Stage,
+    Step,
+    Tool,
+)
+
+SCRIPTS = Path(__file__).resolve().parent.parent / "scripts" / "image"
+KERNELS = "/usr/local/share/jupyter/kernels"
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def make_plan(catalog: Catalog, lock: Lock) -> Plan:
+    """The plan of a locked variant. Raises LockError when the lock does not fit the manifests any more."""
+    if stale := stale_sections(catalog, lock):
+        raise LockError(
+            f"the lock of {lock.variant} does not fit the manifests any more: {', '.join(stale)}",
+            hint=f"Run: invoke lock --variant {lock.variant}",
+        )
+    variant = catalog.variant(lock.variant)
+    base = catalog.bases[variant.base]
+    tools = tuple(_planned(catalog, lock, catalog.tools[choice.tool]) for choice in lock.choices)
+    stages = _stages(base, lock)
+    return Plan(
+        variant=lock.variant,
+        summary=variant.summary,
+        accelerator=variant.accelerator,
+        base=base,
+        base_kind=lock.base_kind,
+        lock_digest=lock.digest,
+        epoch=lock.epoch,
+        stages=stages,
+        system="system",
+        tools=tools,
+        left_out=lock.left_out,
+        files=_files(catalog, lock),
+        environment=_environment(catalog, lock),
+        sections=lock.sections,
+        scripts=_scripts(stages),
+    )
+
+
+def _stages(base: Base, lock: Lock) -> tuple[Stage, ...]:
+    """Runtimes, then the system, then one stage for each place; what changed longest ago first.
+
+    That order keeps the lower layers of an image the same while the upper ones change.
+    """
+    sections = {section.id: section for section in lock.sections}
+    ground = sections["base"].epoch
+    stages = []
+    for section in lock.sections:
+        if section.id.startswith("runtime-"):
+            stages.append(_stage(section, base, "base", ground, title=f"runtime {section.id[8:]}"))
+    finish = Step(
+        script="finish-system",
+        args=("--epoch", str(max(ground, sections["system"].epoch))),
+        helpers=("clamp-system",),
+    )
+    system = _stage(sections["system"], base, "base", ground, title="system packages")
+    stages.append(system.model_copy(update={"steps": (*system.steps, finish)}))
+    places = [section for section in lock.sections if section.id.startswith("env-") or _is_tool(section)]
+    for section in sorted(places, key=lambda one: (one.epoch, one.id)):
+        parent = "base"
+        runtimes = ecosystems.get(section.ecosystem).runtimes
+        if runtimes:
+            parent = f"runtime-{runtimes[0]}"
+        build = sections.get(f"{section.tools[0]}-build-{base.ecosystem}") if _is_tool(section) else None
+        if build is not None:
+            stages.append(_stage(build, base, parent, ground, title=f"build tools of {section.tools[0]}"))
+            parent = build.id
+        title = ", ".join(section.tools[:3]) + (
+            f" and {len(section.tools) - 3} more" if section.tools[3:] else ""
+        )
+        stages.append(_stage(section, base, parent, 0, title=title, output=True))
+    return tuple(stages)
+
+
+def _is_tool(section: Section) -> bool:
+    return bool(section.tools) and section.id == f"{section.tools[0]}-{section.ecosystem}"
+
+
+def _stage(
+    section: Section, base: Base, parent: str, ground: int, *, title: str, output: bool = False
+) -> Stage:
+    """The stage of one section; `ground` is the epoch of what lies below it, whose files are left alone."""
+    later = section.model_copy(update={"epoch": max(section.epoch, ground)})
+    step = ecosystems.get(section.ecosystem).install(later, base)
+    return Stage(name=section.id, title=title, parent=parent, steps=(step,), output=output)
+
+
+def _planned(catalog: Catalog, lock: Lock, tool: Tool) -> PlannedTool:
+    choice = next(choice for choice in lock.choices if choice.tool == tool.tool)
+    source = tool.sources[choice.source]
+    variant = catalog.variants[lock.variant]
+    versions: dict[str, str] = {}
+    env = None
+    for name, request in source.requests().items():
+        ecosystem = ecosystems.get(name)
+        if ecosystem.placement == "env":
+            env = tool.env
+        for section in _sections_of(lock, tool, name):
+            versions |= {pin.name: pin.version for pin in section.pins}
+    name, request = next(iter(source.requests().items()))
+    package = ecosystems.get(name).package(request)
+    if package not in versions:
+        raise LockError(f"tool '{tool.tool}': '{package}' is not in the lock of {lock.variant}")
+    wanted = {
+        package,
+        *(check.version.package for check in tool.checks if check.version and check.version.package),
+    }
+    return PlannedTool(
+        name=tool.tool,
+        summary=tool.summary,
+        homepage=tool.homepage,
+        license=tool.license,
+        group=tool.group,
+        package=package,
+        version=versions[package],
+        ecosystem=name,
+        env=env,
+        commands=tool.commands,
+        kernel=tool.kernel,
+        service=tool.service,
+        checks=tuple(
+            check
+            for check in tool.checks
+            if check.when.holds(accelerator=variant.accelerator, base=variant.base)
+        ),
+        versions={name: versions[name] for name in sorted(wanted) if name in versions},
+    )
+
+
+def _sections_of(lock: Lock, tool: Tool, ecosystem: str) -> Iterator[Section]:
+    """Where the packages of `tool` in `ecosystem` stand; a system package may be the base's."""
+    for section in lock.sections:
+        if section.ecosystem == ecosystem and (
+            tool.tool in section.tools or section.id in ("base", "system")
+        ):
+            yield section
+
+
+def _files(catalog: Catalog, lock: Lock) -> dict[str, File]:
+    """Small files of all tools, with their text, and the kernelspecs."""
+    files: dict[str, File] = {}
+    for choice in lock.choices:
+        tool = catalog.tools[choice.tool]
+        for path, file in tool.files.items():
+            text = catalog.file(file.source).read_text(encoding="utf-8") if file.source else file.text
+            files[path] = File(text=text, mode=file.mode)
+        if tool.kernel is not None:
+            files[f"{KERNELS}/{tool.kernel.name}/kernel.json"] = File(text=_kernelspec(tool, tool.kernel))
+    return dict(sorted(files.items()))
+
+
+def _kernelspec(tool: Tool, kernel: Kernel) -> str:
+    """https://jupyter-client.readthedocs.io/en/stable/kernels.html#kernel-specs"""
+    argv = kernel.argv or (
+        f"/opt/envs/{tool.env}/bin/python",
+        "-m",
+        "ipykernel_launcher",
+        "-f",
+        "{connection_file}",
+    )
+    spec: dict[str, object] = {"argv": list(argv), "display_name": kernel.display, "language": kernel.language}
+    if not kernel.argv:
+        # what `!pip` and `!command` find first is the kernel's own environment
+        spec["env"] = {"PATH": f"/opt/envs/{tool.env}/bin:${{PATH}}"}
+    return json.dumps(spec, indent=1) + "\n"
+
+
+def _environment(catalog: Catalog, lock: Lock) -> dict[str, str]:
+    environment: dict[str, str] = {"LANG": "en_US.UTF-8", "PATH": f"/opt/envs/base/bin:{SYSTEM_PATH}"}
+    for choice in lock.choices:
+        environment |= catalog.tools[choice.tool].environment
+    return dict(sorted(environment.items()))
+
+
+def _scripts(stages: Sequence[Stage]) -> dict[str, str]:
+    names = {name for stage in stages for step in stage.steps for name in (step.script, *step.helpers)}
+    names |= {"dsvm-start", "dsvm-info"}
+    return {name: hashlib.sha256((SCRIPTS / name).read_bytes()).hexdigest() for name in sorted(names)}

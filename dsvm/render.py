@@ -1,0 +1,134 @@
+"""Plan -> text: the Dockerfile and the small files of an image. Reads no manifest and no network."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from dsvm.model import Plan, Step, canonical_json
+from dsvm.plan import SCRIPTS
+from dsvm.report import image_manifest
+
+TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
+LABELS = "org.dsvm"
+STORE = "/dsvm/store"
+# What every image has of ours: file in the image -> script
+PROGRAMS = {"/usr/local/bin/dsvm-start": "dsvm-start", "/usr/local/bin/dsvm-info": "dsvm-info"}
+
+
+@cache
+def environment() -> Environment:
+    env = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - a Dockerfile, whose own quoting the filters do
+    )
+    env.filters |= {"exec": exec_form, "mounts": lambda step: list(mounts(step)), "quoted": quoted}
+    return env
+
+
+def dockerfile(plan: Plan) -> str:
+    """The Dockerfile of a plan."""
+    return environment().get_template("Dockerfile.j2").render(plan=plan, labels=labels(plan))
+
+
+def labels(plan: Plan) -> dict[str, str]:
+    """Labels of the image; the first ones by https://github.com/opencontainers/image-spec/blob/main/annotations.md."""
+    created = datetime.fromtimestamp(plan.epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "org.opencontainers.image.title": f"DSVM {plan.variant}",
+        "org.opencontainers.image.description": plan.summary,
+        "org.opencontainers.image.created": created,
+        f"{LABELS}.variant": plan.variant,
+        f"{LABELS}.base": f"{plan.base.base} ({plan.base_kind})",
+        f"{LABELS}.lock": plan.lock_digest,
+        f"{LABELS}.plan": plan.digest,
+    }
+
+
+def quoted(value: str) -> str:
+    """`value` as a double-quoted Dockerfile word that stands for itself: no variable, no escape, no second line.
+
+    https://docs.docker.com/reference/dockerfile/#environment-replacement
+    """
+    if re.search(r"[\x00-\x1f\x7f]", value):
+        raise ValueError(f"{value!r} holds a control character")
+    return '"' + re.sub(r'([\\"$])', r"\\\1", value) + '"'
+
+
+def exec_form(step: Step) -> str:
+    """The step's command as a JSON array, which no shell reads."""
+    return json.dumps([f"/dsvm/bin/{step.script}", *step.args])
+
+
+def mounts(step: Step) -> Iterator[str]:
+    """The bind and cache mounts of a step, as the values of --mount."""
+    for name in (step.script, *step.helpers):
+        yield f"type=bind,from=scripts,source=/{name},target=/dsvm/bin/{name}"
+    for section in step.sections:
+        yield f"type=bind,from={context_name(section)},target={STORE}/{section}"
+    if step.cache:
+        yield f"type=cache,id=dsvm-{step.cache},target=/dsvm/cache,sharing=shared"
+
+
+def context_name(section: str) -> str:
+    """Name of the build context that holds the artefacts of a section."""
+    return f"store-{section}"
+
+
+def write_files(plan: Plan, folder: Path) -> None:
+    """Fill `folder` with what the image gets beside its tools, with canonical modes and pinned times."""
+    shutil.rmtree(folder, ignore_errors=True)
+    texts: dict[str, tuple[str, int]] = {
+        path: (file.text or "", int(file.mode, 8)) for path, file in plan.files.items()
+    }
+    texts |= {path: ((SCRIPTS / name).read_text(), 0o755) for path, name in PROGRAMS.items()}
+    texts["/etc/dsvm/manifest.json"] = (canonical_json(image_manifest(plan)), 0o644)
+    for path, (text, mode) in sorted(texts.items()):
+        target = folder / path.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+        target.chmod(mode)
+    clamp(folder, plan.epoch)
+
+
+def write_scripts(plan: Plan, folder: Path) -> None:
+    """Fill `folder` with the scripts of the build; what is right already is left alone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in plan.scripts:
+        data = (SCRIPTS / name).read_bytes()
+        target = folder / name
+        if not target.is_file() or target.read_bytes() != data:
+            target.write_bytes(data)
+        target.chmod(0o755)
+
+
+def clamp(folder: Path, epoch: int) -> None:
+    """Give everything below `folder`, and itself, the time `epoch` and every folder the mode 0755."""
+    for root, folders, files in os.walk(folder, topdown=False):
+        for name in (*files, *folders):
+            os.utime(Path(root) / name, (epoch, epoch), follow_symlinks=False)
+        Path(root).chmod(0o755)
+        os.utime(root, (epoch, epoch))
+
+
+def write(plan: Plan, folder: Path) -> Mapping[str, Path]:
+    """Write everything that is rendered from `plan` below `folder`; returns what was written, by name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / "Dockerfile"
+    target.write_text(dockerfile(plan), encoding="utf-8")
+    (folder / "plan.json").write_text(canonical_json(plan), encoding="utf-8")
+    write_files(plan, folder / "files")
+    write_scripts(plan, folder / "scripts")
+    return {"Dockerfile": target, "plan": folder / "plan.json", "files": folder / "files"}

@@ -1,0 +1,126 @@
+"""The only door to other programs: argument lists, never shell strings."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from dsvm.errors import ProgramError
+
+INSTALL_HINTS = {
+    "docker": "scripts/engine install && scripts/engine start",
+    "mmdebstrap": "apt-get install mmdebstrap",
+    "apt-get": "DSVM resolves Debian packages with apt-get: run it on Debian or Ubuntu",
+    "git": "apt-get install git",
+}
+
+
+def which(program: str) -> str:
+    """Full path of `program`; ProgramError with an install hint when it is missing."""
+    found = shutil.which(program)
+    if found is None:
+        hint = INSTALL_HINTS.get(program, "")
+        raise ProgramError(f"{program}: not installed, or not on PATH", hint=f"Try: {hint}" if hint else "")
+    return found
+
+
+def run(
+    argv: Sequence[str | os.PathLike[str]],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stdin: str | None = None,
+    timeout: float | None = None,
+    log: Path | None = None,
+    check: bool = True,
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end and return what it printed.
+
+    `env` is added to the current environment, `timeout` is in seconds, `log` keeps the whole output.
+    Raises ProgramError when the program is missing, fails (unless `check` is false) or runs out of time.
+    """
+    words = [which(os.fspath(argv[0])), *(os.fspath(word) for word in argv[1:])]
+    try:
+        done = subprocess.run(
+            words,
+            env={**os.environ, **(env or {})},
+            cwd=cwd,
+            input=stdin,
+            stdin=None if stdin is not None else subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ProgramError(f"{' '.join(words[:3])}: no end after {timeout:.0f} s") from error
+    output = done.stdout + done.stderr
+    if log is not None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(output)
+    if check and done.returncode != 0:
+        where = f"Full output: {log}" if log is not None else ""
+        raise ProgramError(
+            f"{Path(words[0]).name} {words[1] if len(words) > 1 else ''} failed with exit code {done.returncode}:\n"
+            + tail(output),
+            hint=where,
+            output=output,
+            returncode=done.returncode,
+        )
+    return done
+
+
+@contextmanager
+def stream(
+    argv: Sequence[str | os.PathLike[str]],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Iterator[tuple[Iterator[str], Callable[[], int]]]:
+    """Run a program while reading its lines (stdout and stderr as one); yields the lines and a `wait` for its exit code.
+
+    Leaving the block early (an exception, Ctrl-C) interrupts the program and waits until it has gone.
+    """
+    words = [which(os.fspath(argv[0])), *(os.fspath(word) for word in argv[1:])]
+    process = subprocess.Popen(
+        words,
+        env={**os.environ, **(env or {})},
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,  # Ctrl-C reaches us alone: we decide how the program ends
+    )
+    assert process.stdout is not None  # noqa: S101 - for the type checker
+    try:
+        yield iter(process.stdout), process.wait
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def tail(text: str, lines: int = 15) -> str:
+    """The last `lines` lines of `text`, indented."""
+    return "\n".join(f"    {line}" for line in text.rstrip().splitlines()[-lines:])
+
+
+def bundled(program: str) -> Path:
+    """A program that one of our Python dependencies installs beside this Python."""
+    path = Path(sys.executable).parent / program
+    if not path.is_file():
+        raise ProgramError(f"{program}: missing from {path.parent}", hint="Run scripts/quickstart again")
+    return path

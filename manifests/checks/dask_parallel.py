@@ -1,0 +1,39 @@
+"""dask runs two tasks at once, and its arrays and tables agree with numpy and pandas."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+
+
+def check() -> dict[str, object]:
+    import dask
+    import dask.array as da
+    import dask.dataframe as dd
+    import numpy as np
+    import pandas as pd
+
+    # Each task waits for the other one: this ends only when both run at the same time.
+    barrier = threading.Barrier(2, timeout=60)
+    met = dask.compute(
+        *[dask.delayed(barrier.wait, pure=False)() for _ in range(2)], scheduler="threads", num_workers=2
+    )
+    assert sorted(met) == [0, 1], f"tasks met as {met}"
+    numbers = np.random.default_rng(0).random((1000, 1000))
+    blocks = da.from_array(numbers, chunks=(250, 250))
+    assert np.allclose((blocks @ blocks.T).mean(axis=0).compute(), (numbers @ numbers.T).mean(axis=0)), "wrong product"
+    table = pd.DataFrame({"k": np.arange(1000) % 7, "v": numbers[0]})
+    sums = dd.from_pandas(table, npartitions=4).groupby("k")["v"].sum().compute().sort_index()
+    pd.testing.assert_series_equal(sums, table.groupby("k")["v"].sum())
+    return {"tasks_at_once": len(met), "blocks": blocks.npartitions}
+
+
+if __name__ == "__main__":
+    try:
+        result = {"ok": True, **check()}
+    except Exception as error:
+        result = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
+        print(result["reason"], file=sys.stderr)
+    print(json.dumps({"check": "dask_parallel", **result}))
+    sys.exit(0 if result["ok"] else 1)

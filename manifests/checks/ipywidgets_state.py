@@ -1,0 +1,40 @@
+"""A slider shows in a notebook, obeys Python, and its state is kept with the notebook."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+
+def check() -> dict[str, object]:
+    import jupyterlab_widgets
+    from nbclient import NotebookClient
+    from nbformat.v4 import new_code_cell, new_notebook
+
+    code = """
+import ipywidgets
+seen = []
+slider = ipywidgets.IntSlider(value=3, max=10)
+slider.observe(lambda change: seen.append(change.new), "value")
+slider.value = 8
+print(seen)
+slider
+"""
+    notebook = NotebookClient(new_notebook(cells=[new_code_cell(code)]), kernel_name="python3", timeout=120).execute()
+    printed, shown = notebook.cells[0].outputs
+    assert printed.text == "[8]\n", f"observed {printed.text!r}"
+    view = shown.data["application/vnd.jupyter.widget-view+json"]["model_id"]
+    state = notebook.metadata.widgets["application/vnd.jupyter.widget-state+json"]["state"]
+    assert state[view]["state"]["value"] == 8, f"state {state[view]}"
+    extensions = [path["dest"] for path in jupyterlab_widgets._jupyter_labextension_paths()]
+    return {"models": len(state), "labextension": extensions}
+
+
+if __name__ == "__main__":
+    try:
+        result = {"ok": True, **check()}
+    except Exception as error:
+        result = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
+        print(result["reason"], file=sys.stderr)
+    print(json.dumps({"check": "ipywidgets_state", **result}))
+    sys.exit(0 if result["ok"] else 1)

@@ -1,0 +1,30 @@
+"""Jupyter runs a notebook in R: a result, a table and a plot come back."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+
+def check() -> dict[str, object]:
+    from nbclient import NotebookClient
+    from nbformat.v4 import new_code_cell, new_notebook
+
+    cells = ["x <- 6; cat(x * 7)", "data.frame(town = 'Łódź', n = 1)", "plot(1:10)"]
+    notebook = new_notebook(cells=[new_code_cell(cell) for cell in cells])
+    NotebookClient(notebook, kernel_name="ir", timeout=120).execute()
+    printed, table, plot = (cell.outputs[0] for cell in notebook.cells)
+    assert printed.text == "42", f"output {printed.text!r}"
+    assert "Łódź" in table.data["text/html"], f"table {table.data}"
+    assert len(plot.data["image/png"]) > 1000, "no plot"
+    return {"output": printed.text, "kinds": sorted({*table.data, *plot.data})}
+
+
+if __name__ == "__main__":
+    try:
+        result = {"ok": True, **check()}
+    except Exception as error:
+        result = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
+        print(result["reason"], file=sys.stderr)
+    print(json.dumps({"check": "irkernel_execute", **result}))
+    sys.exit(0 if result["ok"] else 1)

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# javac compiles a program of two classes and java runs it; java also runs a source file.
+set -Eeuo pipefail
+
+fail() {
+    echo "$1" >&2
+    printf '{"check": "java_program", "ok": false, "reason": "%s"}\n' "${1//[\"\\]/ }"
+    exit 1
+}
+trap 'fail "stopped at line $LINENO"' ERR
+
+cat > Check.java <<'END'
+import java.util.stream.IntStream;
+
+public class Check {
+    record Pair(int a, int b) { int sum() { return a + b; } }
+
+    public static void main(String[] args) {
+        System.out.println(new Pair(IntStream.range(0, 9).sum(), args.length).sum() + " Łódź");
+    }
+}
+END
+javac -encoding UTF-8 -d classes Check.java
+[ "$(java -Dstdout.encoding=UTF-8 -Dfile.encoding=UTF-8 -cp classes Check a b c d e f)" = "42 Łódź" ] ||
+    fail "the program printed $(java -cp classes Check a b c d e f)"
+java Check.java a >/dev/null
+printf '{"check": "java_program", "ok": true}\n'

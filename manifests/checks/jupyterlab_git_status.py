@@ -1,0 +1,72 @@
+"""JupyterLab's git extension is switched on and sees a change in a repository."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+TOKEN = "only-for-this-check"
+
+
+def get(url: str, *, token: str = TOKEN, data: bytes | None = None) -> tuple[int, str]:
+    """Status and text of an answer; with `data` the request is a POST."""
+    request = urllib.request.Request(url, data, {"Authorization": f"token {token}"})
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=30) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+@contextmanager
+def server(app: str) -> Iterator[str]:
+    """URL of a Jupyter application that serves the current folder until the block ends."""
+    argv = [sys.executable, "-m", app, "--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0"]
+    env = {**os.environ, "JUPYTER_TOKEN": TOKEN, "JUPYTER_RUNTIME_DIR": str(Path.cwd())}
+    log = Path("server.log")
+    with log.open("w") as output, subprocess.Popen(argv, stdout=output, stderr=output, env=env) as process:
+        try:
+            deadline = time.monotonic() + 120
+            info = ""
+            while not info.rstrip().endswith("}"):
+                assert process.poll() is None, f"it ended: {log.read_text()[-300:]}"
+                assert time.monotonic() < deadline, f"it does not start: {log.read_text()[-300:]}"
+                time.sleep(0.2)
+                info = "".join(path.read_text() for path in Path.cwd().glob("jpserver-*.json"))
+            yield json.loads(info)["url"].rstrip("/")
+        finally:
+            process.terminate()
+
+
+def check() -> dict[str, object]:
+    import jupyterlab_git
+
+    subprocess.run(["git", "init", "--quiet", "repo"], check=True)
+    Path("repo/new.txt").write_text("new")
+    with server("jupyterlab") as url:
+        status, text = get(f"{url}/git/repo/status", data=b"{}")
+        assert status == 200, f"status of the repository: {status} {text[:200]}"
+        changed = [one["to"] for one in json.loads(text)["files"]]
+        assert changed == ["new.txt"], f"changed files {changed}"
+        page = get(f"{url}/lab")[1]
+        assert "@jupyterlab/git" in page, "its part in the browser is not switched on"
+    return {"version": jupyterlab_git.__version__, "changed": changed}
+
+
+if __name__ == "__main__":
+    try:
+        result = {"ok": True, **check()}
+    except Exception as error:
+        result = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
+        print(result["reason"], file=sys.stderr)
+    print(json.dumps({"check": "jupyterlab_git_status", **result}))
+    sys.exit(0 if result["ok"] else 1)

@@ -1,0 +1,34 @@
+"""LightGBM learns what no straight line can part."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+
+def check() -> dict[str, object]:
+    import lightgbm as lgb
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, size=(4000, 4))
+    y = (x[:, 0] * x[:, 1] > 0).astype(int)  # no straight line parts these
+    data = lgb.Dataset(x[:3000], y[:3000])
+    model = lgb.train({"objective": "binary", "num_leaves": 16, "verbosity": -1}, data, num_boost_round=50)
+    chances = model.predict(x[3000:])
+    accuracy = float(((chances > 0.5) == y[3000:]).mean())
+    assert accuracy > 0.9, f"accuracy {accuracy:.2f}, chance is 0.5"
+    model.save_model("model.txt")
+    again = lgb.Booster(model_file="model.txt").predict(x[3000:])
+    assert np.allclose(again, chances), "the saved model predicts otherwise"
+    return {"accuracy": round(accuracy, 3)}
+
+
+if __name__ == "__main__":
+    try:
+        result = {"ok": True, **check()}
+    except Exception as error:
+        result = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
+        print(result["reason"], file=sys.stderr)
+    print(json.dumps({"check": "lightgbm_train", **result}))
+    sys.exit(0 if result["ok"] else 1)

@@ -1,0 +1,37 @@
+"""seaborn draws a regression with its confidence band into a PNG."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+
+def check() -> dict[str, object]:
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    import matplotlib.pyplot as plt
+    import numpy as np
+    import pandas as pd
+    import seaborn as sns
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=200)
+    table = pd.DataFrame({"x": x, "y": 2 * x + rng.normal(size=200), "kind": np.where(x > 0, "up", "down")})
+    grid = sns.lmplot(table, x="x", y="y", hue="kind", n_boot=50)
+    labels = sorted(text.get_text() for text in grid.legend.get_texts())
+    assert labels == ["down", "up"], f"legend {labels}"
+    grid.savefig("plot.png")
+    colours = len(np.unique(plt.imread("plot.png").reshape(-1, 4), axis=0))
+    assert colours > 100, f"a picture of {colours} colours"
+    return {"colours": colours, "legend": labels}
+
+
+if __name__ == "__main__":
+    try:
+        result = {"ok": True, **check()}
+    except Exception as error:
+        result = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
+        print(result["reason"], file=sys.stderr)
+    print(json.dumps({"check": "seaborn_png", **result}))
+    sys.exit(0 if result["ok"] else 1)

@@ -1,0 +1,31 @@
+"""scikit-learn tells handwritten digits apart."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+
+def check() -> dict[str, object]:
+    from sklearn.datasets import load_digits
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import train_test_split
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    images, digits = load_digits(return_X_y=True)
+    train_x, test_x, train_y, test_y = train_test_split(images, digits, random_state=0)
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500)).fit(train_x, train_y)
+    accuracy = float(model.score(test_x, test_y))
+    assert accuracy > 0.9, f"accuracy {accuracy:.2f}, chance is 0.1"
+    return {"accuracy": round(accuracy, 3)}
+
+
+if __name__ == "__main__":
+    try:
+        result = {"ok": True, **check()}
+    except Exception as error:
+        result = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
+        print(result["reason"], file=sys.stderr)
+    print(json.dumps({"check": "sklearn_classify", **result}))
+    sys.exit(0 if result["ok"] else 1)

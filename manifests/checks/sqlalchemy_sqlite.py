@@ -1,0 +1,51 @@
+"""SQLAlchemy stores, joins and rolls back in an SQLite file."""
+
+import json
+import sys
+
+
+def check() -> dict[str, object]:
+    from sqlalchemy import ForeignKey, create_engine, func, select
+    from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
+
+    # SQLAlchemy evaluates these annotations: no 'from __future__ import annotations' in this file.
+    class Base(DeclarativeBase):
+        pass
+
+    class Author(Base):
+        __tablename__ = "author"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str]
+        books = relationship("Book")
+
+    class Book(Base):
+        __tablename__ = "book"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        title: Mapped[str]
+        author_id: Mapped[int] = mapped_column(ForeignKey("author.id"))
+
+    engine = create_engine("sqlite:///books.db")
+    Base.metadata.drop_all(engine)
+    Base.metadata.create_all(engine)
+    with Session(engine) as session:
+        session.add(Author(name="Lem", books=[Book(title="Solaris"), Book(title="Eden")]))
+        session.commit()
+        session.add(Author(name="nobody"))
+        session.flush()
+        session.rollback()
+        query = select(Author.name, func.count(Book.id)).join(Book).group_by(Author.name)
+        rows = [tuple(row) for row in session.execute(query)]
+        authors = session.scalar(select(func.count(Author.id)))
+    assert rows == [("Lem", 2)], f"rows {rows}"
+    assert authors == 1, f"{authors} authors after the rollback"
+    return {"rows": rows}
+
+
+if __name__ == "__main__":
+    try:
+        result = {"ok": True, **check()}
+    except Exception as error:
+        result = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
+        print(result["reason"], file=sys.stderr)
+    print(json.dumps({"check": "sqlalchemy_sqlite", **result}))
+    sys.exit(0 if result["ok"] else 1)

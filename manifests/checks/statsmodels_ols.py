@@ -1,0 +1,33 @@
+"""statsmodels recovers the coefficients that made the data, and knows which one is zero."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+
+def check() -> dict[str, object]:
+    import numpy as np
+    import statsmodels.api as sm
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2000, 3))
+    y = 1.0 + x @ [2.0, -3.0, 0.0] + rng.normal(scale=0.5, size=2000)
+    fit = sm.OLS(y, sm.add_constant(x)).fit()
+    assert np.allclose(fit.params, [1, 2, -3, 0], atol=0.05), f"coefficients {fit.params}"
+    assert fit.pvalues[1] < 1e-6 < 1e-3 < fit.pvalues[3], f"p-values {fit.pvalues}"
+    assert "R-squared" in str(fit.summary()), "no summary table"
+    return {
+        "coefficients": [round(float(one), 3) for one in fit.params],
+        "r_squared": round(float(fit.rsquared), 3),
+    }
+
+
+if __name__ == "__main__":
+    try:
+        result = {"ok": True, **check()}
+    except Exception as error:
+        result = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
+        print(result["reason"], file=sys.stderr)
+    print(json.dumps({"check": "statsmodels_ols", **result}))
+    sys.exit(0 if result["ok"] else 1)

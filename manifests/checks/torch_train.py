@@ -1,0 +1,45 @@
+"""PyTorch trains a small feed-forward network, on the GPU where there is one: the loss falls."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+
+def check() -> dict[str, object]:
+    import torch
+    from torch import nn
+
+    torch.manual_seed(0)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    x = torch.rand(2000, 2, device=device) * 2 - 1
+    y = (x[:, :1] * x[:, 1:] > 0).float()  # no straight line parts these
+    model = nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 1)).to(device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    losses = []
+    for _ in range(200):
+        loss = nn.functional.binary_cross_entropy_with_logits(model(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.3 * losses[0], f"loss {losses[0]:.3f} -> {losses[-1]:.3f}"
+    with torch.no_grad():
+        accuracy = ((model(x) > 0).float() == y).float().mean().item()
+    assert accuracy > 0.9, f"accuracy {accuracy:.2f}, chance is 0.5"
+    name = torch.cuda.get_device_name() if device == "cuda" else "cpu"
+    return {
+        "loss": [round(losses[0], 4), round(losses[-1], 4)],
+        "accuracy": round(accuracy, 3),
+        "device": name,
+    }
+
+
+if __name__ == "__main__":
+    try:
+        result = {"ok": True, **check()}
+    except Exception as error:
+        result = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
+        print(result["reason"], file=sys.stderr)
+    print(json.dumps({"check": "torch_train", **result}))
+    sys.exit(0 if result["ok"] else 1)

@@ -1,0 +1,39 @@
+"""XGBoost learns what no straight line can part, on the GPU where there is one."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+
+def check() -> dict[str, object]:
+    import numpy as np
+    import xgboost as xgb
+
+    device = "cuda" if xgb.build_info()["USE_CUDA"] and Path("/dev/nvidiactl").exists() else "cpu"
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, size=(4000, 4))
+    y = (x[:, 0] * x[:, 1] > 0).astype(int)  # no straight line parts these
+    model = xgb.train(
+        {"objective": "binary:logistic", "max_depth": 4, "device": device},
+        xgb.DMatrix(x[:3000], y[:3000]),
+        num_boost_round=50,
+    )
+    chances = model.predict(xgb.DMatrix(x[3000:]))
+    accuracy = float(((chances > 0.5) == y[3000:]).mean())
+    assert accuracy > 0.9, f"accuracy {accuracy:.2f}, chance is 0.5"
+    model.save_model("model.json")
+    again = xgb.Booster(model_file="model.json").predict(xgb.DMatrix(x[3000:]))
+    assert np.allclose(again, chances, atol=1e-5), "the saved model predicts otherwise"
+    return {"accuracy": round(accuracy, 3), "device": device}
+
+
+if __name__ == "__main__":
+    try:
+        result = {"ok": True, **check()}
+    except Exception as error:
+        result = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
+        print(result["reason"], file=sys.stderr)
+    print(json.dumps({"check": "xgboost_train", **result}))
+    sys.exit(0 if result["ok"] else 1)

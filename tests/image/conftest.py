@@ -1,0 +1,92 @@
+"""Makes the suite's checks from the plan and hands every outcome to `dsvm.checks` as a line of JSON.
+
+The folder in DSVM_VERIFY holds plan.json, cases.json (ids of the checks to run) and takes results.jsonl.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from testinfra.host import Host
+
+from dsvm.checks import Case, planned_checks
+from dsvm.model import Plan
+from image.harness import Image
+
+WORK = Path(os.environ["DSVM_VERIFY"])
+PLAN = Plan.model_validate_json((WORK / "plan.json").read_bytes())
+CHOSEN = set(json.loads((WORK / "cases.json").read_text(encoding="utf-8")))
+CASES = [case for case in planned_checks(PLAN) if case.id in CHOSEN]
+# Long ones first: with the short ones at the end, all workers finish at about the same time.
+ORDER = ("script", "kernel", "run")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    kind = metafunc.function.__name__.removeprefix("test_")
+    if "case" in metafunc.fixturenames:
+        metafunc.parametrize(
+            "case",
+            [
+                pytest.param(case, id=case.id, marks=[pytest.mark.xdist_group("alone")] if case.alone else [])
+                for case in CASES
+                if case.kind == kind
+            ],
+        )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # Where a kind has no case, pytest leaves a test behind that is always skipped.
+    ours = [(case, item) for item in items if isinstance(case := _param(item), Case)]
+    for case, item in ours:
+        item.user_properties.append(("id", case.id))
+    ours.sort(key=lambda pair: (not pair[0].alone, ORDER.index(pair[0].kind) if pair[0].kind in ORDER else len(ORDER)))
+    items[:] = [item for _, item in ours]
+
+
+def _param(item: pytest.Item) -> Any:
+    callspec = getattr(item, "callspec", None)
+    return callspec.params.get("case") if callspec else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    # xdist hands every report on to its controller, which writes them all.
+    if "PYTEST_XDIST_WORKER" in os.environ or (report.when != "call" and report.passed):
+        return
+    case = dict(report.user_properties).get("id")
+    if case is None:  # a worker that died: its check has no result, and `dsvm.checks` says so
+        return
+    outcome = "passed"
+    output = ""
+    if report.failed:
+        outcome, output = "failed", str(report.longrepr)
+    elif report.skipped:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        outcome, output = "not exercised", reason.removeprefix("Skipped: ")
+    line = {"id": case, "outcome": outcome, "seconds": report.duration, "output": output}
+    with (WORK / "results.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+@pytest.fixture(scope="session")
+def plan() -> Plan:
+    return PLAN
+
+
+@pytest.fixture
+def image(host: Host, case: Case) -> Iterator[Image]:
+    """The started image. A check that must be alone has it for itself; the others share it.
+
+    Whoever waits at the gate keeps later ones out, so that a check that must be alone gets its turn.
+    """
+    with (WORK / "gate").open("w") as gate, (WORK / "room").open("w") as room:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        fcntl.flock(room, fcntl.LOCK_EX if case.alone else fcntl.LOCK_SH)
+        fcntl.flock(gate, fcntl.LOCK_UN)
+        yield Image(host)

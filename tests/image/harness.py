@@ -1,0 +1,94 @@
+"""How a check runs programs in the image: one round trip each, as its ordinary user, in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+from testinfra.host import Host
+
+from dsvm.errors import ProgramError
+from dsvm.run import tail
+
+PROBES = Path(__file__).parent / "probes"
+BASE_PYTHON = "/opt/envs/base/bin/python"
+SYSTEM_PYTHON = "/usr/bin/python3"
+NOT_EXERCISED = 77  # exit code of a check that cannot do its work here; its last line is {"reason": ...}
+TIMED_OUT = (124, 137)
+IN_SCRATCH = 'folder=$(mktemp -d) && cd "$folder" || exit 125; "$@"; code=$?; cd /; rm -rf "$folder"; exit "$code"'
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command did: stdout and stderr as one text, in the order printed."""
+
+    command: str
+    code: int
+    output: str
+    timeout: int
+
+    def expect_success(self) -> Done:
+        if self.code == NOT_EXERCISED:
+            pytest.skip(_reason(self.output))
+        if self.code in TIMED_OUT:
+            fail(f"no end after {self.timeout} s: {self.command}", self.output)
+        if self.code != 0:
+            fail(f"exit code {self.code}: {self.command}", self.output)
+        return self
+
+
+class Image:
+    """A started image."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+
+    def shell(self, command: str, *, env: str | None = None, timeout: int = 60) -> Done:
+        """Run a command line of bash; programs of environment `env` are found first."""
+        return self.run(["bash", "-euc", command], env=env, timeout=timeout, shown=command)
+
+    def run(self, argv: Sequence[str], *, env: str | None = None, timeout: int = 60, shown: str | None = None) -> Done:
+        """Run a program to its end, at most `timeout` seconds long, in a folder of its own."""
+        words = ["timeout", "--kill-after=10", str(timeout), *argv]
+        setup = f"export PATH=/opt/envs/{env}/bin:$PATH; " if env else ""
+        result = self.host.run(f"exec 2>&1; {setup}set -- {shlex.join(words)}; {IN_SCRATCH}")
+        return Done(shown or shlex.join(argv), result.rc, result.stdout + result.stderr, timeout)
+
+    def probe(self, name: str, *args: str, python: str = SYSTEM_PYTHON, timeout: int = 60) -> Any:
+        """What a program of probes/ prints as JSON on its last line; it runs by the image's own Python."""
+        source = (PROBES / name).read_text(encoding="utf-8")
+        done = self.run([python, "-c", source, *args], timeout=timeout, shown=f"{name} {shlex.join(args)}")
+        done.expect_success()
+        try:
+            return json.loads(done.output.splitlines()[-1])
+        except (ValueError, IndexError):
+            fail(f"no JSON from {done.command}", done.output)
+
+    def read(self, argv: Sequence[str]) -> str:
+        """stdout alone, as `dsvm.ecosystems` wants it; ProgramError when the command fails."""
+        result = self.host.run(shlex.join(argv))
+        if result.rc != 0:
+            raise ProgramError(
+                f"{argv[0]}: exit code {result.rc} in the image:\n{tail(result.stderr)}",
+                output=result.stderr,
+                returncode=result.rc,
+            )
+        return str(result.stdout)
+
+
+def fail(what: str, output: str = "") -> NoReturn:
+    """End the check: what is wrong, and the output that shows it. The Python stack of the suite says nothing more."""
+    pytest.fail(f"{what}\n{output.rstrip()}" if output.strip() else what, pytrace=False)
+
+
+def _reason(output: str) -> str:
+    last = output.rstrip().splitlines()[-1:] or ["no reason given"]
+    try:
+        return str(json.loads(last[0])["reason"])
+    except (ValueError, KeyError, TypeError):
+        return last[0]

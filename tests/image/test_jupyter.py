@@ -1,0 +1,33 @@
+"""Every Jupyter kernel computes in a notebook, and there are no others."""
+
+from __future__ import annotations
+
+from dsvm.checks import Case, kernels
+from dsvm.model import Plan
+from image.harness import BASE_PYTHON, Image, fail
+
+# A cell for each language; all of them compute 5050.
+CELLS = {
+    "python": "import sys; print(sum(range(101)), sys.prefix)",
+    "r": "cat(sum(0:100))",
+    "julia": "print(sum(0:100))",
+}
+
+
+def test_kernel(case: Case, image: Image) -> None:
+    kernel = case.kernel
+    assert kernel is not None
+    cell = CELLS.get(kernel.language.lower())
+    if cell is None:
+        fail(f"no notebook cell for language '{kernel.language}': add one in {__file__}")
+    printed = image.probe("notebook.py", kernel.name, cell, python=BASE_PYTHON, timeout=180)
+    expected = f"5050 /opt/envs/{case.env}" if case.env else "5050"
+    if printed.strip() != expected:
+        fail(f"the notebook printed {printed!r}, not {expected!r}")
+
+
+def test_kernelspecs(case: Case, plan: Plan, image: Image) -> None:
+    planned = {kernel.name for _, kernel, _ in kernels(plan)}
+    found = set(image.probe("kernelspecs.py", python=BASE_PYTHON))
+    if found != planned:
+        fail(f"missing: {sorted(planned - found)}; not planned: {sorted(found - planned)}")

@@ -1,0 +1,58 @@
+"""Every tool: at its locked version, on PATH, and at work."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import PurePosixPath
+
+from dsvm.checks import SCRIPTS_INSIDE, Case
+from dsvm.model import Plan, PlannedTool
+from dsvm.versions import printed_versions, same_version
+from image.harness import Image, fail
+
+INTERPRETERS = {".py": "python", ".R": "Rscript", ".sh": "bash"}
+
+
+def _tool(plan: Plan, case: Case) -> PlannedTool:
+    return next(tool for tool in plan.tools if tool.name == case.tool)
+
+
+def test_version(case: Case, plan: Plan, image: Image) -> None:
+    assert case.check is not None and case.check.version is not None
+    wanted = case.check.version
+    tool = _tool(plan, case)
+    package = wanted.package or tool.package
+    locked = tool.versions.get(package, tool.version if package == tool.package else None)
+    if locked is None:
+        fail(f"the lock has no package '{package}'")
+    done = image.shell(wanted.run, env=case.env, timeout=case.check.timeout).expect_success()
+    found = list(printed_versions(done.output))
+    if not any(same_version(one, locked, parts=wanted.parts) for one in found):
+        fail(
+            f"{package} is locked at {locked}, but '{wanted.run}' prints {', '.join(found) or 'no version'}:",
+            done.output,
+        )
+
+
+def test_commands(case: Case, plan: Plan, image: Image) -> None:
+    commands = _tool(plan, case).commands
+    # `command -v` finds shell functions too: only a path counts.
+    script = 'for name; do case $(command -v "$name") in /*) ;; *) echo "$name" ;; esac; done'
+    done = image.run(["bash", "-c", script, "bash", *commands]).expect_success()
+    if done.output.strip():
+        fail(f"not on PATH: {', '.join(done.output.split())}")
+
+
+def test_run(case: Case, image: Image) -> None:
+    assert case.check is not None and case.check.run is not None
+    done = image.shell(case.check.run, env=case.env, timeout=case.check.timeout).expect_success()
+    if case.check.expect is not None and not re.search(case.check.expect, done.output, re.MULTILINE):
+        fail(f"'{case.check.run}' prints nothing that matches '{case.check.expect}':", done.output)
+
+
+def test_script(case: Case, image: Image) -> None:
+    assert case.check is not None and case.check.script is not None
+    path = PurePosixPath(SCRIPTS_INSIDE, case.check.script.removeprefix("checks/"))
+    command = shlex.join([INTERPRETERS[path.suffix], str(path)])
+    image.shell(command, env=case.env, timeout=case.check.timeout).expect_success()

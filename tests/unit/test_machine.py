@@ -1,0 +1,529 @@
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from base64 import b64encode
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from server import Resource, Server
+
+from dsvm.errors import InputError, ProgramError, StoreError
+from dsvm.machine import Machine, deb822_uris, one_line_uris, redact
+
+
+class Place:
+    """A home, an /etc and an environment to write configuration into."""
+
+    def __init__(self, root: Path) -> None:
+        self.home, self.etc = root / "home", root / "etc"
+        self.environ = {"HOME": str(self.home), "VIRTUAL_ENV": str(root / "venv")}
+        self.home.mkdir()
+
+    def write(self, name: str, text: str) -> Path:
+        """Write `home/...`, `etc/...` or `venv/...`."""
+        path = self.home.parent / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def machine(self, **environ: str) -> Machine:
+        return Machine(environ={**self.environ, **environ}, etc=self.etc)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+# --- PyPI ---
+
+
+def test_default_index(place: Place) -> None:
+    from pypi_simple import PYPI_SIMPLE_ENDPOINT
+
+    assert place.machine().pypi_indexes == (PYPI_SIMPLE_ENDPOINT.rstrip("/"),)
+    assert place.machine().find_links == ()
+
+
+def test_pip_files_in_pips_order(place: Place) -> None:
+    names = ["etc/xdg/pip/pip.conf", "etc/pip.conf", "home/.pip/pip.conf", "home/.config/pip/pip.conf"]
+    names += ["venv/pip.conf"]
+    for number, name in enumerate(names):
+        place.write(name, f"[global]\nindex-url = http://h{number}/simple/\n")
+        assert place.machine().pypi_indexes == (f"http://h{number}/simple",)
+    extra = place.write("extra.conf", "[global]\nindex-url = http://h9/simple")
+    assert place.machine(PIP_CONFIG_FILE=str(extra)).pypi_indexes == ("http://h9/simple",)
+    assert "http://h4/simple" not in place.machine(PIP_CONFIG_FILE=os.devnull).pypi_indexes
+    # as pip has it: an existing PIP_CONFIG_FILE replaces the user's files
+    place.write("home/.config/pip/pip.conf", "[global]\nfind-links = /user\n")
+    assert place.machine().find_links == ("/user",)
+    assert place.machine(PIP_CONFIG_FILE=str(extra)).find_links == ()
+
+
+def test_pip_forms(place: Place) -> None:
+    place.write(
+        "etc/pip.conf",
+        """
+        [global]
+        index_url: http://first/simple
+        extra-index-url =
+            http://second/simple/
+            http://third/simple  http://first/simple
+        find-links = /wheels ~/more
+            file:///flat/folder http://host/page.html
+        cert = /nowhere.pem
+        [install]
+        index-url = http://install/simple
+        [list]
+        format = columns
+        """.replace("\n        ", "\n"),
+    )
+    machine = place.machine()
+    assert machine.pypi_indexes == (
+        "http://install/simple", "http://second/simple", "http://third/simple", "http://first/simple",
+    )  # fmt: skip
+    assert machine.find_links == (
+        "/wheels", f"{place.home}/more", "file:///flat/folder", "http://host/page.html",
+    )  # fmt: skip
+    machine = place.machine(
+        PIP_INDEX_URL="http://env/simple", PIP_EXTRA_INDEX_URL="http://a/ http://b", PIP_FIND_LINKS="rel"
+    )
+    assert machine.pypi_indexes == ("http://env/simple", "http://a", "http://b")
+    assert machine.find_links == (str(Path("rel").absolute()),)
+    with pytest.raises(StoreError, match=r"cert=/nowhere\.pem: cannot read"):
+        _ = machine.ssl_context
+
+
+def test_no_index(place: Place) -> None:
+    assert place.machine(PIP_NO_INDEX="1", PIP_FIND_LINKS="/wheels").pypi_indexes == ()
+    assert place.machine(UV_NO_INDEX="true").pypi_indexes == ()
+    assert len(place.machine(PIP_NO_INDEX="0").pypi_indexes) == 1
+
+
+def test_uv_variables_come_before_pips(place: Place) -> None:
+    machine = place.machine(
+        UV_DEFAULT_INDEX="mirror=http://uv/simple",
+        UV_INDEX="torch=http://torch/whl http://plain/simple",
+        UV_EXTRA_INDEX_URL="http://extra/simple?a=b",
+        UV_FIND_LINKS="/one two, http://links/",
+        PIP_INDEX_URL="http://pip/simple",
+        PIP_EXTRA_INDEX_URL="http://pip-extra/simple",
+        PIP_FIND_LINKS="/pip",
+    )
+    assert machine.pypi_indexes == (
+        "http://uv/simple", "http://torch/whl", "http://plain/simple", "http://extra/simple?a=b",
+        "http://pip-extra/simple",
+    )  # fmt: skip
+    assert machine.find_links == ("/one two", "http://links", "/pip")
+    assert place.machine(UV_INDEX_URL="http://uv").pypi_indexes == ("http://uv",)
+
+
+def test_uv_toml(place: Place) -> None:
+    place.write(
+        "home/.config/uv/uv.toml",
+        """
+        find-links = ["/wheels"]
+        [[index]]
+        name = "mirror"
+        url = "http://mirror/simple"
+        default = true
+        [[index]]
+        url = "http://more/simple"
+        [[index]]
+        name = "torch"
+        url = "http://torch/whl"
+        explicit = true
+        [pip]
+        extra-index-url = ["http://pip/simple"]
+        """,
+    )
+    place.write("etc/uv/uv.toml", 'index-url = "http://system/simple"')
+    machine = place.machine()
+    assert machine.pypi_indexes == ("http://mirror/simple", "http://more/simple", "http://pip/simple")
+    assert machine.find_links == ("/wheels",)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("etc/pip.conf", "index-url = x"), ("home/.config/uv/uv.toml", "index = [")]
+)
+def test_broken_client_configuration(place: Place, name: str, text: str) -> None:
+    path = place.write(name, text)
+    with pytest.raises(InputError, match=str(path)):
+        _ = place.machine().pypi_indexes
+
+
+# --- simple pages ---
+
+HTML = '<html><body><a href="../../files/a-1.0-py3-none-any.whl#sha256={sha}">a-1.0-py3-none-any.whl</a></body></html>'
+JSON = """{"meta": {"api-version": "1.1"}, "name": "a", "versions": ["1.0"], "files": [{
+ "filename": "a-1.0-py3-none-any.whl", "url": "/files/a-1.0-py3-none-any.whl", "size": 5,
+ "hashes": {"sha256": "SHA"}}]}"""
+
+
+def test_simple_page(server: Server, machine: Machine) -> None:
+    html = Resource(HTML.replace("{sha}", "0" * 64).encode(), headers={"Content-Type": "text/html"})
+    kind = "application/vnd.pypi.simple.v1+json"
+    json = Resource(JSON.replace("SHA", "0" * 64).encode(), headers={"Content-Type": kind})
+    server.add("/html/simple/a-b/", html)
+    server.add("/json/simple/a-b/", json)
+    for index in ("html", "json"):
+        (file,) = machine.simple_page(f"{server.url}/{index}/simple/", "A_b")
+        assert file.filename == "a-1.0-py3-none-any.whl"
+        assert file.url.startswith(server.url) and file.url.endswith("/files/a-1.0-py3-none-any.whl")
+        assert file.digests == {"sha256": "0" * 64}
+    machine.simple_page(f"{server.url}/html/simple/", "A_b")
+    assert len(server.requests) == 2, "asked for once"
+    assert machine.simple_page(f"{server.url}/html/simple", "other") == ()
+
+
+def test_simple_page_in_a_folder(machine: Machine, tmp_path: Path) -> None:
+    page = tmp_path / "in dex" / "a" / "index.html"
+    page.parent.mkdir(parents=True)
+    page.write_text(HTML.replace("{sha}", "0" * 64))
+    index = (tmp_path / "in dex").as_uri()
+    (file,) = machine.simple_page(index, "a")
+    assert file.url == (tmp_path / "files" / file.filename).as_uri()
+    assert machine.simple_page(index, "b") == ()
+
+
+def test_simple_page_that_cannot_be_had(server: Server, machine: Machine) -> None:
+    server.add("/a/simple/x/", Resource(statuses=[403]))
+    with pytest.raises(StoreError, match="HTTP 403"):
+        machine.simple_page(server.url.replace("//", "//me:secret@") + "/a/simple", "x")
+    server.add("/b/simple/x/", Resource(b"{", headers={"Content-Type": "application/json"}))
+    with pytest.raises(StoreError, match="not the page of a simple index"):
+        machine.simple_page(server.url + "/b/simple", "x")
+    server.add("/c/simple/x/", Resource(b"<html></html>", statuses=[503, 502]))
+    assert machine.simple_page(server.url + "/c/simple", "x") == ()
+    for project in ("x", "y"):
+        with pytest.raises(StoreError, match=r"^no network connection to nowhere\.invalid") as error:
+            machine.simple_page("http://nowhere.invalid/simple", project)
+        assert "proxy" in error.value.hint
+
+
+def test_unreachable(server: Server, machine: Machine, tmp_path: Path) -> None:
+    url = server.add("/a", Resource(b"content"))
+    assert machine.unreachable(url) is None
+    assert server.seen("/a")[0]["range"] == "bytes=0-0"
+    assert machine.unreachable(server.url + "/b") == f"{server.url}/b: HTTP 404 Not Found"
+    assert "no network connection" in str(machine.unreachable("http://nowhere.invalid/"))
+    assert machine.unreachable(server.add("/c", Resource(b"", statuses=[503]))) is None
+    assert machine.unreachable((tmp_path / "home").as_uri()) is not None
+    (tmp_path / "f").write_text("")
+    assert machine.unreachable((tmp_path / "f").as_uri()) is None
+
+
+# --- npm ---
+
+
+@pytest.mark.skipif(
+    not shutil.which("npm", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}"), reason="no npm here"
+)
+def test_npm_registry(place: Place) -> None:
+    assert place.machine().npm_registry().startswith("http")
+    place.write("home/.npmrc", "registry=http://127.0.0.1:1/npm/\nnodedir=/unknown/setting\n")
+    assert place.machine().npm_registry() == "http://127.0.0.1:1/npm"
+    own = Machine(environ=place.environ, sources={"npm": ("http://own",)})
+    assert own.npm_registry() == "http://own"
+
+
+# --- apt ---
+
+ONE_LINE = """\
+# deb http://commented/debian stable main
+deb http://one/debian/ bookworm main contrib
+deb [arch=amd64 signed-by=/usr/share/keyrings/x.gpg] https://two/debian bookworm main
+  deb	[ trusted=yes ] file:/srv/debian ./
+deb-src http://source/debian bookworm main
+deb http://flat/repo ./
+deb cdrom:[Debian 12]/debian bookworm main
+deb
+"""
+DEB822 = """\
+# a comment first
+Types: deb deb-src
+# http://commented/debian
+URIs: http://three/debian
+ http://four/debian/
+Suites: bookworm
+Components: main
+Signed-By:
+ -----BEGIN PGP PUBLIC KEY BLOCK-----
+ .
+ mDMEY865UxYJKwYBBAHaRw8BAQdAd7Z0srwuhlB6JKFkcf4HU4SSS
+ -----END PGP PUBLIC KEY BLOCK-----
+
+Enabled: no
+Types: deb
+URIs: http://off/debian
+Suites: bookworm
+
+types: deb
+uris: http://five/debian-security
+suites: bookworm-security
+
+Types: deb-src
+URIs: http://source/debian
+"""
+
+
+def test_one_line_sources() -> None:
+    assert one_line_uris(ONE_LINE) == [
+        "http://one/debian/", "https://two/debian", "file:/srv/debian", "http://flat/repo",
+    ]  # fmt: skip
+
+
+def test_deb822_sources() -> None:
+    assert deb822_uris(DEB822) == [
+        "http://three/debian", "http://four/debian/", "http://five/debian-security",
+    ]  # fmt: skip
+
+
+@given(st.text(st.sampled_from("deb []=:/#\n\tx-")))
+def test_any_sources(text: str) -> None:
+    for uri in one_line_uris(text):
+        assert ":" in uri and not any(character.isspace() for character in uri)
+
+
+def test_apt_mirrors(place: Place) -> None:
+    place.write("etc/apt/sources.list", ONE_LINE)
+    place.write("etc/apt/sources.list.d/debian.sources", DEB822)
+    place.write("etc/apt/sources.list.d/old.list.save", "deb http://saved/debian stable main")
+    machine = place.machine()
+    assert machine.apt_mirrors("debian") == (
+        "http://one/debian", "https://two/debian", "file:/srv/debian", "http://three/debian",
+        "http://four/debian",
+    )  # fmt: skip
+    assert machine.apt_mirrors("debian-security") == ("http://five/debian-security",)
+    own = Machine(environ=place.environ, etc=place.etc, sources={"debian": ("http://own/any",)})
+    assert own.apt_mirrors("debian") == ("http://own/any",)
+    with pytest.raises(StoreError, match="exotix") as error:
+        machine.apt_mirrors("exotix")
+    assert "config.yaml" in error.value.hint
+
+
+def fake(folder: Path, name: str, script: str) -> None:
+    """Put a small program in the place of another."""
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+    (folder / name).chmod(0o755)
+
+
+def test_mirrors_of_the_bootstrap_tool(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake(
+        tmp_path / "bin",
+        "mmdebstrap",
+        'echo "I: deb http://not-this/debian" >&2; echo "deb [signed-by=/k] http://m/debian stable main"\n'
+        'echo "deb http://m/debian stable-updates main"; echo "deb http://s/debian-security s main"; exit 25',
+    )
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    assert place.machine().apt_mirrors("debian") == ("http://m/debian",)
+    assert place.machine().apt_mirrors("debian-security") == ("http://s/debian-security",)
+    with pytest.raises(StoreError, match="ubuntu: mmdebstrap knows no mirror"):
+        place.machine().apt_mirrors("ubuntu")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ProgramError, match="mmdebstrap: not installed"):
+        place.machine().apt_mirrors("debian")
+
+
+@pytest.mark.skipif(not shutil.which("mmdebstrap"), reason="mmdebstrap is not installed")
+@pytest.mark.parametrize("distribution", ["debian", "debian-security", "ubuntu", "ubuntu-ports"])
+def test_mirrors_of_the_real_bootstrap_tool(place: Place, distribution: str) -> None:
+    mirrors = place.machine().apt_mirrors(distribution)
+    assert mirrors
+    assert all(mirror.startswith("http") and mirror.endswith(f"/{distribution}") for mirror in mirrors)
+
+
+@pytest.mark.skipif(not shutil.which("apt-config"), reason="no apt here")
+def test_apt_proxy(server: Server, place: Place) -> None:
+    place.write("etc/apt/sources.list", "deb http://mirror.invalid/debian stable main\n")
+    options = place.write(
+        "apt.conf", f'Acquire::http::Proxy "http://{server.host}";\nAcquire::http::Proxy::near "DIRECT";\n'
+    )
+    server.add("http://mirror.invalid/debian/a", Resource(b"content"))
+    machine = place.machine(APT_CONFIG=str(options))
+    assert machine.apt_proxies["Acquire::http::Proxy"] == f"http://{server.host}"
+    assert machine.client.get("http://mirror.invalid/debian/a").content == b"content"
+    assert machine._apt_proxy("http", "near") is None
+    # the proxy is apt's own: other hosts do without it
+    assert "no network" in str(machine.unreachable("http://elsewhere.invalid/debian/a"))
+
+
+def test_pip_proxy(server: Server, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.add("http://index.invalid/simple/", Resource(b"content"))
+    machine = place.machine(PIP_PROXY=f"http://{server.host}")
+    assert machine.client.get("http://index.invalid/simple/").content == b"content"
+
+
+def test_proxy_of_the_environment(server: Server, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", f"http://{server.host}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    server.add("http://index.invalid/simple/", Resource(b"content"))
+    machine = place.machine(PIP_PROXY="http://127.0.0.1:1")
+    assert machine.client.get("http://index.invalid/simple/").content == b"content"
+
+
+# --- credentials ---
+
+
+def authorization(server: Server, machine: Machine, url: str) -> str | None:
+    machine.client.get(url)
+    return server.requests[-1].headers.get("authorization")
+
+
+def basic(user: str, password: str) -> str:
+    return "Basic " + b64encode(f"{user}:{password}".encode()).decode()
+
+
+def test_credentials(server: Server, place: Place) -> None:
+    url = server.add("/debian/a", Resource(b""))
+    assert authorization(server, place.machine(), url) is None
+    assert authorization(server, place.machine(), url.replace("//", "//u%40x:p%3A@")) == basic("u@x", "p:")
+    place.write("etc/apt/auth.conf.d/x.conf", f"machine http://{server.host}/debian login apt password a")
+    assert authorization(server, place.machine(), url) == basic("apt", "a")
+    assert authorization(server, place.machine(), server.add("/other", Resource(b""))) is None
+    place.write("home/.netrc", "machine 127.0.0.1 login net password n")
+    assert authorization(server, place.machine(), url) == basic("net", "n")
+    assert authorization(server, place.machine(), url.replace("//", "//u:p@")) == basic("u", "p")
+    other = place.write("other-netrc", "machine 127.0.0.1 login other password o")
+    assert authorization(server, place.machine(NETRC=str(other)), url) == basic("other", "o")
+    place.write("home/.netrc", "nonsense {")
+    assert authorization(server, place.machine(), url) == basic("apt", "a")
+
+
+def test_credentials_stay_with_their_host(server: Server, place: Place) -> None:
+    other = Server()
+    try:
+        target = other.add("/b", Resource(b"content"))
+        target = target.replace("127.0.0.1", "localhost")
+        url = server.add("/a", Resource(statuses=[302], headers={"Location": target}))
+        assert place.machine().client.get(url.replace("//", "//u:p@")).content == b"content"
+        assert "authorization" in server.requests[-1].headers
+        assert "authorization" not in other.requests[-1].headers
+    finally:
+        other.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://host/a?b=c", "https://host/a?b=c"),
+        ("https://me:secret@host/a", "https://me:***@host/a"),
+        ("https://:secret@host/a", "https://***@host/a"),
+        ("https://token@host/a", "https://***@host/a"),
+        ("get https://me:p@ss@host/ and http://x:y@h", "get https://me:***@host/ and http://x:***@h"),
+        ("https://host/?X-Amz-Signature=abc&n=1&access_token=d", None),
+        ("/a/path@2/x", "/a/path@2/x"),
+        ("https://host/@scope/name", "https://host/@scope/name"),
+    ],
+)
+def test_redact(text: str, shown: str | None) -> None:
+    shown = shown or "https://host/?X-Amz-Signature=***&n=1&access_token=***"
+    assert redact(text) == shown
+
+
+# Long enough not to be found by chance in the rest of the URL.
+SECRETS = st.text(st.characters(codec="ascii", exclude_characters="/?# '\"\\@:*", categories=["L", "N", "P", "S"]),
+                  min_size=9, max_size=20)  # fmt: skip
+
+
+@given(user=st.text("abc", max_size=3), secret=SECRETS)
+def test_no_password_survives(user: str, secret: str) -> None:
+    for text in (f"https://{user}:{secret}@host/path", f"failed for '{f'ftp://{secret}@host:1/'}'"):
+        assert secret not in redact(text)
+        assert "host" in redact(text)
+
+
+def test_secrets_are_not_in_the_representation() -> None:
+    assert "secret" not in repr(Machine(environ={"PIP_INDEX_URL": "https://me:secret@host"}))
+
+
+# --- the user's own sources ---
+
+
+def test_sources(place: Place) -> None:
+    path = place.write(
+        "home/.config/dsvm/config.yaml",
+        """\
+sources:
+  pypi: [https://mirror.test/simple/, file:///srv/simple]
+  npm: https://user:pass@mirror.test/npm/
+  debian-security: http://mirror.test:3142/debian-security
+""",
+    )
+    machine = Machine.detect(environ=place.environ)
+    assert machine.source("pypi") == machine.pypi_indexes == ("https://mirror.test/simple", "file:///srv/simple")
+    assert machine.npm_registry() == "https://user:pass@mirror.test/npm"
+    assert machine.apt_mirrors("debian-security") == ("http://mirror.test:3142/debian-security",)
+    assert machine.source("debian") == ()
+    other = place.write("other.yaml", "sources: {pypi: http://other/simple}")
+    for found in (
+        Machine.detect(other, environ=place.environ),
+        Machine.detect(environ={**place.environ, "DSVM_CONFIG": str(other)}),
+    ):
+        assert found.pypi_indexes == ("http://other/simple",)
+    path.unlink()
+    assert Machine.detect(environ=place.environ).sources == {}
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "sources:\n", "sources: {}\n"])
+def test_empty_configuration(place: Place, text: str) -> None:
+    place.write("home/.config/dsvm/config.yaml", text)
+    assert Machine.detect(environ=place.environ).sources == {}
+
+
+def test_faulty_sources_are_all_named(place: Place) -> None:
+    path = place.write(
+        "home/.config/dsvm/config.yaml",
+        """\
+source: {}
+sources:
+  pypi: mirror.test/simple
+  npm: []
+  Debian: http://mirror.test/debian
+  ubuntu:
+    - http://mirror.test/ubuntu
+    - {url: http://mirror.test/ubuntu}
+    - ftp://me:secret@mirror.test/ubuntu
+  pypi: http://mirror.test/simple
+  conda: http://mirror.test:port/
+cache: /srv
+""",
+    )
+    with pytest.raises(InputError) as error:
+        Machine.detect(environ=place.environ)
+    lines = [fault.split(": ", 1)[0].rpartition(":")[2] for fault in error.value.faults]
+    assert lines == ["1", "3", "4", "5", "8", "9", "10", "11", "12"]
+    assert all(fault.startswith(f"{path}:") for fault in error.value.faults)
+    assert "did you mean 'sources'?" in error.value.faults[0]
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["sources: [", "- a", "sources: 3", "a: b: c", "\0", "? [a]\n: b"])
+def test_malformed_configuration(place: Place, text: str) -> None:
+    path = place.write("home/.config/dsvm/config.yaml", text)
+    with pytest.raises(InputError, match=rf"{path}:1: "):
+        Machine.detect(environ=place.environ)
+
+
+def test_missing_configuration(place: Place) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        Machine.detect(environ={**place.environ, "DSVM_CONFIG": "/nowhere/config.yaml"})
+
+
+@given(st.text(st.sampled_from("sources: pypi\n-[]{}'\"#&*!|>%@`http://x"), max_size=40))
+def test_any_configuration(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    """Whatever the file says, it is read or refused with a line: never a crash."""
+    path = tmp_path_factory.getbasetemp() / "any.yaml"
+    path.write_text(text)
+    try:
+        machine = Machine.detect(path, environ={})
+    except InputError as error:
+        assert all(fault.startswith(f"{path}:") for fault in error.faults)
+    else:
+        assert all(isinstance(url, str) for urls in machine.sources.values() for url in urls)
