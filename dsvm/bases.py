@@ -133,9 +133,7 @@ def _status_of_layers(layout: Path, manifest: Mapping[str, Any]) -> str:
                 if member.name.removeprefix("./") == "var/lib/dpkg/status":
                     file = tar.extractfile(member)
                     return file.read().decode() if file else ""
-    raise LockError(
-        "the registry image holds no /var/lib/dpkg/status", hint="Is it a Debian or Ubuntu image?"
-    )
+    raise LockError("the registry image holds no /var/lib/dpkg/status", hint="Is it a Debian or Ubuntu image?")
 
 
 def _blob(layout: Path, digest: str) -> Path:

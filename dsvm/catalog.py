@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path, PurePosixPath
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, create_model
@@ -63,9 +63,7 @@ class Catalog:
         """The variant called `name`; InputError with the nearest names when there is none."""
         if name not in self.variants:
             known = ", ".join(sorted(self.variants))
-            raise InputError(
-                f"unknown variant '{name}'{near(name, self.variants)}", hint=f"Known variants: {known}"
-            )
+            raise InputError(f"unknown variant '{name}'{near(name, self.variants)}", hint=f"Known variants: {known}")
         return self.variants[name]
 
     def file(self, relative: str) -> Path:
@@ -79,7 +77,7 @@ class Catalog:
 
 def near(word: str, known: Iterable[str]) -> str:
     """ " (did you mean 'x'?)", or nothing when no known word is close."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f" (did you mean '{close[0]}'?)" if close else ""
 
 
@@ -91,6 +89,7 @@ def load(overlays: Sequence[Path] = (), *, main: Path = MANIFESTS) -> Catalog:
     faults: list[str] = []
     things: dict[str, dict[str, Any]] = {kind: {} for kind in kinds()}
     origin: dict[tuple[str, str], Path] = {}
+    broken: set[tuple[str, str]] = set()
     for folder in (main, *overlays):
         if not folder.is_dir():
             faults.append(f"{folder}: no such folder")
@@ -98,6 +97,7 @@ def load(overlays: Sequence[Path] = (), *, main: Path = MANIFESTS) -> Catalog:
         for kind, path in _files(folder, faults):
             thing = _load_file(path, kind, faults)
             if thing is None:
+                broken.add((kind, path.stem))
                 continue
             name = getattr(thing, _key(kind))
             earlier = origin.get((kind, name))
@@ -106,7 +106,7 @@ def load(overlays: Sequence[Path] = (), *, main: Path = MANIFESTS) -> Catalog:
             things[kind][name] = thing
             origin[kind, name] = path
     catalog = Catalog(origin=origin, folders=(main, *overlays), **things)
-    faults += _cross_check(catalog)
+    faults += _cross_check(catalog, broken)
     if faults:
         raise InputError(faults)
     return catalog
@@ -137,14 +137,10 @@ def _load_file(path: Path, kind: str, faults: list[str]) -> Model | None:
     try:
         thing = model.model_validate(data)
     except ValidationError as error:
-        faults += [
-            _say(path, lines, model, detail) for detail in _most_telling(error.errors(include_url=False))
-        ]
+        faults += [_say(path, lines, model, detail) for detail in _most_telling(error.errors(include_url=False))]
         return None
     if getattr(thing, _key(kind)) != path.stem:
-        faults.append(
-            f"{path}:1: {_key(kind)} '{getattr(thing, _key(kind))}' must stand in a file of that name"
-        )
+        faults.append(f"{path}:1: {_key(kind)} '{getattr(thing, _key(kind))}' must stand in a file of that name")
     return thing
 
 
@@ -187,11 +183,12 @@ def _index(node: yaml.Node, loc: Loc, lines: dict[Loc, int]) -> str | None:
 
 
 def _most_telling(errors: Sequence[ErrorDetails]) -> Iterator[ErrorDetails]:
-    """One error for each place: a union reports every branch that failed."""
+    """One error for each place, and none for a list that is empty only because its items are wrong."""
     seen: set[tuple[Loc, str]] = set()
     for error in errors:
         key = (error["loc"], error["msg"])
-        if key not in seen:
+        inner = any(other["loc"][: len(error["loc"])] == error["loc"] != other["loc"] for other in errors)
+        if key not in seen and not (error["type"] == "too_short" and inner):
             seen.add(key)
             yield error
 
@@ -226,7 +223,11 @@ def _fields_at(model: Any, loc: Loc) -> list[str]:
 
 
 def _branches(kind: Any) -> tuple[Any, ...]:
-    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    if get_origin(kind) is Annotated:
+        return _branches(get_args(kind)[0])
+    if get_origin(kind) in (Union, UnionType):
+        return tuple(branch for one in get_args(kind) for branch in _branches(one))
+    return (kind,)
 
 
 def _inner(kind: Any, part: str | int) -> Any:
@@ -241,14 +242,17 @@ def _inner(kind: Any, part: str | int) -> Any:
     return None
 
 
-def _cross_check(catalog: Catalog) -> Iterator[str]:
-    """Faults between files: names that lead nowhere, files that are missing, two tools that want one path."""
+def _cross_check(catalog: Catalog, broken: Set[tuple[str, str]]) -> Iterator[str]:
+    """Faults between files: names that lead nowhere, files that are missing, two tools that want one path.
+
+    What is `broken` has been reported: that others name it is no further fault.
+    """
     for name, tool in catalog.tools.items():
         where = catalog.origin["tools", name]
         yield from (
             f"{where}:1: requires unknown tool '{other}'{near(other, catalog.tools)}"
             for other in tool.requires
-            if other not in catalog.tools
+            if other not in catalog.tools and ("tools", other) not in broken
         )
         wanted = [check.script for check in tool.checks if check.script]
         wanted += [file.source for file in tool.files.values() if file.source]
@@ -262,7 +266,7 @@ def _cross_check(catalog: Catalog) -> Iterator[str]:
         for number, source in enumerate(tool.sources):
             yield from _check_source(catalog, where, name, number, source)
     for name, variant in catalog.variants.items():
-        yield from _check_variant(catalog, name, variant)
+        yield from _check_variant(catalog, name, variant, broken)
 
 
 def _check_source(catalog: Catalog, where: Path, tool: str, number: int, source: Source) -> Iterator[str]:
@@ -283,13 +287,15 @@ def _check_source(catalog: Catalog, where: Path, tool: str, number: int, source:
             yield f"{where}:{_line_of(where, ecosystem)}: build.{ecosystem}: {error}"
 
 
-def _check_variant(catalog: Catalog, name: str, variant: Variant) -> Iterator[str]:
+def _check_variant(
+    catalog: Catalog, name: str, variant: Variant, broken: Set[tuple[str, str]]
+) -> Iterator[str]:
     where = catalog.origin["variants", name]
-    if variant.base not in catalog.bases:
+    if variant.base not in catalog.bases and ("bases", variant.base) not in broken:
         line = _line_of(where, variant.base)
         yield f"{where}:{line}: unknown base '{variant.base}'{near(variant.base, catalog.bases)}"
     for tool in variant.tools:
-        if tool not in catalog.tools:
+        if tool not in catalog.tools and ("tools", tool) not in broken:
             yield f"{where}:{_line_of(where, tool)}: unknown tool '{tool}'{near(tool, catalog.tools)}"
     chosen = [tool for tool in dict.fromkeys(variant.tools) if tool in catalog.tools]
     for tool in chosen:

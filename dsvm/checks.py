@@ -237,10 +237,11 @@ def verify(
     with _started(image, token, engine_env) as container:
         _copy_scripts(cases, manifests, container, engine_env)
         _wait_until_healthy(container, engine_env)
-        watcher.begin(len(cases) + 1)
+        results = [_check_settings(plan, settings["Config"])] if not only or IMAGE in only else []
+        watcher.begin(len(cases) + len(results))
         try:
-            results = [_check_settings(plan, settings["Config"])]
-            watcher.result(results[0])
+            for result in results:
+                watcher.result(result)
             results += _run_suite(
                 cases,
                 plan,

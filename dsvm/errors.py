@@ -78,9 +78,7 @@ class ProgramError(DsvmError):
 
     exit_code = 4
 
-    def __init__(
-        self, message: str, *, hint: str = "", output: str = "", returncode: int | None = None
-    ) -> None:
+    def __init__(self, message: str, *, hint: str = "", output: str = "", returncode: int | None = None) -> None:
         super().__init__(message, hint=hint)
         self.output = output
         self.returncode = returncode

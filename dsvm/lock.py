@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -73,8 +72,9 @@ def write(path: Path, lock: Lock) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False) as file:
         file.write(to_text(lock))
-    os.chmod(file.name, 0o644)
-    Path(file.name).replace(path)
+    part = Path(file.name)
+    part.chmod(0o644)
+    part.replace(path)
 
 
 def to_text(lock: Lock) -> str:
@@ -140,7 +140,8 @@ def wanted_sections(catalog: Catalog, variant: Variant, choices: Sequence[Choice
             request = Request(section, section, (ecosystems.parse_request(name, raw),))
             sections.append(Wanted(section, name, (tool.tool,), request))
     for (name, env), parts in envs.items():
-        section = f"env-{env}" if name == "pypi" else f"env-{env}-{name}"
+        taken = any(one.id == f"env-{env}" for one in sections)
+        section = f"env-{env}-{name}" if taken else f"env-{env}"
         request = Request(
             section,
             env,
@@ -228,9 +229,7 @@ def resolve(
             raise InputError(f"unknown tool '{tool}'{near(tool, catalog.tools)}")
     if only is not None and only not in ecosystems.registry():
         known = ", ".join(ecosystems.registry())
-        raise InputError(
-            f"unknown ecosystem '{only}'{near(only, ecosystems.registry())}", hint=f"Known: {known}"
-        )
+        raise InputError(f"unknown ecosystem '{only}'{near(only, ecosystems.registry())}", hint=f"Known: {known}")
     kept = {section.id: section for section in previous.sections} if previous is not None else {}
     now = int(time.time())
 
@@ -246,9 +245,7 @@ def resolve(
         say(f"base {base.base}")
         resolved = bases.resolve(context)
         base_kind, status = resolved.kind, resolved.status
-        base_section = _section(
-            "base", base.ecosystem, (), resolved.request, base_input, resolved.pins, {}, kept, now
-        )
+        base_section = _section("base", base.ecosystem, (), resolved.request, base_input, resolved.pins, {}, kept, now)
     context = replace(context, base_status=status)
     choices = _choose(catalog, variant, context, previous if not upgrade else None, gone, only, say)
     wanted = wanted_sections(catalog, variant, choices)
@@ -355,9 +352,7 @@ def _choose(
         else:
             faults.append(f"tool '{tool.tool}' has no source within reach:\n    " + "\n    ".join(passed))
     if faults:
-        raise LockError(
-            "\n".join(faults), hint="Mend what is named above, or leave tools out: --leave-out TOOL"
-        )
+        raise LockError("\n".join(faults), hint="Mend what is named above, or leave tools out: --leave-out TOOL")
     return choices
 
 

@@ -305,23 +305,28 @@ class Machine:
 
         import httpx
 
-        mounts: dict[str, httpx.BaseTransport] = {}
-        for scheme, host in self._apt_hosts() if self.apt_proxies else ():
-            mounts[f"{scheme}://{host}"] = httpx.HTTPTransport(
-                verify=self.ssl_context, proxy=self._apt_proxy(scheme, host)
-            )
         known = urllib.request.getproxies()
         proxy = None if {"http", "https", "all"} & known.keys() else self._pip.get("proxy")
-        return httpx.Client(
-            verify=self.ssl_context,
-            auth=self._authorize,
-            proxy=proxy,
-            mounts=mounts,
-            follow_redirects=True,
-            timeout=httpx.Timeout(60, connect=10, pool=None),
-            limits=httpx.Limits(max_connections=64, max_keepalive_connections=32),
-            headers={"User-Agent": "dsvm"},
-        )
+        if proxy and "://" not in proxy:
+            proxy = f"http://{proxy}"
+        try:
+            return httpx.Client(
+                verify=self.ssl_context,
+                auth=self._authorize,
+                proxy=proxy,
+                mounts={
+                    f"{scheme}://{host}": httpx.HTTPTransport(
+                        verify=self.ssl_context, proxy=self._apt_proxy(scheme, host)
+                    )
+                    for scheme, host in (self._apt_hosts() if self.apt_proxies else ())
+                },
+                follow_redirects=True,
+                timeout=httpx.Timeout(60, connect=10, pool=None),
+                limits=httpx.Limits(max_connections=64, max_keepalive_connections=32),
+                headers={"User-Agent": "dsvm"},
+            )
+        except (ValueError, ImportError, httpx.InvalidURL) as error:
+            raise StoreError(f"the proxy settings cannot be used: {redact(str(error))}", hint=NETWORK_HINT) from error
 
     def _apt_hosts(self) -> set[tuple[str, str]]:
         uris = list(self._apt_uris)

@@ -71,9 +71,7 @@ class VersionCheck(Model):
     """Run `run`, find a version in what it prints, compare it with the locked version of `package`."""
 
     run: str
-    package: str | None = Field(
-        None, description="locked package to compare with; the tool's first by default"
-    )
+    package: str | None = Field(None, description="locked package to compare with; the tool's first by default")
     parts: int | None = Field(None, ge=1, description="compare only so many release numbers")
 
 
@@ -121,13 +119,9 @@ class Service(Model):
 
     run: tuple[str, ...] = Field(min_length=1, description="command line, without secrets")
     port: int = Field(ge=1024, le=65535)
-    token_env: str = Field(
-        pattern=r"^[A-Z_]+$", description="environment variable through which it takes the token"
-    )
+    token_env: str = Field(pattern=r"^[A-Z_]+$", description="environment variable through which it takes the token")
     health: str = Field("/", pattern=r"^/[!-~]*$", description="path that answers 2xx or 3xx without a login")
-    login: Literal["token", "password-form"] = Field(
-        "token", description="how a client proves that it knows the token"
-    )
+    login: Literal["token", "password-form"] = Field("token", description="how a client proves that it knows the token")
     protected: str = Field(
         "/", pattern=r"^/[!-~]*$", description="path that a client reaches only with the right token"
     )
@@ -145,9 +139,7 @@ class File(Model):
     def _one_of(self) -> Self:
         if (self.text is None) == (self.source is None):
             raise ValueError("a file has exactly one of 'text' and 'source'")
-        if self.source is not None and (
-            self.source.startswith("/") or ".." in PurePosixPath(self.source).parts
-        ):
+        if self.source is not None and (self.source.startswith("/") or ".." in PurePosixPath(self.source).parts):
             raise ValueError("'source' is a file inside the manifests folder")
         return self
 
@@ -177,9 +169,7 @@ class Tool(Model):
     @model_validator(mode="after")
     def _has_working_check(self) -> Self:
         if not any(check.version is not None for check in self.checks):
-            raise ValueError(
-                "no 'version' check: nothing proves that the locked version is what is installed"
-            )
+            raise ValueError("no 'version' check: nothing proves that the locked version is what is installed")
         if not any(check.version is None for check in self.checks):
             raise ValueError("no working check: add a 'run' or 'script' check that does the tool's work")
         return self
@@ -199,9 +189,7 @@ class Base(Model):
     bootstrap: Bootstrap | None = Field(None, description="how to make it from the distribution's archive")
     ecosystem: Name = Field("apt", description="ecosystem of its system packages")
     system: Any = Field(None, description="system packages of every image, as its ecosystem takes them")
-    runtimes: dict[Name, Any] = Field(
-        default_factory=dict, description="system packages of a language runtime"
-    )
+    runtimes: dict[Name, Any] = Field(default_factory=dict, description="system packages of a language runtime")
 
 
 class Bootstrap(Model):
@@ -218,9 +206,7 @@ class Index(Model):
 
     index: Name
     url: Line
-    packages: tuple[Name, ...] = Field(
-        min_length=1, description="packages that come from here and nowhere else"
-    )
+    packages: tuple[Name, ...] = Field(min_length=1, description="packages that come from here and nowhere else")
     local: Line | None = Field(None, description="local version label that proves the build, for example cpu")
 
 
@@ -246,9 +232,7 @@ class Pin(Model):
     file: str
     size: int = Field(ge=0, description="bytes")
     sha256: Sha256
-    registry: str = Field(
-        description="name of the registry it comes from: debian, pypi, npm, pytorch-cpu, url"
-    )
+    registry: str = Field(description="name of the registry it comes from: debian, pypi, npm, pytorch-cpu, url")
     integrity: str | None = Field(None, description="npm's own digest, sha512-BASE64")
 
     @property
@@ -264,9 +248,7 @@ class Section(Model):
     tools: tuple[Name, ...] = Field((), description="tools that asked for it")
     request: Any = Field(description="what was asked, as JSON")
     input: Sha256 = Field(description="digest of request and base: the section is stale when it differs")
-    epoch: int = Field(
-        description="seconds since 1970: when its pins last changed; mtime of what it installs"
-    )
+    epoch: int = Field(description="seconds since 1970: when its pins last changed; mtime of what it installs")
     pins: tuple[Pin, ...]
     extra: dict[str, Any] = Field(default_factory=dict, description="what the ecosystem needs for installing")
 
@@ -351,9 +333,7 @@ class PlannedTool(Model):
     kernel: Kernel | None = None
     service: Service | None = None
     checks: tuple[Check, ...] = ()
-    versions: dict[str, str] = Field(
-        default_factory=dict, description="locked versions of all its own packages"
-    )
+    versions: dict[str, str] = Field(default_factory=dict, description="locked versions of all its own packages")
 
 
 class Plan(Model):
@@ -370,9 +350,7 @@ class Plan(Model):
     system: str = Field(description="name of the stage that the image continues from")
     tools: tuple[PlannedTool, ...]
     left_out: tuple[LeftOut, ...] = ()
-    files: dict[ImagePath, File] = Field(
-        default_factory=dict, description="small files of tools, with their text"
-    )
+    files: dict[ImagePath, File] = Field(default_factory=dict, description="small files of tools, with their text")
     environment: dict[str, str] = Field(default_factory=dict)
     sections: tuple[Section, ...] = Field(description="what the stages install from")
     scripts: dict[str, Sha256] = Field(default_factory=dict, description="scripts that run in the build")

@@ -150,11 +150,12 @@ def fetch(shop: Workshop, locked: Lock, *, jobs: int = 8) -> FetchSummary:
     if shop.offline:
         names = [pin.filename for _, pin in missing.values()]
         shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if names[5:] else "")
-        raise StoreError(f"--offline, but the store lacks {shown}", hint=f"Run: invoke fetch --variant {locked.variant}")
+        raise StoreError(
+            f"--offline, but the store lacks {shown}", hint=f"Run: invoke fetch --variant {locked.variant}"
+        )
     with shop.context(locked.variant) as context:
         wants = [
-            Want(pin.filename, sha, pin.size, _locator(section, pin, context))
-            for sha, (section, pin) in pins.items()
+            Want(pin.filename, sha, pin.size, _locator(section, pin, context)) for sha, (section, pin) in pins.items()
         ]
         return shop.store.fetch(wants, machine=shop.machine, progress=fetch_progress(), jobs=jobs)
 
@@ -293,9 +294,7 @@ def verify(shop: Workshop, variant: str, *, plan: Plan | None = None, only: Sequ
         )
     begun = time.monotonic()
     folder = shop.folder(variant)
-    report = checks.verify(
-        plan, image, engine_env=env, folder=folder, only=only, manifests=[*shop.catalog.folders]
-    )
+    report = checks.verify(plan, image, engine_env=env, folder=folder, only=only, manifests=[*shop.catalog.folders])
     shop.say(f"verified {image}: {checks.summary(report, time.monotonic() - begun)}")
     if text := checks.failures(report):
         shop.say(text)
@@ -336,3 +335,52 @@ Variants = Mapping[str, Lock | None]
 
 def all_locks(catalog: Catalog) -> Variants:
     return {name: locks.find(catalog, name) for name in sorted(catalog.variants)}
+
+
+# --- what the commands do beyond that ----------------------------------------------------------------------
+
+
+def fetch_all(shop: Workshop, variant: str, *, update_stale: bool, jobs: int) -> None:
+    """Fetch everything that a build of `variant` reads, the base's layout included."""
+    from dsvm import bases
+
+    locked = fetch_fresh(shop, need_lock(shop, variant), update_stale=update_stale, jobs=jobs)
+    base = next(section for section in locked.sections if section.id == "base")
+    with shop.context(variant) as context:
+        log = shop.folder(variant) / "base.log"
+        bases.layout(shop.catalog.bases[locked.base], locked.base_kind, base, context, log=log, say=shop.say)
+    shop.say(f"fetch: everything for {variant} is in {shop.store.root}")
+
+
+def start_image(shop: Workshop, variant: str, *, timeout: float) -> None:
+    """Start the verified image of `variant` and print where its services are."""
+    from dsvm import images
+    from dsvm.builders.docker import image_name
+
+    shop.catalog.variant(variant)
+    env = shop.engine.env
+    name = image_name(variant)
+    if images.inspect(name, env) is None:
+        raise InputError(f"there is no verified image {name}", hint=f"Run: invoke build --variant {variant}")
+    services = images.manifest(name, env)["services"]
+    shop.say(f"starting {name} ...")
+    started = images.start(variant, services, env, timeout=timeout, say=shop.say)
+    for service, url in started.urls.items():
+        secret = "" if started.token in url else f"   password: {started.token}"
+        shop.say(f"  {service:<12} {url}{secret}")
+    shop.say(f"stop it with: invoke stop --variant {variant}")
+
+
+def stop_image(shop: Workshop, variant: str) -> None:
+    from dsvm import images
+
+    shop.catalog.variant(variant)
+    stopped = images.stop(variant, shop.engine.env)
+    shop.say(f"{images.container_name(variant)} {'stopped' if stopped else 'was not running'}")
+
+
+def clean_up(shop: Workshop, *, everything: bool) -> None:
+    from dsvm.store import megabytes
+
+    files, size = clean(shop, everything=everything)
+    shop.say(f"removed {files} artefacts, {megabytes(size)}, and the build folders")

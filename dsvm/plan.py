@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-
 from dsvm import ecosystems
 from dsvm.catalog import Catalog
 from dsvm.errors import LockError
@@ -67,10 +66,11 @@ def _stages(base: Base, lock: Lock) -> tuple[Stage, ...]:
     """
     sections = {section.id: section for section in lock.sections}
     ground = sections["base"].epoch
-    stages = []
-    for section in lock.sections:
-        if section.id.startswith("runtime-"):
-            stages.append(_stage(section, base, "base", ground, title=f"runtime {section.id[8:]}"))
+    stages = [
+        _stage(section, base, "base", ground, title=section.id.replace("-", " ", 1))
+        for section in lock.sections
+        if section.id.startswith("runtime-")
+    ]
     finish = Step(
         script="finish-system",
         args=("--epoch", str(max(ground, sections["system"].epoch))),
@@ -88,9 +88,7 @@ def _stages(base: Base, lock: Lock) -> tuple[Stage, ...]:
         if build is not None:
             stages.append(_stage(build, base, parent, ground, title=f"build tools of {section.tools[0]}"))
             parent = build.id
-        title = ", ".join(section.tools[:3]) + (
-            f" and {len(section.tools) - 3} more" if section.tools[3:] else ""
-        )
+        title = ", ".join(section.tools[:3]) + (f" and {len(section.tools) - 3} more" if section.tools[3:] else "")
         stages.append(_stage(section, base, parent, 0, title=title, output=True))
     return tuple(stages)
 
@@ -99,9 +97,7 @@ def _is_tool(section: Section) -> bool:
     return bool(section.tools) and section.id == f"{section.tools[0]}-{section.ecosystem}"
 
 
-def _stage(
-    section: Section, base: Base, parent: str, ground: int, *, title: str, output: bool = False
-) -> Stage:
+def _stage(section: Section, base: Base, parent: str, ground: int, *, title: str, output: bool = False) -> Stage:
     """The stage of one section; `ground` is the epoch of what lies below it, whose files are left alone."""
     later = section.model_copy(update={"epoch": max(section.epoch, ground)})
     step = ecosystems.get(section.ecosystem).install(later, base)
@@ -114,13 +110,14 @@ def _planned(catalog: Catalog, lock: Lock, tool: Tool) -> PlannedTool:
     variant = catalog.variants[lock.variant]
     versions: dict[str, str] = {}
     env = None
-    for name, request in source.requests().items():
+    for name in source.requests():
         ecosystem = ecosystems.get(name)
         if ecosystem.placement == "env":
             env = tool.env
         for section in _sections_of(lock, tool, name):
             versions |= {pin.name: pin.version for pin in section.pins}
-    name, request = next(iter(source.requests().items()))
+    # system packages beside another ecosystem's are what that one needs, not what the tool is
+    name, request = min(source.requests().items(), key=lambda one: ecosystems.get(one[0]).placement == "system")
     package = ecosystems.get(name).package(request)
     if package not in versions:
         raise LockError(f"tool '{tool.tool}': '{package}' is not in the lock of {lock.variant}")
@@ -142,9 +139,7 @@ def _planned(catalog: Catalog, lock: Lock, tool: Tool) -> PlannedTool:
         kernel=tool.kernel,
         service=tool.service,
         checks=tuple(
-            check
-            for check in tool.checks
-            if check.when.holds(accelerator=variant.accelerator, base=variant.base)
+            check for check in tool.checks if check.when.holds(accelerator=variant.accelerator, base=variant.base)
         ),
         versions={name: versions[name] for name in sorted(wanted) if name in versions},
     )
@@ -153,9 +148,7 @@ def _planned(catalog: Catalog, lock: Lock, tool: Tool) -> PlannedTool:
 def _sections_of(lock: Lock, tool: Tool, ecosystem: str) -> Iterator[Section]:
     """Where the packages of `tool` in `ecosystem` stand; a system package may be the base's."""
     for section in lock.sections:
-        if section.ecosystem == ecosystem and (
-            tool.tool in section.tools or section.id in ("base", "system")
-        ):
+        if section.ecosystem == ecosystem and (tool.tool in section.tools or section.id in ("base", "system")):
             yield section
 
 

@@ -84,7 +84,7 @@ def stream(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> Iterator[tuple[Iterator[str], Callable[[], int]]]:
-    """Run a program while reading its lines (stdout and stderr as one); yields the lines and a `wait` for its exit code.
+    """Run a program while reading its lines, stdout and stderr as one; yields them and a `wait` for its exit code.
 
     Leaving the block early (an exception, Ctrl-C) interrupts the program and waits until it has gone.
     """

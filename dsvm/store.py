@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -152,9 +152,14 @@ class Store:
             return known
         if sha256 is not None and self.has(sha256):
             return sha256, self.path(sha256).stat().st_size
-        with self._faults(self.root):
-            part = self._temporary()
-        try:
+        with self._faults(self.root), ExitStack() as stack:
+            if sha256 is None:
+                part = self._temporary()
+                stack.callback(part.unlink, missing_ok=True)
+            else:  # may have been begun by an earlier run, or just now by another one
+                stack.enter_context(self.locked(sha256))
+                part = self.partial(sha256)
+                part.parent.mkdir(parents=True, exist_ok=True)
             got = download(
                 machine.client,
                 urls,
@@ -164,12 +169,9 @@ class Store:
                 verify=verify,
                 quarantine=self.root / "quarantine",
             )
-            with self._faults(part):
-                self._commit(part, got.sha256)
-                if key is not None:
-                    self._remember(key, got.sha256, got.size)
-        finally:
-            part.unlink(missing_ok=True)
+            self._commit(part, got.sha256)
+            if key is not None:
+                self._remember(key, got.sha256, got.size)
         return got.sha256, got.size
 
     def _key_path(self, key: str) -> Path:
@@ -407,7 +409,8 @@ class _Fetch:
             for thread in threads:
                 thread.start()
             for thread in threads:
-                thread.join()
+                while thread.is_alive() and not self.cancel.is_set():
+                    thread.join(0.2)
         finally:
             self.cancel.set()
             deadline = time.monotonic() + 2

@@ -18,6 +18,21 @@ from dsvm.render import context_name
 from dsvm.run import run, stream, tail
 from dsvm.store import Store
 
+# Instructions whose history entries stand for no layer
+METADATA = (
+    "CMD",
+    "ENTRYPOINT",
+    "HEALTHCHECK",
+    "USER",
+    "EXPOSE",
+    "LABEL",
+    "ENV",
+    "ARG",
+    "STOPSIGNAL",
+    "SHELL",
+    "VOLUME",
+)
+
 
 class Layer(Model):
     """One layer of a built image and what it comes from."""
@@ -165,9 +180,7 @@ def _failure(progress: Progress, log: Path) -> BuildError | EngineError:
     text = log.read_text(errors="replace")
     where = f"Full output: {log}"
     if "no space left on device" in text:
-        return BuildError(
-            "the engine's disk is full", hint=f"Make room (invoke clean, docker system prune). {where}"
-        )
+        return BuildError("the engine's disk is full", hint=f"Make room (invoke clean, docker system prune). {where}")
     gone = (
         "error reading from server",
         "Cannot connect to the Docker daemon",
@@ -175,9 +188,7 @@ def _failure(progress: Progress, log: Path) -> BuildError | EngineError:
         "transport is closing",
     )
     if progress.failed is None and any(word in text for word in gone):
-        return EngineError(
-            "the container engine went away during the build", hint=f"scripts/engine start. {where}"
-        )
+        return EngineError("the container engine went away during the build", hint=f"scripts/engine start. {where}")
     if progress.failed is None:
         return BuildError("the build failed:\n" + tail(progress.rest or text), hint=where)
     stage, output = progress.failed
@@ -188,22 +199,18 @@ def _layers(plan: Plan, image: str, env: Mapping[str, str]) -> tuple[Layer, ...]
     """The layers of an image with the stages they come from; those below the system stage are the base's."""
     shown = json.loads(run(["docker", "image", "inspect", image], env=env).stdout)[0]
     digests = shown["RootFS"]["Layers"]
-    history = run(
-        ["docker", "history", "--no-trunc", "--human=false", "--format", "{{.Size}}\t{{.CreatedBy}}", image],
-        env=env,
-    ).stdout.splitlines()
-    # newest first, metadata-only entries among them: they have no layer
-    filesystem = ("RUN", "COPY", "mmdebstrap", "ADD", "/bin/sh", "#(nop) ADD", "# debian")
-    sizes = [
-        int(line.split("\t")[0]) for line in reversed(history) if line.split("\t")[1].startswith(filesystem)
-    ]
-    if len(sizes) != len(digests):
-        sizes = [0] * len(digests)
+    entries = ["history", "--no-trunc", "--human=false", "--format", "{{.Size}}\t{{.CreatedBy}}", image]
+    history = run(["docker", *entries], env=env).stdout.splitlines()
+    # newest first; what only changes metadata has no layer
+    made = [line.split("\t") for line in reversed(history)]
+    sizes = [int(size) for size, by in made if not by.startswith(METADATA)]
     stages = {stage.name: stage for stage in plan.stages}
-    owners: list[str] = [plan.system] * len(stages[plan.system].steps)
+    owners = [plan.system] * len(stages[plan.system].steps)
     owners += [stage.name for stage in plan.stages if stage.output]
-    owners.append("files")
+    owners += ["files", "workdir"]
     owners = ["base"] * (len(digests) - len(owners)) + owners
+    if len(sizes) != len(digests) or len(owners) != len(digests):
+        raise BuildError(f"{image} has {len(digests)} layers, {len(owners)} were planned")
     reasons = {stage.name: stage.unreproducible for stage in plan.stages}
     return tuple(
         Layer(stage=owner, digest=digest, size=size, unreproducible=reasons.get(owner))
@@ -308,7 +315,7 @@ def _events(lines: Iterable[str], log: TextIO, progress: Progress) -> Iterator[M
             continue
         pending += line
         # buildx 0.13 ends an object with a bare brace; trying earlier would parse each object many times
-        if not (line.startswith("}") or line.startswith("{")):
+        if not line.startswith(("}", "{")):
             continue
         try:
             event, end = decoder.raw_decode(pending)

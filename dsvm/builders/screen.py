@@ -12,7 +12,13 @@ from dsvm.builders.docker import Screen, StageState
 if TYPE_CHECKING:
     from rich.table import Table
 
-MARKS = {"waiting": "[dim]·[/]", "running": "[cyan]▶[/]", "done": "[green]✓[/]", "cached": "[green]=[/]", "failed": "[red]✗[/]"}
+MARKS = {
+    "waiting": "[dim]·[/]",
+    "running": "[cyan]▶[/]",
+    "done": "[green]✓[/]",
+    "cached": "[green]=[/]",
+    "failed": "[red]✗[/]",
+}
 
 
 def build_screen(title: str, stream: TextIO | None = None) -> Screen:
@@ -50,7 +56,9 @@ class TableScreen:
         from rich.table import Table
 
         total = time.monotonic() - self.begun
-        table = Table(title=f"{escape(self.title)}  [dim]{total:.0f} s[/]", title_justify="left", box=None, pad_edge=False)
+        table = Table(
+            title=f"{escape(self.title)}  [dim]{total:.0f} s[/]", title_justify="left", box=None, pad_edge=False
+        )
         table.add_column("", width=1)
         table.add_column("stage", no_wrap=True)
         table.add_column("state", no_wrap=True)

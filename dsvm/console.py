@@ -1,0 +1,75 @@
+"""What people see: messages, tables and errors on the terminal."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from dsvm.errors import DsvmError
+
+Task = TypeVar("Task", bound=Callable[..., Any])
+
+
+def debugging() -> bool:
+    """Whether invoke was asked for --debug: then errors come with their traceback."""
+    return bool(os.environ.get("INVOKE_DEBUG"))
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+def plain_errors(task: Task) -> Task:
+    """Let `task` end an expected failure with its message, its hint and its exit code."""
+
+    @functools.wraps(task)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return task(*args, **kwargs)
+        except DsvmError as error:
+            if debugging():
+                raise
+            red, reset = ("\033[31m", "\033[0m") if sys.stderr.isatty() else ("", "")
+            print(f"{red}error:{reset} {error.message}", file=sys.stderr)
+            if error.hint:
+                print(error.hint, file=sys.stderr)
+            sys.exit(error.exit_code)
+        except BrokenPipeError:
+            # the reader, `head` for one, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+        except KeyboardInterrupt:
+            print("\ninterrupted; what was fetched and built so far is kept", file=sys.stderr)
+            sys.exit(130)
+
+    return wrapped  # type: ignore[return-value]
+
+
+def table(title: str, columns: list[str], rows: list[list[str]], *, right: tuple[int, ...] = ()) -> None:
+    """Print a table, one line for a row; values are shown as they are, without markup.
+
+    The last column gives way where the terminal is too narrow; a pipe gets everything.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for number, column in enumerate(columns):
+        last = number == len(columns) - 1
+        shown.add_column(
+            column,
+            justify="right" if number in right else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            min_width=0 if last else max(len(row[number]) for row in rows) if rows else 0,
+        )
+    for row in rows:
+        shown.add_row(*(Text(cell) for cell in row))
+    console = Console() if sys.stdout.isatty() else Console(width=1000)
+    with console.capture() as capture:
+        console.print(shown)
+    say("\n".join(line.rstrip() for line in capture.get().splitlines()))

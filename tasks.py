@@ -1,0 +1,175 @@
+"""DSVM's commands. `invoke build --variant cpu-debian` does all that is missing; the others are its single steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from invoke.context import Context
+from invoke.tasks import task
+
+from dsvm.console import plain_errors, say
+
+VARIANT = "image definition, for example cpu-debian (see: invoke list)"
+CATALOG = "folder with manifests of your own on top of the project's (repeatable)"
+
+
+def _shop(catalog: list[str] | None, *, offline: bool = False):  # type: ignore[no-untyped-def]
+    from dsvm.pipeline import Workshop
+
+    return Workshop(overlays=[Path(folder).resolve() for folder in catalog or ()], offline=offline, say=say)
+
+
+# --- make an image -----------------------------------------------------------------------------------------
+
+
+@task(
+    iterable=["catalog"],
+    help={
+        "variant": VARIANT,
+        "verify": "check every tool before the image gets its name (--no-verify: leave it unnamed)",
+        "offline": "use nothing but lock and store",
+        "locked": "never resolve: stop when the lock does not fit the manifests",
+        "update-stale": "resolve again at once what mirrors have dropped",
+        "cache": "use BuildKit's cache (--no-cache: run every stage again)",
+        "builder": "buildx builder to use",
+        "catalog": CATALOG,
+    },
+)
+@plain_errors
+def build(c: Context, variant: str, verify: bool = True, offline: bool = False, locked: bool = False,
+          update_stale: bool = False, cache: bool = True, builder: str | None = None,
+          catalog: list[str] | None = None) -> None:  # fmt: skip
+    """Build and verify an image: lock, fetch, render, build, verify, whatever of it is missing."""
+    from dsvm.pipeline import BuildOptions
+    from dsvm.pipeline import build as build_image
+
+    options = BuildOptions(verify, locked, update_stale, no_cache=not cache, builder=builder)
+    build_image(_shop(catalog, offline=offline), variant, options)
+
+
+@task(
+    iterable=["catalog", "leave_out"],
+    help={
+        "variant": VARIANT,
+        "only": "resolve this ecosystem again, whatever its state (apt, pypi, npm, url)",
+        "upgrade": "resolve everything again, to the newest versions that the manifests allow",
+        "leave-out": "tool to leave out, recorded in the lock and shown in every report (repeatable)",
+        "catalog": CATALOG,
+    },
+)
+@plain_errors
+def lock(c: Context, variant: str, only: str | None = None, upgrade: bool = False,
+         leave_out: list[str] | None = None, catalog: list[str] | None = None) -> None:  # fmt: skip
+    """Pin every artefact of a variant; says what moved."""
+    from dsvm.pipeline import lock as make_lock
+
+    make_lock(_shop(catalog), variant, only=only, upgrade=upgrade, leave_out=leave_out or None)
+
+
+@task(
+    iterable=["catalog"],
+    help={
+        "variant": VARIANT,
+        "jobs": "downloads at a time",
+        "update-stale": "resolve again at once what mirrors have dropped",
+        "catalog": CATALOG,
+    },
+)
+@plain_errors
+def fetch(c: Context, variant: str, jobs: int = 8, update_stale: bool = False,
+          catalog: list[str] | None = None) -> None:  # fmt: skip
+    """Bring every locked artefact into the store; afterwards a build needs no network."""
+    from dsvm.pipeline import fetch_all
+
+    fetch_all(_shop(catalog), variant, update_stale=update_stale, jobs=jobs)
+
+
+@task(iterable=["catalog"], help={"variant": VARIANT, "catalog": CATALOG})
+@plain_errors
+def render(c: Context, variant: str, catalog: list[str] | None = None) -> None:
+    """Write the Dockerfile of a locked variant to build/VARIANT."""
+    from dsvm.pipeline import render as render_variant
+
+    _, folder = render_variant(_shop(catalog), variant)
+    say(f"{folder / 'Dockerfile'}")
+
+
+@task(
+    iterable=["catalog", "tool"],
+    help={"variant": VARIANT, "tool": "check only this tool (repeatable); gives the image no name", "catalog": CATALOG},
+)
+@plain_errors
+def verify(c: Context, variant: str, tool: list[str] | None = None, catalog: list[str] | None = None) -> None:
+    """Check every tool of a built image; a full pass gives the image its name."""
+    from dsvm.pipeline import verify as verify_image
+
+    verify_image(_shop(catalog), variant, only=tool or ())
+
+
+# --- use an image ------------------------------------------------------------------------------------------
+
+
+@task(help={"variant": VARIANT, "timeout": "seconds to wait for JupyterLab"})
+@plain_errors
+def start(c: Context, variant: str, timeout: int = 180) -> None:
+    """Start an image with a token of its own, on loopback ports; prints the addresses."""
+    from dsvm.pipeline import start_image
+
+    start_image(_shop(None), variant, timeout=timeout)
+
+
+@task(help={"variant": VARIANT})
+@plain_errors
+def stop(c: Context, variant: str) -> None:
+    """Stop and remove the running container of a variant."""
+    from dsvm.pipeline import stop_image
+
+    stop_image(_shop(None), variant)
+
+
+# --- look around -------------------------------------------------------------------------------------------
+
+
+@task(name="list", iterable=["catalog"], help={"catalog": CATALOG})
+@plain_errors
+def list_(c: Context, catalog: list[str] | None = None) -> None:
+    """Variants and tools: what is in which image, what is locked and built."""
+    from dsvm.overview import show_list
+
+    show_list(_shop(catalog))
+
+
+@task(iterable=["catalog"], help={"variant": VARIANT, "catalog": CATALOG})
+@plain_errors
+def show(c: Context, variant: str, catalog: list[str] | None = None) -> None:
+    """Stages, tools and versions of one variant, from its lock."""
+    from dsvm.overview import show_variant
+
+    show_variant(_shop(catalog), variant)
+
+
+@task(iterable=["catalog"], help={"variant": "also check the disk for this variant", "catalog": CATALOG})
+@plain_errors
+def doctor(c: Context, variant: str | None = None, catalog: list[str] | None = None) -> None:
+    """Say what this machine has, what is missing or slow, and how to mend it."""
+    from dsvm.overview import show_doctor
+
+    show_doctor(_shop(catalog), variant)
+
+
+@task(help={"everything": "empty the whole store, not only what no lock needs"})
+@plain_errors
+def clean(c: Context, everything: bool = False) -> None:
+    """Remove build folders and artefacts that no lock needs."""
+    from dsvm.pipeline import clean_up
+
+    clean_up(_shop(None), everything=everything)
+
+
+@task
+@plain_errors
+def schema(c: Context) -> None:
+    """Write the JSON Schemas of the manifests, for editors, to manifests/schema."""
+    from dsvm.overview import write_schemas
+
+    write_schemas()

@@ -1,0 +1,139 @@
+"""The check scripts of the manifests: alike in shape, and red when their tool is missing or a stub."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
+SCRIPTS = sorted(path for path in (MANIFESTS / "checks").iterdir() if path.is_file())
+# code-server has no program of its own that its check could miss: it is reached over HTTP.
+OURS = [path for path in SCRIPTS if not path.name.startswith("code_server")]
+PYTHON = [path for path in OURS if path.suffix == ".py"]
+SHELL = [path for path in OURS if path.suffix == ".sh"]
+R = [path for path in OURS if path.suffix == ".R"]
+
+
+def ids(path: Path) -> str:
+    return path.name
+
+
+def verdict(script: Path, argv: list[str], *, cwd: Path, env: Mapping[str, str]) -> dict[str, Any]:
+    """What a script says that must fail: exit code 1, words on stderr, one JSON object as the last line."""
+    done = subprocess.run(argv, cwd=cwd, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1, f"exit code {done.returncode}: {done.stdout}{done.stderr}"
+    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    assert said["check"] == script.stem
+    assert said["ok"] is False
+    assert said["reason"] and said["reason"].splitlines()[0] in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    return said
+
+
+def imports(script: Path) -> Iterator[str]:
+    """Dotted names of the modules that a script imports."""
+    for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def frameworks(script: Path) -> set[str]:
+    return {name.split(".")[0] for name in imports(script)} - set(sys.stdlib_module_names)
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    return folder
+
+
+def test_every_script_belongs_to_a_tool_and_every_tool_has_its_scripts() -> None:
+    tools = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in (MANIFESTS / "tools").glob("*.yaml")]
+    wanted = {check["script"] for tool in tools for check in tool["checks"] if "script" in check}
+    assert wanted == {f"checks/{path.name}" for path in SCRIPTS}
+
+
+@pytest.mark.parametrize("script", PYTHON, ids=ids)
+def test_python_check_imports_what_it_checks(script: Path) -> None:
+    assert frameworks(script), "this check would pass without its tool"
+
+
+def test_no_script_hides_a_module() -> None:
+    # Python puts a script's own folder first: a check named like a module would import itself.
+    names = {name.split(".")[0] for script in PYTHON for name in imports(script)}
+    assert not names & {script.stem for script in PYTHON}
+
+
+@pytest.mark.parametrize("script", PYTHON, ids=ids)
+def test_python_check_fails_without_its_tool(script: Path, work: Path) -> None:
+    said = verdict(script, [sys.executable, "-I", "-S", str(script)], cwd=work, env={"PATH": os.environ["PATH"]})
+    assert said["reason"].startswith("ModuleNotFoundError")
+
+
+@pytest.mark.parametrize("script", PYTHON, ids=ids)
+def test_python_check_fails_with_a_stub_of_its_tool(script: Path, work: Path, tmp_path: Path) -> None:
+    for name in frameworks(script):
+        (tmp_path / "stubs" / name).mkdir(parents=True)
+        (tmp_path / "stubs" / name / "__init__.py").write_text("__version__ = '99'\n")
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path / "stubs")}
+    verdict(script, [sys.executable, "-S", str(script)], cwd=work, env=env)
+
+
+# What each shell check must find on PATH; without one of these it must fail, with a stub of it too.
+PROGRAMS = {
+    "compilers": "cmake",
+    "curl_loopback": "curl",
+    "fonts_match": "fc-match",
+    "git_clone": "git",
+    "git_lfs_track": "git",
+    "java_program": "javac",
+    "locale_utf8": "locale",
+    "pandoc_convert": "pandoc",
+    "sudo_switch": "sudo",
+    "tini_init": "tini",
+}
+
+
+def path_without(program: str, folder: Path) -> Path:
+    """A folder for PATH that has all ordinary programs but `program`."""
+    folder.mkdir()
+    for place in ("/bin", "/usr/bin"):
+        for path in Path(place).iterdir():
+            link = folder / path.name
+            if path.name != program and not link.is_symlink():
+                link.symlink_to(path)
+    return folder
+
+
+@pytest.mark.parametrize("script", SHELL, ids=ids)
+@pytest.mark.parametrize("stub", [False, True], ids=["missing", "stub"])
+def test_shell_check_fails_without_its_program(script: Path, stub: bool, work: Path, tmp_path: Path) -> None:
+    program = PROGRAMS[script.stem]
+    folder = path_without(program, tmp_path / "bin")
+    if stub:
+        (folder / program).write_text("#!/bin/sh\nexit 0\n")
+        (folder / program).chmod(0o755)
+    env = {"PATH": str(folder), "HOME": str(work), "LANG": "C.UTF-8"}
+    if script.stem == "sudo_switch" and "NoNewPrivs:\t1" in Path("/proc/self/status").read_text():
+        pytest.skip("sudo cannot be tried here: new privileges are forbidden")
+    verdict(script, [shutil.which("bash") or "bash", str(script)], cwd=work, env=env)
+
+
+@pytest.mark.skipif(shutil.which("Rscript") is None, reason="R is not installed")
+@pytest.mark.parametrize("script", R, ids=ids)
+def test_r_check_fails_without_its_packages(script: Path, work: Path) -> None:
+    env = {"PATH": os.environ["PATH"], "HOME": str(work), "R_DEFAULT_PACKAGES": "NULL", "R_LIBS_SITE": "/nowhere"}
+    verdict(script, ["Rscript", "--no-environ", str(script)], cwd=work, env=env)

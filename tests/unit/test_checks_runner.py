@@ -1,0 +1,463 @@
+"""dsvm.checks with the real image suite, on an "image" that is this machine: a small `docker` on PATH runs all here."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from dsvm.checks import (
+    ENTRYPOINT,
+    ConsoleWatcher,
+    failures,
+    kernels,
+    places,
+    planned_checks,
+    summary,
+    verify,
+)
+from dsvm.errors import InputError, VerifyError
+from dsvm.model import Base, Check, CheckResult, Kernel, Pin, Plan, PlannedTool, Report, Section, Service, Stage, Step
+from dsvm.report import image_manifest, image_sections
+
+ZERO = "0" * 64
+LOCK = "ab" * 32
+PYTHON = platform.python_version()
+
+FAKE_DOCKER = r"""#!/bin/bash
+here=$(dirname "$0")
+printf '%s\n' "$*" >> "$here/said"
+case "$1" in
+  image) [ "$3" = here:image ] || { echo "Error response from daemon: No such image: $3" >&2; exit 1; }
+         cat "$here/image.json" ;;
+  run) printf '%s' "$DSVM_TOKEN" > "$here/token" ;;
+  inspect) cat "$here/state.json" ;;
+  logs) echo "service | started"; echo "dsvm-start: it ended" >&2 ;;
+  cp) cp -r "$2" "$here/inside" ;;
+  rm) ;;
+  exec) case "$3" in
+          */dsvm-start) exit "$(cat "$here/health")" ;;
+          *) exec /bin/sh -c "${5//\/tmp\/dsvm-checks/$here/inside}" ;;
+        esac ;;
+  *) echo "what is '$*'?" >&2; exit 125 ;;
+esac
+"""
+
+
+class Quiet:
+    """Notes what it hears."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.heard: list[str] = []
+
+    def step(self, text: str) -> None:
+        self.heard.append(text)
+
+    def begin(self, total: int) -> None:
+        self.total = total
+
+    def result(self, result: CheckResult) -> None:
+        self.heard.append(f"{result.outcome} {result.tool}: {result.check}")
+
+    def end(self) -> None:
+        self.heard.append("end")
+
+
+def tool(name: str, *checks: Any, version: str = PYTHON, **more: Any) -> PlannedTool:
+    return PlannedTool(
+        name=name,
+        summary=f"What {name} does",
+        homepage="https://example.org",
+        license="MIT",
+        group="tools",
+        package=name,
+        version=version,
+        ecosystem="pypi",
+        checks=tuple(Check.model_validate(check) for check in checks),
+        versions={name: version},
+        **more,
+    )
+
+
+def section(section_id: str, ecosystem: str = "pypi", *packages: str, **extra: Any) -> Section:
+    pins = tuple(Pin(name=name, version="1", file=name, size=1, sha256=ZERO, registry="r") for name in packages)
+    return Section(id=section_id, ecosystem=ecosystem, request=[], input=ZERO, epoch=1, pins=pins, extra=extra)
+
+
+def stage(name: str, *sections: str, parent: str = "base", output: bool = False) -> Stage:
+    steps = (Step(script="install", sections=sections),)
+    return Stage(name=name, title=name, parent=parent, steps=steps, output=output)
+
+
+def make_plan(*tools: PlannedTool, sections: Sequence[Section] = (), stages: Sequence[Stage] = ()) -> Plan:
+    return Plan(
+        variant="small",
+        summary="A small one",
+        accelerator="cpu",
+        base=Base(base="debian-12", summary="Debian 12", os="debian", release="12", glibc="2.36", python="3.11"),
+        base_kind="bootstrap",
+        lock_digest=LOCK,
+        epoch=1,
+        stages=tuple(stages),
+        system="system",
+        tools=tools,
+        sections=tuple(sections),
+    )
+
+
+Verify = Callable[..., Report]
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a `docker` that runs everything on this machine."""
+    folder = tmp_path / "engine"
+    folder.mkdir()
+    (folder / "docker").write_text(FAKE_DOCKER)
+    (folder / "docker").chmod(0o755)
+    config = {
+        "User": "ds",
+        "Entrypoint": ENTRYPOINT,
+        "Healthcheck": {"Test": ["CMD", "/usr/local/bin/dsvm-start", "--health"]},
+        "Labels": {"org.opencontainers.image.title": "small", "dsvm.lock": LOCK},
+    }
+    (folder / "image.json").write_text(json.dumps([{"Id": f"sha256:{ZERO}", "Config": config}]))
+    (folder / "state.json").write_text(json.dumps({"Running": True, "ExitCode": 0}))
+    (folder / "health").write_text("0")
+    monkeypatch.setenv("PATH", f"{folder}:{Path(sys.executable).parent}:{os.environ['PATH']}")
+    return folder
+
+
+@pytest.fixture
+def checked(engine: Path, tmp_path: Path) -> Verify:
+    """`verify` on the fake engine, of one tool unless told otherwise."""
+
+    def call(plan: Plan, *, only: Sequence[str] = ("python",), image: str = "here:image", **more: Any) -> Report:
+        (tmp_path / "manifests" / "checks").mkdir(parents=True, exist_ok=True)
+        more.setdefault("progress", Quiet())
+        folder = tmp_path / "out"
+        return verify(
+            plan, image, engine_env={}, folder=folder, only=only, manifests=[tmp_path / "manifests"], workers=2, **more
+        )
+
+    return call
+
+
+def by_name(report: Report) -> dict[str, CheckResult]:
+    return {result.check: result for result in report.results}
+
+
+# --- what is planned -----------------------------------------------------------------------------------------
+
+
+def test_every_promise_of_the_plan_becomes_a_check() -> None:
+    service = Service(run=("jupyter",), port=8888, token_env="JUPYTER_TOKEN")
+    plan = make_plan(
+        tool("git", {"version": "git --version"}, {"run": "git init"}, {"run": "git init"}, commands=("git",)),
+        tool("jupyter", {"version": "x"}, {"script": "checks/y.py", "alone": True}, service=service, env="base"),
+        tool("torch", env="torch", kernel=Kernel(name="torch", display="PyTorch")),
+        sections=[
+            section("base", "apt"),
+            section("system", "apt"),
+            section("env-base", "pypi", "ipykernel", env="base"),
+        ],
+        stages=[stage("system", "system"), stage("env-base", "env-base", output=True)],
+    )
+    cases = planned_checks(plan)
+    ids = [case.id for case in cases]
+    assert len(set(ids)) == len(ids)
+    assert {
+        "git: version",
+        "git: commands on PATH",
+        "git: run: git init",
+        "git: run: git init (2)",
+        "jupyter: y.py",
+        "jupyter: refuses a wrong token",
+        "torch: kernel torch runs a notebook",
+        "image: kernel python3 runs a notebook",
+        "image: exactly the planned kernels",
+        "image: installed packages: base and system",
+        "image: installed packages: env-base",
+    } <= set(ids)
+    assert [case.id for case in cases if case.alone] == ["jupyter: y.py", "image: only the planned services listen"]
+    assert {case.tool for case in planned_checks(plan, ["git", "torch"])} == {"git", "torch"}
+    with pytest.raises(InputError, match="no checks for 'gti' in small"):
+        planned_checks(plan, ["gti"])
+
+
+def test_a_kernel_of_a_tool_stands_for_the_native_one() -> None:
+    own = tool("jupyter", env="base", kernel=Kernel(name="python3", display="Python"))
+    plan = make_plan(own, sections=[section("env-base", "pypi", "ipykernel", env="base")])
+    assert [(name, kernel.name, env) for name, kernel, env in kernels(plan)] == [("jupyter", "python3", "base")]
+
+
+def test_what_only_building_needs_is_not_in_the_image() -> None:
+    plan = make_plan(
+        sections=[
+            section("base", "apt", "dpkg"),
+            section("builder-pypi-pypi", "pypi", "uv"),
+            section("code-npm", "npm", "code"),
+            section("code-build-apt", "apt", "make"),
+            section("code-npm-build-pypi", "pypi", "node"),
+            section("env-torch", "pypi", "torch"),
+            section("runtime-python", "apt", "python3"),
+            section("system", "apt", "python3"),
+        ],
+        stages=[
+            stage("runtime-python", "runtime-python"),
+            stage("code-build-apt", "code-build-apt"),
+            stage("code-npm", "code-npm", "code-npm-build-pypi", parent="code-build-apt", output=True),
+            stage("env-torch", "env-torch", "builder-pypi-pypi", parent="runtime-python", output=True),
+            stage("system", "system"),
+        ],
+    )
+    inside = ["base", "code-npm", "env-torch", "system"]
+    assert [one.id for one in image_sections(plan)] == inside
+    assert list(image_manifest(plan)["packages"]) == inside
+    # The system packages of one image can only be listed as a whole.
+    assert [[one.id for one in together] for together in places(plan)] == [
+        ["base", "system"],
+        ["code-npm"],
+        ["env-torch"],
+    ]
+
+
+# --- what comes out ------------------------------------------------------------------------------------------
+
+
+def test_all_three_outcomes(checked: Verify, tmp_path: Path) -> None:
+    checks = tmp_path / "manifests" / "checks"
+    checks.mkdir(parents=True)
+    (checks / "good.py").write_text("import helper; helper.work()")
+    (checks / "helper.py").write_text("def work(): print('worked')")
+    (checks / "bad.sh").write_text("echo before; echo 'the loss did not fall' >&2; exit 3")
+    (checks / "gpu.py").write_text("""import json, sys; print(json.dumps({"reason": "no GPU"})); sys.exit(77)""")
+    plan = make_plan(
+        tool(
+            "python",
+            {"version": "python --version"},
+            {"script": "checks/good.py"},
+            {"script": "checks/bad.sh"},
+            {"script": "checks/gpu.py", "alone": True},
+            {"run": "echo one; echo two", "expect": "^two$"},
+            {"run": "echo three", "expect": "^two$"},
+            {"run": "echo begun; sleep 60", "timeout": 1},
+            {"run": "pwd; touch here; ls", "expect": "^here$"},
+            {"run": 'test "$unset" = ""'},
+            commands=("python", "bash", "no-such-program"),
+        )
+    )
+    heard = Quiet()
+    report = checked(plan, progress=heard)
+    found = by_name(report)
+    outcomes = {name: result.outcome for name, result in found.items()}
+    assert outcomes == {
+        "version": "passed",
+        "good.py": "passed",
+        "bad.sh": "failed",
+        "gpu.py": "not exercised",
+        "run: echo one; echo two": "passed",
+        "run: echo three": "failed",
+        "run: echo begun; sleep 60": "failed",
+        "run: pwd; touch here; ls": "passed",
+        'run: test "$unset" = ""': "failed",
+        "commands on PATH": "failed",
+    }
+    assert found["bad.sh"].output.endswith("before\nthe loss did not fall")
+    assert "exit code 3" in found["bad.sh"].output
+    assert found["gpu.py"].output == "no GPU"
+    assert "no end after 1 s" in found["run: echo begun; sleep 60"].output
+    assert "begun" in found["run: echo begun; sleep 60"].output
+    assert found["commands on PATH"].output == "not on PATH: no-such-program"
+    assert found["good.py"].output == ""
+    assert found["good.py"].seconds > 0
+    assert Report.model_validate_json((tmp_path / "out" / "report.json").read_text()) == report
+    assert (report.image, report.lock, report.variant) == (f"sha256:{ZERO}", LOCK, "small")
+    assert "test_tools.py" in (tmp_path / "out" / "verify.log").read_text()
+    assert heard.total == len(report.results) == 10
+    assert "failed python: bad.sh" in heard.heard
+    assert heard.heard[-1] == "end"
+    assert summary(report, 58.4) == "4 passed, 5 failed, 1 not exercised in 58 s"
+    told = failures(report)
+    assert "FAILED python: bad.sh\n" in told
+    assert "    the loss did not fall" in told
+    assert "not exercised python: gpu.py: no GPU" in told
+
+
+@pytest.mark.parametrize(
+    ("locked", "printed", "outcome"),
+    [
+        ("2.1.0", "tool 2.1.0", "passed"),
+        ("1:2.1.0-3+deb12u1", "tool 2.1.0", "passed"),
+        ("2.1.0", "tool 12.1.0", "failed"),
+        ("2.1.0", "tool 2.1.0.1", "failed"),
+        ("2.1.0", "", "failed"),
+        ("2.1.0", "tool 2.1.0; exit 1", "failed"),
+    ],
+)
+def test_the_version_is_the_locked_one(checked: Verify, locked: str, printed: str, outcome: str) -> None:
+    plan = make_plan(tool("python", {"version": f"echo {printed}"}, version=locked))
+    assert by_name(checked(plan))["version"].outcome == outcome
+
+
+def test_what_is_installed_is_compared_in_both_directions(checked: Verify, engine: Path) -> None:
+    rows = "ii \tdpkg\t1\nii \tbash\t2\nrc \tremoved\t1\nii \textra\t1\n"
+    (engine / "dpkg-query").write_text(f"#!/bin/sh\nprintf '{rows}'\n")
+    (engine / "dpkg-query").chmod(0o755)
+    plan = make_plan(
+        sections=[section("base", "apt", "dpkg"), section("system", "apt", "bash", "removed")],
+        stages=[stage("system", "system")],
+    )
+    name = "installed packages: base and system"
+    faulty = by_name(checked(plan, only=["image"]))[name]
+    assert faulty.outcome == "failed"
+    assert faulty.output.splitlines()[1:] == ["missing: removed 1", "bash is 2, locked is 1"]
+    rows = "ii \tdpkg\t1\nii \tbash\t1\nii \tremoved\t1\nii \textra\t7\n"
+    (engine / "dpkg-query").write_text(f"#!/bin/sh\nprintf '{rows}'\n")
+    faulty = by_name(checked(plan, only=["image"]))[name]
+    assert faulty.output.splitlines() == ["1 packages are not in the lock:", "extra 7"]
+    (engine / "dpkg-query").write_text(f"#!/bin/sh\nprintf '{rows.replace('extra', 'dpkg').replace('7', '1')}'\n")
+    assert by_name(checked(plan, only=["image"]))[name].outcome == "passed"
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({}, None),
+        ({"User": "root"}, "user is 'root'"),
+        ({"User": ""}, "user is 'root'"),
+        ({"Entrypoint": ["/bin/sh"]}, "entry point is ['/bin/sh']"),
+        ({"Healthcheck": None}, "health check is []"),
+        ({"ExposedPorts": {"22/tcp": {}}}, "exposed ports are ['22/tcp']"),
+        ({"Labels": {"org.opencontainers.image.title": "x"}}, "no label has the lock's digest"),
+        ({"Labels": None}, "no OCI labels"),
+    ],
+)
+def test_settings_of_the_image(checked: Verify, engine: Path, change: dict[str, Any], fault: str | None) -> None:
+    settings = json.loads((engine / "image.json").read_text())
+    settings[0]["Config"] |= change
+    (engine / "image.json").write_text(json.dumps(settings))
+    result = by_name(checked(make_plan(), only=["image"]))["settings and labels"]
+    assert (result.outcome == "passed") == (fault is None)
+    assert (fault or "") in result.output
+
+
+def test_a_check_that_must_be_alone_is(checked: Verify, tmp_path: Path) -> None:
+    # Whoever finds another's mark fails; only the one that must be alone leaves one.
+    mark = tmp_path / "mark"
+    alone = f"touch {mark}; sleep 0.5; rm {mark}"
+    others = [{"run": f"! test -e {mark}; sleep 0.1; ! test -e {mark} # {number}"} for number in range(8)]
+    plan = make_plan(tool("python", {"run": alone, "alone": True}, *others))
+    report = checked(plan)
+    assert (report.count("passed"), report.count("failed")) == (9, 0), failures(report)
+
+
+# --- secrets and clearing up ---------------------------------------------------------------------------------
+
+
+def test_the_token_is_on_no_command_line_and_the_container_goes(checked: Verify, engine: Path, tmp_path: Path) -> None:
+    checked(make_plan(tool("python", {"run": "echo $DSVM_TOKEN"}, {"run": "echo $DSVM_TOKEN", "expect": "x y"})))
+    token = (engine / "token").read_text()
+    said = (engine / "said").read_text().splitlines()
+    assert len(token) >= 16
+    assert not any(token in line for line in said)
+    assert token not in (tmp_path / "out" / "verify.log").read_text()
+    started = next(line.split() for line in said if line.startswith("run "))
+    assert "--network none" in " ".join(started)
+    assert started[started.index("--env") + 1] == "DSVM_TOKEN"
+    assert said[-1] == f"rm --force --volumes {started[started.index('--name') + 1]}"
+
+
+def test_an_image_that_does_not_stay_up(checked: Verify, engine: Path) -> None:
+    (engine / "state.json").write_text(json.dumps({"Running": False, "ExitCode": 2}))
+    with pytest.raises(VerifyError, match="ended with exit code 2") as caught:
+        checked(make_plan(tool("python", {"run": "true"})))
+    assert "    service | started\n    dsvm-start: it ended" in caught.value.message
+    assert (engine / "said").read_text().splitlines()[-1].startswith("rm --force")
+
+
+def test_an_image_that_never_gets_healthy(checked: Verify, engine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dsvm.checks.START_TIMEOUT", 0.5)
+    (engine / "health").write_text("1")
+    with pytest.raises(VerifyError, match="not healthy after"):
+        checked(make_plan(tool("python", {"run": "true"})))
+
+
+def test_an_image_that_is_not_there(checked: Verify) -> None:
+    with pytest.raises(VerifyError, match="no image other:image") as caught:
+        checked(make_plan(tool("python", {"run": "true"})), image="other:image")
+    assert "invoke build --variant small" in caught.value.hint
+
+
+def test_a_script_that_is_not_there(checked: Verify) -> None:
+    with pytest.raises(VerifyError, match=r"check scripts are missing: checks/gone\.py"):
+        checked(make_plan(tool("python", {"script": "checks/gone.py"})))
+
+
+def test_an_overlay_replaces_a_script(engine: Path, tmp_path: Path) -> None:
+    for name, code in (("first", 1), ("second", 0)):
+        (tmp_path / name / "checks").mkdir(parents=True)
+        (tmp_path / name / "checks" / "one.sh").write_text(f"exit {code}")
+    report = verify(
+        make_plan(tool("python", {"script": "checks/one.sh"})),
+        "here:image",
+        engine_env={},
+        folder=tmp_path / "out",
+        only=["python"],
+        manifests=[tmp_path / "first", tmp_path / "second"],
+        progress=Quiet(),
+    )
+    assert report.count("passed") == 1
+
+
+# --- a suite that breaks off is never a pass -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ancestor", "message"),
+    [
+        # the worker: xdist goes on without it, and its check has no result
+        ("$PPID", "of 3 planned checks have no result"),
+        # pytest itself
+        ("$(ps -o ppid= -p $PPID)", "the image suite broke off"),
+    ],
+)
+def test_a_killed_suite_is_no_pass(checked: Verify, engine: Path, ancestor: str, message: str) -> None:
+    killer = FAKE_DOCKER.replace("  exec) case", f'  exec) [[ "$5" != *KILL* ]] || kill -9 {ancestor}; case')
+    (engine / "docker").write_text(killer)
+    plan = make_plan(tool("python", {"version": "python --version"}, {"run": "true"}, {"run": "echo KILL"}))
+    with pytest.raises(VerifyError, match=message) as caught:
+        checked(plan)
+    assert "verify.log" in caught.value.hint
+    assert (engine / "said").read_text().splitlines()[-1].startswith("rm --force")
+
+
+def test_a_users_pytest_settings_have_no_say(checked: Verify, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--collect-only")
+    assert checked(make_plan(tool("python", {"run": "true"}))).count("passed") == 1
+
+
+# --- progress ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_failures_show_at_once(terminal: bool) -> None:
+    console = Console(file=open(os.devnull, "w"), record=True, force_terminal=terminal, width=100)  # noqa: PTH123, SIM115
+    watcher = ConsoleWatcher(console)
+    watcher.step("Starting [image]")
+    watcher.begin(2)
+    watcher.result(CheckResult(tool="git", check="version", outcome="passed", seconds=0.1))
+    watcher.result(CheckResult(tool="git", check="run: [x]", outcome="failed", seconds=0.2))
+    watcher.end()
+    shown = console.export_text()
+    assert "Starting [image]" in shown
+    assert "failed        git: run: [x] (0.2 s)" in shown
+    assert ("passed        git: version" in shown) == (not terminal)
