@@ -48,22 +48,25 @@ def build(c: Context, variant: str, verify: bool = True, offline: bool = False, 
 
 
 @task(
-    iterable=["catalog", "leave_out"],
+    iterable=["catalog", "leave_out", "put_back"],
     help={
         "variant": VARIANT,
         "only": "resolve this ecosystem again, whatever its state (apt, pypi, npm, url)",
         "upgrade": "resolve everything again, to the newest versions that the manifests allow",
         "leave-out": "tool to leave out, recorded in the lock and shown in every report (repeatable)",
+        "put-back": "tool that was left out before (repeatable)",
         "catalog": CATALOG,
     },
 )
 @plain_errors
 def lock(c: Context, variant: str, only: str | None = None, upgrade: bool = False,
-         leave_out: list[str] | None = None, catalog: list[str] | None = None) -> None:  # fmt: skip
+         leave_out: list[str] | None = None, put_back: list[str] | None = None,
+         catalog: list[str] | None = None) -> None:  # fmt: skip
     """Pin every artefact of a variant; says what moved."""
     from dsvm.pipeline import lock as make_lock
 
-    make_lock(_shop(catalog), variant, only=only, upgrade=upgrade, leave_out=leave_out or None)
+    shop = _shop(catalog)
+    make_lock(shop, variant, only=only, upgrade=upgrade, leave_out=leave_out or (), put_back=put_back or ())
 
 
 @task(

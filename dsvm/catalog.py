@@ -287,9 +287,7 @@ def _check_source(catalog: Catalog, where: Path, tool: str, number: int, source:
             yield f"{where}:{_line_of(where, ecosystem)}: build.{ecosystem}: {error}"
 
 
-def _check_variant(
-    catalog: Catalog, name: str, variant: Variant, broken: Set[tuple[str, str]]
-) -> Iterator[str]:
+def _check_variant(catalog: Catalog, name: str, variant: Variant, broken: Set[tuple[str, str]]) -> Iterator[str]:
     where = catalog.origin["variants", name]
     if variant.base not in catalog.bases and ("bases", variant.base) not in broken:
         line = _line_of(where, variant.base)

@@ -237,7 +237,7 @@ def verify(
     with _started(image, token, engine_env) as container:
         _copy_scripts(cases, manifests, container, engine_env)
         _wait_until_healthy(container, engine_env)
-        results = [_check_settings(plan, settings["Config"])] if not only or IMAGE in only else []
+        results = [check_settings(plan, settings["Config"])] if not only or IMAGE in only else []
         watcher.begin(len(cases) + len(results))
         try:
             for result in results:
@@ -384,7 +384,7 @@ def _log(container: str, engine_env: Mapping[str, str]) -> str:
     return text
 
 
-def _check_settings(plan: Plan, config: Mapping[str, Any]) -> CheckResult:
+def check_settings(plan: Plan, config: Mapping[str, Any]) -> CheckResult:
     """What the engine will do with the image: its user, entry point, health check, ports and labels."""
     started = time.monotonic()
     health = (config.get("Healthcheck") or {}).get("Test") or []
@@ -392,7 +392,11 @@ def _check_settings(plan: Plan, config: Mapping[str, Any]) -> CheckResult:
     planned = sorted(f"{service.port}/tcp" for service in plan.services.values())
     labels = config.get("Labels") or {}
     faults = [
-        *([f"user is {config.get('User') or 'root'!r}, not ds"] if config.get("User") not in ("ds", "1000") else []),
+        *(
+            [f"user is {config.get('User') or 'root'!r}, not ds"]
+            if config.get("User") not in ("ds", "1000", "1000:1000")
+            else []
+        ),
         *([f"entry point is {config.get('Entrypoint')}"] if config.get("Entrypoint") != ENTRYPOINT else []),
         *([f"health check is {health}"] if not " ".join(health).endswith("dsvm-start --health") else []),
         *([f"exposed ports are {ports}, not {planned}"] if ports != planned else []),

@@ -80,15 +80,22 @@ def write(path: Path, lock: Lock) -> None:
 def to_text(lock: Lock) -> str:
     """JSON with one pin on a line, so that a change of one pin is a change of one line."""
     data = lock.model_dump(mode="json", exclude_none=True)
-    lines: list[str] = []
-    for section in data["sections"]:
-        pins = [json.dumps(pin, sort_keys=True, ensure_ascii=False) for pin in section["pins"]]
-        section["pins"] = f"@pins{len(lines)}@"
-        lines.append("[" + ",".join(f"\n    {pin}" for pin in pins) + "\n   ]")
-    text = json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-    for number, pins_text in enumerate(lines):
-        text = text.replace(f'"@pins{number}@"', pins_text, 1)
-    return text
+    sections = []
+    for section in data.pop("sections"):
+        pins = section.pop("pins")
+        lines = [json.dumps(pin, sort_keys=True, ensure_ascii=False) for pin in pins]
+        sections.append(_with_last(_indented(section), "pins", lines))
+    return _with_last(_indented(data), "sections", sections) + "\n"
+
+
+def _indented(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)
+
+
+def _with_last(text: str, key: str, items: Sequence[str]) -> str:
+    """A JSON object as text with one more entry at its end: a list of JSON texts."""
+    listed = ",\n".join(items)
+    return text.removesuffix("\n}") + f',\n "{key}": [\n{listed}\n ]\n}}'
 
 
 # --- what is wanted ----------------------------------------------------------------------------------------
@@ -215,15 +222,15 @@ def resolve(
     leave_out: Mapping[str, str] | None = None,
     say: Say = lambda line: None,
 ) -> Lock:
-    """Lock variant `name`. Sections whose input did not change are kept, unless `upgrade` or their ecosystem is `only`.
+    """Lock variant `name`; `leave_out` is tool -> reason.
+
+    Sections whose input did not change are kept, unless `upgrade` is set or their ecosystem is `only`.
 
     Raises LockError that names every tool with no source within reach.
     """
     variant = catalog.variant(name)
     base = catalog.bases[variant.base]
     gone = dict(leave_out or {})
-    if previous is not None and leave_out is None:
-        gone = {left.tool: left.reason for left in previous.left_out}
     for tool in gone:
         if tool not in catalog.tools:
             raise InputError(f"unknown tool '{tool}'{near(tool, catalog.tools)}")

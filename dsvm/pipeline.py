@@ -89,13 +89,18 @@ def lock(
     *,
     only: str | None = None,
     upgrade: bool = False,
-    leave_out: Sequence[str] | None = None,
+    leave_out: Sequence[str] = (),
+    put_back: Sequence[str] = (),
 ) -> Lock:
-    """Lock `variant` and say what moved."""
+    """Lock `variant` and say what moved. What an earlier lock left out stays out until it is put back."""
     if shop.offline:
         raise LockError("locking asks the network", hint="Leave --offline out")
     previous = locks.find(shop.catalog, variant)
-    gone = dict.fromkeys(leave_out, "left out on request") if leave_out is not None else None
+    gone = {left.tool: left.reason for left in previous.left_out} if previous is not None else {}
+    gone |= dict.fromkeys(leave_out, "left out on request")
+    for tool in put_back:
+        if gone.pop(tool, None) is None:
+            raise InputError(f"'{tool}' is not left out of {variant}")
     begun = time.monotonic()
     with shop.context(variant) as context:
         new = locks.resolve(

@@ -39,7 +39,7 @@ class Url:
     name = "url"
     placement: Literal["tool"] = "tool"
     request_type = Annotated[tuple[Download, ...], Field(min_length=1)]
-    runtimes = ()
+    runtimes = ("python",)
     builders: Mapping[str, Any] = {}
 
     def package(self, request: Sequence[Download]) -> str:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The compiled parts of code-server work: a terminal, search in files, the file watcher, its log and its database.
-set -Eeuo pipefail
+set -euo pipefail
 
 fail() {
     echo "$1" >&2
@@ -70,5 +70,5 @@ assert(await argon2.verify(await argon2.hash('right'), 'right'), 'argon2 does no
 console.log(JSON.stringify({ check: 'code_server_native', ok: true, search: path.relative(root, rgPath) }));
 process.exit(0);
 SCRIPT
-said=$("$node" native.mjs "$root" 2>&1) || fail "$(grep -m 1 -E '^[A-Za-z]*Error' <<< "$said" || tail -n 1 <<< "$said")"
+said=$("$node" native.mjs "$root" 2>&1) || fail "$(grep -m 1 'Error' <<< "$said" || tail -n 1 <<< "$said")"
 tail -n 1 <<< "$said"

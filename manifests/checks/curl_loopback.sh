@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # curl fetches a file, and from a server on loopback: a page, a missing page, the rest of a page.
-set -Eeuo pipefail
+set -euo pipefail
 
 fail() {
     echo "$1" >&2

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fonts are found by name, and there is one for Latin, Greek, Cyrillic, Chinese, Japanese and Korean.
-set -Eeuo pipefail
+set -euo pipefail
 
 fail() {
     echo "$1" >&2

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # git commits, branches and merges, and a clone holds the same history.
-set -Eeuo pipefail
+set -euo pipefail
 
 fail() {
     echo "$1" >&2

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # git-lfs is set up for every user: a tracked file is a pointer in git and itself in a clone.
-set -Eeuo pipefail
+set -euo pipefail
 
 fail() {
     echo "$1" >&2

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # javac compiles a program of two classes and java runs it; java also runs a source file.
-set -Eeuo pipefail
+set -euo pipefail
 
 fail() {
     echo "$1" >&2
@@ -21,7 +21,7 @@ public class Check {
 }
 END
 javac -encoding UTF-8 -d classes Check.java
-[ "$(java -Dstdout.encoding=UTF-8 -Dfile.encoding=UTF-8 -cp classes Check a b c d e f)" = "42 Łódź" ] ||
-    fail "the program printed $(java -cp classes Check a b c d e f)"
+printed=$(java -Dstdout.encoding=UTF-8 -Dfile.encoding=UTF-8 -cp classes Check a b c d e f)
+[ "$printed" = "42 Łódź" ] || fail "the program printed $printed"
 java Check.java a >/dev/null
 printf '{"check": "java_program", "ok": true}\n'

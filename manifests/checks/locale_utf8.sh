@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The image speaks UTF-8: its own locale, and en_US.UTF-8 for those who ask for it.
-set -Eeuo pipefail
+set -euo pipefail
 
 fail() {
     echo "$1" >&2

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # pandoc writes HTML and Word from Markdown, and reads its own Word file back.
-set -Eeuo pipefail
+set -euo pipefail
 
 fail() {
     echo "$1" >&2

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # tini passes on exit codes and signals, and reaps orphans.
-set -Eeuo pipefail
+set -euo pipefail
 
 fail() {
     echo "$1" >&2

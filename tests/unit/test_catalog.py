@@ -62,7 +62,7 @@ def test_a_misspelt_key_deep_inside_is_found(manifests: Path) -> None:
 
 def test_all_faults_of_all_files_come_at_once(manifests: Path) -> None:
     edit(manifests / "tools/arrays.yaml", "license: MIT", "licence: MIT")
-    edit(manifests / "tools/editor.yaml", "mode: \"0644\"", "mode: rw")
+    edit(manifests / "tools/editor.yaml", 'mode: "0644"', "mode: rw")
     edit(manifests / "bases/tiny-12.yaml", 'glibc: "2.36"', "glibc: new")
     edit(manifests / "variants/tiny.yaml", "accelerator: cpu", "accelerator: tpu")
     found = "\n".join(faults(manifests))

@@ -16,6 +16,7 @@ from rich.console import Console
 from dsvm.checks import (
     ENTRYPOINT,
     ConsoleWatcher,
+    check_settings,
     failures,
     kernels,
     places,
@@ -30,6 +31,12 @@ from dsvm.report import image_manifest, image_sections
 ZERO = "0" * 64
 LOCK = "ab" * 32
 PYTHON = platform.python_version()
+CONFIG = {
+    "User": "ds",
+    "Entrypoint": ENTRYPOINT,
+    "Healthcheck": {"Test": ["CMD", "/usr/local/bin/dsvm-start", "--health"]},
+    "Labels": {"org.opencontainers.image.title": "small", "dsvm.lock": LOCK},
+}
 
 FAKE_DOCKER = r"""#!/bin/bash
 here=$(dirname "$0")
@@ -123,13 +130,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     (folder / "docker").write_text(FAKE_DOCKER)
     (folder / "docker").chmod(0o755)
-    config = {
-        "User": "ds",
-        "Entrypoint": ENTRYPOINT,
-        "Healthcheck": {"Test": ["CMD", "/usr/local/bin/dsvm-start", "--health"]},
-        "Labels": {"org.opencontainers.image.title": "small", "dsvm.lock": LOCK},
-    }
-    (folder / "image.json").write_text(json.dumps([{"Id": f"sha256:{ZERO}", "Config": config}]))
+    (folder / "image.json").write_text(json.dumps([{"Id": f"sha256:{ZERO}", "Config": CONFIG}]))
     (folder / "state.json").write_text(json.dumps({"Running": True, "ExitCode": 0}))
     (folder / "health").write_text("0")
     monkeypatch.setenv("PATH", f"{folder}:{Path(sys.executable).parent}:{os.environ['PATH']}")
@@ -292,20 +293,22 @@ def test_all_three_outcomes(checked: Verify, tmp_path: Path) -> None:
     assert "not exercised python: gpu.py: no GPU" in told
 
 
-@pytest.mark.parametrize(
-    ("locked", "printed", "outcome"),
-    [
-        ("2.1.0", "tool 2.1.0", "passed"),
-        ("1:2.1.0-3+deb12u1", "tool 2.1.0", "passed"),
-        ("2.1.0", "tool 12.1.0", "failed"),
-        ("2.1.0", "tool 2.1.0.1", "failed"),
-        ("2.1.0", "", "failed"),
-        ("2.1.0", "tool 2.1.0; exit 1", "failed"),
-    ],
-)
-def test_the_version_is_the_locked_one(checked: Verify, locked: str, printed: str, outcome: str) -> None:
-    plan = make_plan(tool("python", {"version": f"echo {printed}"}, version=locked))
-    assert by_name(checked(plan))["version"].outcome == outcome
+def test_the_version_is_the_locked_one(checked: Verify) -> None:
+    expected = {
+        ("2.1.0", "tool 2.1.0"): "passed",
+        ("1:2.1.0-3+deb12u1", "tool 2.1.0"): "passed",
+        ("2.1.0", "tool 12.1.0"): "failed",
+        ("2.1.0", "tool 2.1.0.1"): "failed",
+        ("2.1.0", ""): "failed",
+        ("2.1.0", "tool 2.1.0; exit 1"): "failed",
+    }
+    tools = {
+        f"tool-{number}": tool(f"tool-{number}", {"version": f"echo {printed}"}, version=locked)
+        for number, (locked, printed) in enumerate(expected)
+    }
+    report = checked(make_plan(*tools.values()), only=list(tools))
+    found = {result.tool: result.outcome for result in report.results}
+    assert found == dict(zip(tools, expected.values(), strict=True))
 
 
 def test_what_is_installed_is_compared_in_both_directions(checked: Verify, engine: Path) -> None:
@@ -341,11 +344,8 @@ def test_what_is_installed_is_compared_in_both_directions(checked: Verify, engin
         ({"Labels": None}, "no OCI labels"),
     ],
 )
-def test_settings_of_the_image(checked: Verify, engine: Path, change: dict[str, Any], fault: str | None) -> None:
-    settings = json.loads((engine / "image.json").read_text())
-    settings[0]["Config"] |= change
-    (engine / "image.json").write_text(json.dumps(settings))
-    result = by_name(checked(make_plan(), only=["image"]))["settings and labels"]
+def test_settings_of_the_image(change: dict[str, Any], fault: str | None) -> None:
+    result = check_settings(make_plan(), CONFIG | change)
     assert (result.outcome == "passed") == (fault is None)
     assert (fault or "") in result.output
 
@@ -421,17 +421,27 @@ def test_an_overlay_replaces_a_script(engine: Path, tmp_path: Path) -> None:
 # --- a suite that breaks off is never a pass -----------------------------------------------------------------
 
 
+# Kills the Python process that runs the fake docker: a worker of the suite, or the worker's parent.
+KILL = """
+kill_python() {
+  process=$PPID
+  while [[ $(readlink "/proc/$process/exe") != *python* ]]; do process=$(ps -o ppid= -p "$process" | tr -d ' '); done
+  [[ $1 = worker ]] || process=$(ps -o ppid= -p "$process" | tr -d ' ')
+  kill -9 "$process"
+}
+"""
+
+
 @pytest.mark.parametrize(
-    ("ancestor", "message"),
+    ("victim", "message"),
     [
-        # the worker: xdist goes on without it, and its check has no result
-        ("$PPID", "of 3 planned checks have no result"),
-        # pytest itself
-        ("$(ps -o ppid= -p $PPID)", "the image suite broke off"),
+        # xdist goes on without a worker, whose check then has no result
+        ("worker", "1 of 3 planned checks have no result: python: run: echo KILL"),
+        ("suite", "the image suite broke off"),
     ],
 )
-def test_a_killed_suite_is_no_pass(checked: Verify, engine: Path, ancestor: str, message: str) -> None:
-    killer = FAKE_DOCKER.replace("  exec) case", f'  exec) [[ "$5" != *KILL* ]] || kill -9 {ancestor}; case')
+def test_a_killed_suite_is_no_pass(checked: Verify, engine: Path, victim: str, message: str) -> None:
+    killer = FAKE_DOCKER.replace("case", f'{KILL}[[ "$5" != *KILL* ]] || kill_python {victim}\ncase', 1)
     (engine / "docker").write_text(killer)
     plan = make_plan(tool("python", {"version": "python --version"}, {"run": "true"}, {"run": "echo KILL"}))
     with pytest.raises(VerifyError, match=message) as caught:

@@ -215,6 +215,8 @@ INSTALL_SCRIPT = """set -e
 cd inner
 npm install --omit=dev
 echo built > built.txt
+chmod 6670 built.txt
+mkdir -m 2700 private
 mkdir node_modules/.bin
 ln -s nowhere node_modules/.bin/x
 """

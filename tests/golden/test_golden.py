@@ -1,0 +1,64 @@
+"""Rendered text, compared with what was read and found good. DSVM_UPDATE_GOLDEN=1 writes it anew."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import tiny
+
+from dsvm import lock as locks
+from dsvm import render
+from dsvm.model import canonical_json
+from dsvm.plan import make_plan
+from dsvm.report import image_manifest
+from dsvm.run import bundled
+
+HERE = Path(__file__).parent
+
+
+def texts() -> dict[str, str]:
+    lock = tiny.lock()
+    plan = make_plan(tiny.catalog(), lock)
+    # digests of our own scripts move with every change of a script: they are shown as what they are
+    dockerfile = render.dockerfile(plan).replace(plan.digest, "PLAN-DIGEST")
+    return {
+        "tiny.Dockerfile": dockerfile,
+        "tiny.lock.json": locks.to_text(lock),
+        "tiny.manifest.json": canonical_json(image_manifest(plan)),
+    }
+
+
+@pytest.mark.parametrize("name", ["tiny.Dockerfile", "tiny.lock.json", "tiny.manifest.json"])
+def test_rendered_text_is_as_it_was_read(name: str) -> None:
+    path = HERE / name
+    text = texts()[name]
+    if os.environ.get("DSVM_UPDATE_GOLDEN"):
+        path.write_text(text)
+    assert text == path.read_text()
+
+
+def test_rendering_twice_gives_the_same_bytes() -> None:
+    assert texts() == texts()
+
+
+def test_the_dockerfile_is_clean_for_hadolint() -> None:
+    config = HERE.parents[1] / ".hadolint.yaml"
+    argv = [bundled("hadolint"), "--config", config, HERE / "tiny.Dockerfile"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.stdout == ""
+    assert done.returncode == 0
+
+
+def test_no_step_has_a_network_and_no_value_becomes_an_instruction() -> None:
+    text = texts()["tiny.Dockerfile"]
+    joined = text.replace("\\\n", "")
+    runs = [line for line in joined.splitlines() if line.startswith("RUN")]
+    assert runs
+    assert all("--network=none" in line for line in runs)
+    known = "FROM|RUN|COPY|ENV|LABEL|EXPOSE|USER|WORKDIR|HEALTHCHECK|ENTRYPOINT|CMD"
+    strange = [line for line in joined.splitlines() if line and not re.match(rf"(#|({known}) )", line)]
+    assert not strange

@@ -1,0 +1,79 @@
+# tiny: Everything that a plan can hold, small
+# Rendered from lock 906f00d8e0c0; do not edit. Contexts: base, files, scripts and store-SECTION.
+
+# runtime python
+FROM base AS runtime-python
+RUN --network=none \
+    --mount=type=bind,from=scripts,source=/install-apt,target=/dsvm/bin/install-apt \
+    --mount=type=bind,from=scripts,source=/clamp-system,target=/dsvm/bin/clamp-system \
+    --mount=type=bind,from=store-runtime-python,target=/dsvm/store/runtime-python \
+    ["/dsvm/bin/install-apt", "--epoch", "1760000005", "runtime-python"]
+
+# system packages
+FROM base AS system
+RUN --network=none \
+    --mount=type=bind,from=scripts,source=/install-apt,target=/dsvm/bin/install-apt \
+    --mount=type=bind,from=scripts,source=/clamp-system,target=/dsvm/bin/clamp-system \
+    --mount=type=bind,from=store-system,target=/dsvm/store/system \
+    ["/dsvm/bin/install-apt", "--epoch", "1760000006", "system"]
+RUN --network=none \
+    --mount=type=bind,from=scripts,source=/finish-system,target=/dsvm/bin/finish-system \
+    --mount=type=bind,from=scripts,source=/clamp-system,target=/dsvm/bin/clamp-system \
+    ["/dsvm/bin/finish-system", "--epoch", "1760000006"]
+
+# build tools of editor
+FROM runtime-python AS editor-build-apt
+RUN --network=none \
+    --mount=type=bind,from=scripts,source=/install-apt,target=/dsvm/bin/install-apt \
+    --mount=type=bind,from=scripts,source=/clamp-system,target=/dsvm/bin/clamp-system \
+    --mount=type=bind,from=store-editor-build-apt,target=/dsvm/store/editor-build-apt \
+    ["/dsvm/bin/install-apt", "--epoch", "1760000001", "editor-build-apt"]
+
+# editor
+FROM editor-build-apt AS editor-url
+RUN --network=none \
+    --mount=type=bind,from=scripts,source=/install-url,target=/dsvm/bin/install-url \
+    --mount=type=bind,from=store-editor-url,target=/dsvm/store/editor-url \
+    ["/dsvm/bin/install-url", "--epoch", "1760000002", "editor-url"]
+
+# arrays
+FROM runtime-python AS env-base
+RUN --network=none \
+    --mount=type=bind,from=scripts,source=/install-pypi,target=/dsvm/bin/install-pypi \
+    --mount=type=bind,from=scripts,source=/compile-wheels,target=/dsvm/bin/compile-wheels \
+    --mount=type=bind,from=store-env-base,target=/dsvm/store/env-base \
+    --mount=type=bind,from=store-builder-pypi-pypi,target=/dsvm/store/builder-pypi-pypi \
+    --mount=type=cache,id=dsvm-bytecode,target=/dsvm/cache,sharing=shared \
+    ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/base", "--epoch", "1760000003", "env-base"]
+
+# notebooks
+FROM runtime-python AS env-nets
+RUN --network=none \
+    --mount=type=bind,from=scripts,source=/install-pypi,target=/dsvm/bin/install-pypi \
+    --mount=type=bind,from=scripts,source=/compile-wheels,target=/dsvm/bin/compile-wheels \
+    --mount=type=bind,from=store-env-nets,target=/dsvm/store/env-nets \
+    --mount=type=bind,from=store-builder-pypi-pypi,target=/dsvm/store/builder-pypi-pypi \
+    --mount=type=cache,id=dsvm-bytecode,target=/dsvm/cache,sharing=shared \
+    ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/nets", "--epoch", "1760000004", "env-nets"]
+
+FROM system AS image
+COPY --link --from=editor-url /out/ /
+COPY --link --from=env-base /out/ /
+COPY --link --from=env-nets /out/ /
+COPY --link --from=files / /
+ENV ARRAYS_HOME="C:\\temp \$HOME \"x\" `id`"
+ENV LANG="en_US.UTF-8"
+ENV PATH="/opt/envs/base/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+LABEL org.opencontainers.image.title="DSVM tiny"
+LABEL org.opencontainers.image.description="Everything that a plan can hold, small"
+LABEL org.opencontainers.image.created="2025-10-09T08:53:26Z"
+LABEL org.dsvm.variant="tiny"
+LABEL org.dsvm.base="tiny-12 (bootstrap)"
+LABEL org.dsvm.lock="906f00d8e0c0efd7b072e0a90fe8e7fa645f7605d0116ad5a76d590b9776d343"
+LABEL org.dsvm.plan="PLAN-DIGEST"
+EXPOSE 8888
+USER 1000:1000
+WORKDIR /home/ds
+HEALTHCHECK --interval=10s --timeout=10s --start-period=60s --retries=6 CMD ["/usr/local/bin/dsvm-start", "--health"]
+ENTRYPOINT ["/usr/bin/tini", "-g", "--", "/usr/local/bin/dsvm-start"]
+CMD []

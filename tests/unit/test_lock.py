@@ -1,0 +1,147 @@
+"""Locks: what is wanted, what is stale, how they read, write and compare."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "golden"))
+import tiny  # noqa: E402
+
+from dsvm import lock as locks  # noqa: E402
+from dsvm.errors import LockError  # noqa: E402
+from dsvm.model import Lock, Pin, Section  # noqa: E402
+from dsvm.plan import make_plan  # noqa: E402
+
+PINS = st.builds(
+    Pin,
+    name=st.text(min_size=1, max_size=20),
+    version=st.text(min_size=1, max_size=20),
+    file=st.text(min_size=1, max_size=40),
+    size=st.integers(0, 2**40),
+    sha256=st.binary(min_size=32, max_size=32).map(bytes.hex),
+    registry=st.text(max_size=10),
+    integrity=st.none() | st.text(max_size=20),
+)
+
+
+@given(st.lists(PINS, max_size=5), st.integers(0, 2**40))
+def test_a_lock_survives_writing_and_reading(pins: list[Pin], epoch: int) -> None:
+    lock = tiny_lock_with(pins, epoch)
+    again = Lock.model_validate_json(locks.to_text(lock))
+    assert again == lock
+    assert again.digest == lock.digest
+    assert locks.to_text(again) == locks.to_text(lock)
+
+
+def tiny_lock_with(pins: list[Pin], epoch: int) -> Lock:
+    digest = "0" * 64
+    sections = (
+        Section(id="a", ecosystem="x", request=["@pins0@", "@pins1@"], input=digest, epoch=epoch, pins=tuple(pins)),
+        Section(id="b", ecosystem="x", request={}, input=digest, epoch=0, pins=()),
+    )
+    return Lock(variant="v", base="b", base_kind="bootstrap", choices=(), sections=sections)
+
+
+def test_one_changed_pin_changes_one_line() -> None:
+    old = tiny.lock()
+    new = with_version(old, "env-base", "numpy", "2.5.0")
+    before, after = locks.to_text(old).splitlines(), locks.to_text(new).splitlines()
+    assert len(before) == len(after)
+    assert sum(one != other for one, other in zip(before, after, strict=True)) == 1
+    assert list(locks.changes(old, new)) == ["env-base: numpy 2.4.0 -> 2.5.0"]
+
+
+def with_version(lock: Lock, section_id: str, name: str, version: str) -> Lock:
+    def move(section: Section) -> Section:
+        if section.id != section_id:
+            return section
+        pins = [pin.model_copy(update={"version": version}) if pin.name == name else pin for pin in section.pins]
+        return section.model_copy(update={"pins": tuple(pins)})
+
+    return lock.model_copy(update={"sections": tuple(move(section) for section in lock.sections)})
+
+
+def test_a_fresh_lock_is_not_stale() -> None:
+    assert locks.stale_sections(tiny.catalog(), tiny.lock()) == []
+
+
+def test_a_changed_request_makes_its_own_section_stale_and_no_other() -> None:
+    catalog = tiny.catalog()
+    tool = catalog.tools["notebooks"]
+    source = tool.sources[1].model_copy(update={"pypi": ("notebooks ~= 3.0",)})
+    changed = tool.model_copy(update={"sources": (tool.sources[0], source)})
+    catalog = replace(catalog, tools={**catalog.tools, "notebooks": changed})
+    assert locks.stale_sections(catalog, tiny.lock()) == ["env-nets"]
+    with pytest.raises(LockError, match="does not fit the manifests any more: env-nets") as caught:
+        make_plan(catalog, tiny.lock())
+    assert caught.value.exit_code == 3
+
+
+def test_a_new_tool_and_a_tool_that_went_make_the_lock_stale() -> None:
+    catalog = tiny.catalog()
+    variant = catalog.variants["tiny"]
+    fewer = variant.model_copy(update={"tools": ("arrays", "notebooks")})
+    stale = locks.stale_sections(replace(catalog, variants={"tiny": fewer}), tiny.lock())
+    assert stale == ["editor-build-apt", "editor-url"]
+    less = tiny.lock().model_copy(update={"choices": tiny.lock().choices[:2]})
+    assert locks.stale_sections(catalog, less) == []
+
+
+def test_what_is_wanted_is_grouped_by_place() -> None:
+    catalog, lock = tiny.catalog(), tiny.lock()
+    wanted = {one.id: one for one in locks.wanted_sections(catalog, catalog.variants["tiny"], lock.choices)}
+    assert set(wanted) == set(tiny.PACKAGES) - {"base"}
+    assert wanted["system"].request.items == (("python3-minimal",), ("ca-certificates",), ("libgomp1",))
+    assert wanted["env-nets"].request.kernel
+    assert wanted["env-nets"].request.indexes == ("special",)
+    assert not wanted["env-base"].request.kernel
+
+
+def test_sources_are_taken_by_what_the_variant_is() -> None:
+    catalog = tiny.catalog()
+    variant = catalog.variants["tiny"]
+    tool = catalog.tools["notebooks"]
+    assert [place for place, _ in locks.applicable(tool, variant)] == [1]
+    gpu = variant.model_copy(update={"accelerator": "gpu"})
+    assert [place for place, _ in locks.applicable(tool, gpu)] == [0, 1]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 2}', '{"version": 1, "variant": "x"}'])
+def test_a_broken_lock_is_a_lock_error_that_names_the_file(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "tiny.json"
+    path.write_text(text)
+    with pytest.raises(LockError, match="tiny.json: not a lock") as caught:
+        locks.read(path)
+    assert "invoke lock" in caught.value.hint
+
+
+def test_a_lock_is_written_in_one_go(tmp_path: Path) -> None:
+    path = tmp_path / "locks" / "tiny.json"
+    locks.write(path, tiny.lock())
+    assert locks.read(path) == tiny.lock()
+    assert [one.name for one in path.parent.iterdir()] == ["tiny.json"]
+    assert path.stat().st_mode & 0o777 == 0o644
+    os.utime(path, (0, 0))
+    locks.write(path, tiny.lock())
+    assert path.stat().st_mtime > 0
+
+
+def test_no_committed_lock_names_a_registry_s_host() -> None:
+    import re
+
+    from dsvm.catalog import MANIFESTS
+
+    found = list((MANIFESTS / "locks").glob("*.json"))
+    assert found
+    for path in found:
+        lock = locks.read(path)
+        for section in lock.sections:
+            for pin in section.pins:
+                assert pin.registry == "url" or not re.search(r"://|^/", pin.file), f"{path}: {pin.file}"

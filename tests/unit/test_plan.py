@@ -1,0 +1,101 @@
+"""Plans: the order of stages, what moves when something changes, and what a value from a manifest may do."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "golden"))
+import tiny  # noqa: E402
+
+from dsvm import render  # noqa: E402
+from dsvm.model import Lock, Section  # noqa: E402
+from dsvm.plan import make_plan  # noqa: E402
+from dsvm.report import image_manifest  # noqa: E402
+
+
+def later(lock: Lock, section_id: str, seconds: int) -> Lock:
+    def move(section: Section) -> Section:
+        return section.model_copy(update={"epoch": section.epoch + seconds}) if section.id == section_id else section
+
+    return lock.model_copy(update={"sections": tuple(move(section) for section in lock.sections)})
+
+
+def steps(lock: Lock) -> dict[str, str]:
+    plan = make_plan(tiny.catalog(), lock)
+    return {stage.name: " ".join(render.exec_form(step) for step in stage.steps) for stage in plan.stages}
+
+
+def test_a_stage_starts_from_the_smallest_stage_it_needs() -> None:
+    plan = make_plan(tiny.catalog(), tiny.lock())
+    parents = {stage.name: stage.parent for stage in plan.stages}
+    assert parents["env-base"] == parents["env-nets"] == "runtime-python"
+    assert parents["editor-url"] == "editor-build-apt"
+    assert parents["system"] == parents["runtime-python"] == "base"
+    names = [stage.name for stage in plan.stages]
+    assert all(parent == "base" or names.index(parent) < names.index(name) for name, parent in parents.items())
+
+
+def test_an_update_of_one_place_changes_no_other_stage() -> None:
+    before, after = steps(tiny.lock()), steps(later(tiny.lock(), "system", 1000))
+    assert {name for name in before if before[name] != after[name]} == {"system"}
+
+
+def test_what_changed_last_is_the_upmost_layer() -> None:
+    def outputs(lock: Lock) -> list[str]:
+        return [stage.name for stage in make_plan(tiny.catalog(), lock).stages if stage.output]
+
+    assert outputs(tiny.lock())[-1] != "editor-url"
+    assert outputs(later(tiny.lock(), "editor-url", 10_000))[-1] == "editor-url"
+
+
+def test_build_only_packages_are_not_in_the_image() -> None:
+    plan = make_plan(tiny.catalog(), tiny.lock())
+    assert set(image_manifest(plan)["packages"]) == {"base", "system", "env-base", "env-nets", "editor-url"}
+
+
+def test_a_tool_s_package_is_its_own_and_not_a_system_package_beside_it() -> None:
+    plan = make_plan(tiny.catalog(), tiny.lock())
+    tools = {tool.name: (tool.package, tool.version, tool.ecosystem) for tool in plan.tools}
+    assert tools["arrays"] == ("arrays", "1.4.0", "pypi")
+    assert tools["editor"] == ("editor-1.2.tar.gz", "1.2", "url")
+
+
+def test_the_plan_is_named_by_what_determines_the_image() -> None:
+    one = make_plan(tiny.catalog(), tiny.lock())
+    assert one.digest == make_plan(tiny.catalog(), tiny.lock()).digest
+    assert one.digest != make_plan(tiny.catalog(), later(tiny.lock(), "env-base", 1)).digest
+    assert set(one.scripts) >= {"install-apt", "install-pypi", "compile-wheels", "dsvm-start"}
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"])))
+def test_a_quoted_word_stands_for_itself(value: str) -> None:
+    """Read back by the rules of the Dockerfile reference: \\ escapes, $ expands, an unescaped quote ends the word."""
+    word = render.quoted(value)
+    assert word[0] == word[-1] == '"'
+    inner = word[1:-1]
+    assert re.fullmatch(r'(?:[^\\"$]|\\[\\"$])*', inner)
+    assert re.sub(r"\\(.)", r"\1", inner) == value
+
+
+@pytest.mark.parametrize("value", ["a\nRUN id", "a\r", "\x00", "tab\t"])
+def test_a_control_character_is_refused(value: str) -> None:
+    with pytest.raises(ValueError, match="control character"):
+        render.quoted(value)
+
+
+def test_files_have_pinned_times_and_modes(tmp_path: Path) -> None:
+    plan = make_plan(tiny.catalog(), tiny.lock())
+    render.write_files(plan, tmp_path / "files")
+    found = {path.relative_to(tmp_path / "files"): path for path in (tmp_path / "files").rglob("*")}
+    assert {str(path) for path in found} >= {"etc/editor.conf", "etc/dsvm/manifest.json", "usr/local/bin/dsvm-start"}
+    assert {int(path.stat().st_mtime) for path in found.values()} == {plan.epoch}
+    assert {path.stat().st_mode & 0o7777 for path in found.values() if path.is_dir()} == {0o755}
+    assert found[Path("usr/local/bin/dsvm-start")].stat().st_mode & 0o777 == 0o755
+    kernel = tmp_path / "files/usr/local/share/jupyter/kernels/nets/kernel.json"
+    assert '"/opt/envs/nets/bin/python"' in kernel.read_text()
