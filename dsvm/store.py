@@ -317,7 +317,7 @@ class Store:
         for folder, folder_names, names in os.walk(dest):
             here = os.path.relpath(folder, dest)
             prefix = "" if here == "." else here + "/"
-            if any(prefix + name not in folders or Path(folder, name).is_symlink() for name in folder_names):
+            if any(prefix + name not in folders for name in folder_names):
                 return False
             for name in names:
                 sha256 = files.get(prefix + name)

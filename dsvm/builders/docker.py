@@ -89,8 +89,8 @@ def stores(plan: Plan) -> dict[str, dict[str, str]]:
     files = {}
     for section in plan.sections:
         if section.id in mounted:
-            name = getattr(get(section.ecosystem), "file_name", lambda pin: pin.filename)
-            files[section.id] = {name(pin): pin.sha256 for pin in section.pins}
+            ecosystem = get(section.ecosystem)
+            files[section.id] = {ecosystem.file_name(pin): pin.sha256 for pin in section.pins}
     return files
 
 

@@ -78,6 +78,9 @@ class Ecosystem(Protocol):
     def locate(self, pin: Pin, context: Context) -> Iterable[str]:
         """URLs (http, https or file) that may hold `pin` on this machine, the best first."""
 
+    def file_name(self, pin: Pin) -> str:
+        """Name of a pin's file in the folder that `install` reads; unique in its section."""
+
     def install(self, section: Section, base: Base) -> Step:
         """The one step that installs a section from the store, offline."""
 

@@ -69,6 +69,9 @@ class Apt:
     def locate(self, pin: Pin, context: Context) -> Iterable[str]:
         return [f"{mirror}/{pin.file}" for mirror in context.machine.apt_mirrors(pin.registry)]
 
+    def file_name(self, pin: Pin) -> str:
+        return pin.filename
+
     def install(self, section: Section, base: Base) -> Step:
         return Step(
             script="install-apt",

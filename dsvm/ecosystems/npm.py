@@ -123,6 +123,9 @@ class Npm:
     def locate(self, pin: Pin, context: Context) -> Iterable[str]:
         return [f"{context.machine.npm_registry().rstrip('/')}/{pin.file}"]
 
+    def file_name(self, pin: Pin) -> str:
+        return file_name(pin)
+
     def install(self, section: Section, base: Base) -> Step:
         node = f"{section.tools[0]}-build-pypi"
         return Step(

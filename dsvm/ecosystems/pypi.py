@@ -155,6 +155,9 @@ class Pypi:
         if faults:
             raise faults[0]
 
+    def file_name(self, pin: Pin) -> str:
+        return pin.filename
+
     def install(self, section: Section, base: Base) -> Step:
         env = section.extra["env"]
         return Step(

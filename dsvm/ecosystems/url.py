@@ -76,6 +76,9 @@ class Url:
     def locate(self, pin: Pin, context: Context) -> Iterable[str]:
         return [pin.file]
 
+    def file_name(self, pin: Pin) -> str:
+        return pin.name
+
     def install(self, section: Section, base: Base) -> Step:
         return Step(script="install-url", args=("--epoch", str(section.epoch), section.id), sections=(section.id,))
 

@@ -37,7 +37,7 @@ int main() {
     std::cout << numbers[0] + numbers[1] << std::endl;
 }
 END
-cmake -S . -B build >cmake.log 2>&1 || fail "cmake: $(grep -m1 -i error cmake.log || true)"
+CC=gcc CXX=g++ FC=gfortran cmake -S . -B build >cmake.log 2>&1 || fail "cmake: $(grep -m1 -i error cmake.log || true)"
 make -C build >make.log 2>&1 || fail "make: $(grep -m1 -i error make.log || true)"
 printed=$(build/check)
 [ "$printed" = 42 ] || fail "the program printed $printed"

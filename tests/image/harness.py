@@ -83,7 +83,8 @@ class Image:
 
 def fail(what: str, output: str = "") -> NoReturn:
     """End the check: what is wrong, and the output that shows it. The Python stack of the suite says nothing more."""
-    pytest.fail(f"{what}\n{output.rstrip()}" if output.strip() else what, pytrace=False)
+    text = f"{what}\n{output.rstrip()}" if output.strip() else what
+    raise pytest.fail.Exception(text, pytrace=False) from None
 
 
 def _reason(output: str) -> str:

@@ -17,7 +17,7 @@ import yaml
 
 MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
 SCRIPTS = sorted(path for path in (MANIFESTS / "checks").iterdir() if path.is_file())
-# code-server has no program of its own that its check could miss: it is reached over HTTP.
+# code-server's checks import nothing: they start the program itself.
 OURS = [path for path in SCRIPTS if not path.name.startswith("code_server")]
 PYTHON = [path for path in OURS if path.suffix == ".py"]
 SHELL = [path for path in OURS if path.suffix == ".sh"]

@@ -218,6 +218,7 @@ def test_a_bug_does_not_wait_for_the_others(server: Server, machine: Machine, st
 
     def locate() -> Iterable[str]:
         assert resource.stalled.wait(10)
+        time.sleep(0.3)  # until the other one waits for more
         raise ZeroDivisionError
 
     start = time.monotonic()
@@ -500,6 +501,8 @@ def test_trees_at_once(store: Store, tmp_path: Path) -> None:
 )  # fmt: skip
 def test_bad_names(store: Store, tmp_path: Path, names: list[str]) -> None:
     one = add(store, tmp_path, b"one")
+    with pytest.raises(StoreError):
+        check_names(names)
     with pytest.raises(StoreError):
         store.tree(tmp_path / "tree", dict.fromkeys(names, one))
     assert not (tmp_path / "tree").exists()

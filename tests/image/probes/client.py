@@ -1,7 +1,8 @@
 """Ask a service on loopback: argv are its port, a path, its kind of login and who we are.
 
 Who: health or nobody (no token), stranger (a wrong token), owner (the right one, from DSVM_TOKEN).
-Prints {"status", "location", "path"} of the answer as JSON; only the owner follows redirects.
+Prints {"status", "location", "path"} of the answer as JSON, or {"status": 0, ...} and why there is none.
+Only the owner follows redirects.
 """
 
 import json
@@ -38,13 +39,20 @@ def ask(opener: urllib.request.OpenerDirector, request: urllib.request.Request) 
         return error
 
 
-request = urllib.request.Request(site + path)
-if who in ("stranger", "owner"):
-    if login == "token":
-        request.add_header("Authorization", f"token {token}")
-    else:
-        form = urllib.parse.urlencode({"password": token}).encode()
-        ask(stay, urllib.request.Request(site + "/login", data=form))
-answer = ask(follow if who == "owner" else stay, request)
-location = answer.headers.get("Location") or ""
-print(json.dumps({"status": answer.status, "location": location, "path": urllib.parse.urlsplit(answer.url).path}))
+def visit() -> dict[str, Any]:
+    request = urllib.request.Request(site + path)
+    if who in ("stranger", "owner"):
+        if login == "token":
+            request.add_header("Authorization", f"token {token}")
+        else:
+            form = urllib.parse.urlencode({"password": token}).encode()
+            ask(stay, urllib.request.Request(site + "/login", data=form))
+    answer = ask(follow if who == "owner" else stay, request)
+    location = answer.headers.get("Location") or ""
+    return {"status": answer.status, "location": location, "path": urllib.parse.urlsplit(answer.url).path}
+
+
+try:
+    print(json.dumps(visit()))
+except OSError as error:
+    print(json.dumps({"status": 0, "location": "", "path": path, "error": str(error)}))
