@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from debian.deb822 import Deb822
 from debian.debfile import DebFile
 from filelock import FileLock
 
@@ -38,7 +39,9 @@ class ResolvedBase:
     kind: Literal["registry", "bootstrap"]
     request: Any
     pins: tuple[Pin, ...]
+    # the base's package status, in its ecosystem's own form, and what installing or checking needs to know
     status: str
+    extra: Mapping[str, Any]
 
 
 def resolve(context: Context) -> ResolvedBase:
@@ -53,7 +56,7 @@ def resolve(context: Context) -> ResolvedBase:
     request = {"bootstrap": base.bootstrap.model_dump(mode="json"), "registry": fault}
     items = (("?essential", "apt", *base.bootstrap.include),)
     pins, _ = ecosystem.resolve(Request("base", "base", items), context)
-    return ResolvedBase("bootstrap", request, tuple(pins), ecosystem.status(pins, context))
+    return ResolvedBase("bootstrap", request, tuple(pins), ecosystem.status(pins, context), {})
 
 
 def _skopeo(image: str, context: Context) -> tuple[str, list[str]]:
@@ -82,7 +85,12 @@ def _resolve_registry(context: Context) -> ResolvedBase:
     layout, _ = _copy_from_registry(base, folder, context)
     manifest, pins = _layout_pins(base, layout)
     status = _status_of_layers(layout, manifest)
-    return ResolvedBase("registry", {"image": base.image}, tuple(pins), status)
+    packages = {
+        entry["Package"]: entry["Version"]
+        for entry in Deb822.iter_paragraphs(status.splitlines(), use_apt_pkg=False)
+        if entry.get("Status", "").endswith(" installed")
+    }
+    return ResolvedBase("registry", {"image": base.image}, tuple(pins), status, {"packages": packages})
 
 
 def _copy_from_registry(base: Base, folder: Path, context: Context) -> tuple[Path, str]:

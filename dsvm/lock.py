@@ -252,7 +252,9 @@ def resolve(
         say(f"base {base.base}")
         resolved = bases.resolve(context)
         base_kind, status = resolved.kind, resolved.status
-        base_section = _section("base", base.ecosystem, (), resolved.request, base_input, resolved.pins, {}, kept, now)
+        base_section = _section(
+            "base", base.ecosystem, (), resolved.request, base_input, resolved.pins, resolved.extra, kept, now
+        )
     context = replace(context, base_status=status)
     choices = _choose(catalog, variant, context, previous if not upgrade else None, gone, only, say)
     wanted = wanted_sections(catalog, variant, choices)

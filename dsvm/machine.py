@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     import ssl
 
     import httpx
-    from pypi_simple import DistributionPackage
 
 CA_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
 NETWORK_HINT = (
@@ -385,49 +384,11 @@ class Machine:
 
         return by_netrc, by_apt
 
-    def simple_page(self, index: str, project: str) -> tuple[DistributionPackage, ...]:
-        """The files of a project on a simple index (http, https, or a file: folder); none when it has no such project.
+    def get(self, url: str, *, accept: str = "*/*") -> httpx.Response:
+        """A small document, asked for up to four times; the answer may be one of status 404 or 403, say.
 
-        Raises StoreError when the index cannot be read.
+        Raises StoreError when there is no answer, at once for a host that could not be reached before.
         """
-        known = self._pages.get((index, project))
-        if known is None:
-            known = self._pages[index, project] = self._read_simple_page(index, project)
-        return known
-
-    @cached_property
-    def _pages(self) -> dict[tuple[str, str], tuple[DistributionPackage, ...]]:
-        return {}
-
-    @cached_property
-    def _dead(self) -> dict[str, StoreError]:
-        return {}
-
-    def _read_simple_page(self, index: str, project: str) -> tuple[DistributionPackage, ...]:
-        from packaging.utils import canonicalize_name
-        from pypi_simple import ACCEPT_JSON_PREFERRED, ProjectPage, UnsupportedRepoVersionError
-
-        url = f"{_url(index)}/{canonicalize_name(project)}/"
-        parts = urlsplit(url)
-        try:
-            if parts.scheme == "file":
-                page = Path(unquote(parts.path)) / "index.html"
-                if not page.is_file():
-                    return ()
-                return tuple(ProjectPage.from_html(project, page.read_text(encoding="utf-8"), url).packages)
-            response = self._get(url, ACCEPT_JSON_PREFERRED)
-            if response.status_code in (404, 410):
-                return ()
-            if response.status_code != 200:
-                raise StoreError(f"{redact(url)}: HTTP {response.status_code} {response.reason_phrase}")
-            if "json" in response.headers.get("content-type", ""):
-                return tuple(ProjectPage.from_json_data(response.json(), str(response.url)).packages)
-            return tuple(ProjectPage.from_html(project, response.text, str(response.url)).packages)
-        except (OSError, ValueError, TypeError, KeyError, UnsupportedRepoVersionError) as error:
-            raise StoreError(f"{redact(url)}: not the page of a simple index: {error}") from error
-
-    def _get(self, url: str, accept: str) -> httpx.Response:
-        """A small document, asked for up to four times; StoreError when it cannot be had."""
         import logging
 
         import httpx
@@ -451,11 +412,15 @@ class Machine:
             why = explain(error, url)
             hint = CA_HINT if UNTRUSTED in why else NETWORK_HINT
             if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
-                self._dead[host] = StoreError(why, hint=hint)  # the same for all pages of this host
+                self._dead[host] = StoreError(why, hint=hint)  # the same for all documents of this host
                 raise self._dead[host] from error
             raise StoreError(f"{redact(url)}: {why}", hint=hint) from error
         assert response is not None  # noqa: S101 - for the type checker
         return response
+
+    @cached_property
+    def _dead(self) -> dict[str, StoreError]:
+        return {}
 
     def unreachable(self, url: str) -> str | None:
         """Why `url` (http, https, file) cannot be downloaded now, or None when it can: its first byte is asked for."""

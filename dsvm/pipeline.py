@@ -101,6 +101,11 @@ def lock(
     for tool in put_back:
         if gone.pop(tool, None) is None:
             raise InputError(f"'{tool}' is not left out of {variant}")
+    path = locks.lock_path(shop.catalog, variant)
+    asked = only or upgrade or leave_out or put_back
+    if previous is not None and not asked and not locks.stale_sections(shop.catalog, previous):
+        shop.say(f"lock: {path.name} is up to date (--upgrade looks for newer versions)")
+        return previous
     begun = time.monotonic()
     with shop.context(variant) as context:
         new = locks.resolve(
@@ -113,11 +118,10 @@ def lock(
             leave_out=gone,
             say=lambda line: shop.say(f"lock: {line}"),
         )
-    path = locks.lock_path(shop.catalog, variant)
     for change in locks.changes(previous, new):
         shop.say(f"  {change}")
     if previous == new:
-        shop.say(f"lock: {path.name} is up to date")
+        shop.say(f"lock: {path.name}: nothing moved")
         return new
     locks.write(path, new)
     pins = {pin.sha256: pin for section in new.sections for pin in section.pins}

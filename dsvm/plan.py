@@ -115,7 +115,8 @@ def _planned(catalog: Catalog, lock: Lock, tool: Tool) -> PlannedTool:
         if ecosystem.placement == "env":
             env = tool.env
         for section in _sections_of(lock, tool, name):
-            versions |= {pin.name: pin.version for pin in section.pins}
+            # a registry's base says which packages it brings; its pins are layers
+            versions |= section.extra.get("packages") or {pin.name: pin.version for pin in section.pins}
     # system packages beside another ecosystem's are what that one needs, not what the tool is
     name, request = min(source.requests().items(), key=lambda one: ecosystems.get(one[0]).placement == "system")
     package = ecosystems.get(name).package(request)
@@ -182,7 +183,7 @@ def _kernelspec(tool: Tool, kernel: Kernel) -> str:
 
 
 def _environment(catalog: Catalog, lock: Lock) -> dict[str, str]:
-    environment: dict[str, str] = {"LANG": "en_US.UTF-8", "PATH": f"/opt/envs/base/bin:{SYSTEM_PATH}"}
+    environment: dict[str, str] = {"LANG": "C.UTF-8", "PATH": f"/opt/envs/base/bin:{SYSTEM_PATH}"}
     for choice in lock.choices:
         environment |= catalog.tools[choice.tool].environment
     return dict(sorted(environment.items()))

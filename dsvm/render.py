@@ -6,13 +6,15 @@ import json
 import os
 import re
 import shutil
+import traceback
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError, TemplateSyntaxError
 
+from dsvm.errors import InputError
 from dsvm.model import Plan, Step, canonical_json
 from dsvm.plan import SCRIPTS
 from dsvm.report import image_manifest
@@ -40,7 +42,23 @@ def environment() -> Environment:
 
 def dockerfile(plan: Plan) -> str:
     """The Dockerfile of a plan."""
-    return environment().get_template("Dockerfile.j2").render(plan=plan, labels=labels(plan))
+    return render("Dockerfile.j2", plan=plan, labels=labels(plan))
+
+
+def render(name: str, **values: object) -> str:
+    """Text of a template. Raises InputError with file and line when it is broken or names what does not exist."""
+    try:
+        return environment().get_template(name).render(**values)
+    except TemplateSyntaxError as error:
+        raise InputError(f"{TEMPLATES / name}:{error.lineno}: {error.message}") from error
+    except TemplateError as error:
+        raise InputError(f"{TEMPLATES / name}:{_line_in(error, name)}: {error.message}") from error
+
+
+def _line_in(error: TemplateError, name: str) -> int:
+    """The line of a template that an error passed through; jinja2 rewrites tracebacks to show it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((frame.lineno or 1 for frame in reversed(frames) if Path(frame.filename).name == name), 1)
 
 
 def labels(plan: Plan) -> dict[str, str]:

@@ -440,7 +440,9 @@ class _Fetch:
         blocks = []
         for text, group in itertools.groupby(sorted(texts, key=lambda one: one[1]), key=lambda one: one[1]):
             names = [name for name, _ in group]
-            blocks.append(f"{', '.join(names)}: {text}")
+            listed = "".join(f"\n    {name}" for name in names[:10])
+            more = f"\n    and {len(names) - 10} more" if names[10:] else ""
+            blocks.append(f"{names[0]}: {text}" if len(names) == 1 else f"{text}{listed}{more}")
         raise StoreError(
             f"{len(errors)} of {len(self.wants)} files could not be fetched:\n" + "\n".join(blocks), hint=hint
         )

@@ -47,7 +47,7 @@ class Request:
     env: str
     items: tuple[Any, ...]
     indexes: tuple[str, ...] = ()
-    # Python environments that are Jupyter kernels hold ipykernel beside what their tools ask for.
+    # whether the place is a Jupyter kernel's, which needs a kernel beside what its tools ask for
     kernel: bool = False
 
 

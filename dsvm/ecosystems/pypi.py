@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -25,6 +24,8 @@ from dsvm.model import Base, Index, Pin, Section, Step
 from dsvm.run import bundled, run
 
 ENVS = "/opt/envs"
+# What a kernel's environment holds beside its tools: the kernel itself, and pip for `%pip install` in a notebook
+KERNEL_PACKAGES = ("ipykernel", "pip")
 ARCHES = {"amd64": "x86_64", "arm64": "aarch64"}
 # PEP 600: manylinux2014, 2010 and 1 are names for these glibc versions
 LEGACY_MANYLINUX = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
@@ -62,7 +63,7 @@ class Pypi:
     def resolve(self, request: Request, context: Context) -> tuple[Sequence[Pin], Mapping[str, Any]]:
         wanted = [text for item in request.items for text in item]
         if request.kernel:
-            wanted.append("ipykernel")
+            wanted += KERNEL_PACKAGES
         indexes = [context.indexes[name] for name in request.indexes]
         project = context.work / f"pypi-{request.section}"
         project.mkdir(parents=True, exist_ok=True)
@@ -82,7 +83,10 @@ class Pypi:
         base, machine = context.base, context.machine
         output = project / "pylock.toml"
         output.unlink(missing_ok=True)
-        first, *more = machine.pypi_indexes
+        indexes = [
+            *(word for url in machine.pypi_indexes[:1] for word in ("--default-index", url)),
+            *(word for url in machine.pypi_indexes[1:] for word in ("--index", url)),
+        ]
         try:
             run(
                 [
@@ -91,8 +95,7 @@ class Pypi:
                     *("--python-version", base.python),
                     *("--python-platform", f"{ARCHES[base.arch]}-manylinux_{base.glibc.replace('.', '_')}"),
                     # pip's rule, which a machine's configuration is written for: all indexes count the same
-                    *("--index-strategy", "unsafe-best-match", "--default-index", first),
-                    *(word for url in more for word in ("--index", url)),
+                    *("--index-strategy", "unsafe-best-match", *(indexes or ["--no-index"])),
                     *(word for url in machine.find_links for word in ("--find-links", url)),
                     project / "pyproject.toml",
                 ],
@@ -126,9 +129,7 @@ class Pypi:
         size = wheel.size
         if sha256 is None or size is None:
             url = Path(wheel.path).as_uri() if wheel.path else str(wheel.url)
-            sha256, size = context.store.download(
-                [url], name=filename, machine=context.machine, verify=has_sha256(sha256) if sha256 else None
-            )
+            sha256, size = context.store.download([url], name=filename, machine=context.machine, sha256=sha256)
         return Pin(
             name=package.name,
             version=version,
@@ -141,18 +142,19 @@ class Pypi:
     def locate(self, pin: Pin, context: Context) -> Iterator[str]:
         machine = context.machine
         index = context.indexes.get(pin.registry)
-        yield from _in_folders(machine.find_links, pin.filename)
+        here = list(_in_folders(machine.find_links, pin.filename))
+        yield from here
         pages = machine.source(pin.registry) or ((index.url,) if index else machine.pypi_indexes)
         links = [link for link in machine.find_links if link.startswith("http")]
         faults: list[StoreError] = []
         for page in [*(f"{url.rstrip('/')}/{pin.name}/" for url in pages), *links]:
             try:
-                files = page_files(machine, page)
+                files = list(page_files(machine, page))
             except StoreError as error:
                 faults.append(error)
                 continue
             yield from (url for name, url, sha256 in files if name == pin.filename and sha256 in (None, pin.sha256))
-        if faults:
+        if faults and not here:
             raise faults[0]
 
     def file_name(self, pin: Pin) -> str:
@@ -192,7 +194,6 @@ def page_files(machine: Machine, page: str) -> Iterator[tuple[str, str, str | No
     https://packaging.python.org/en/latest/specifications/simple-repository-api/
     Raises StoreError when the index cannot be asked.
     """
-    import httpx
     from pypi_simple import ACCEPT_ANY, ProjectPage, UnsupportedRepoVersionError
 
     project = urlsplit(page).path.rstrip("/").rsplit("/", 1)[-1]
@@ -203,29 +204,19 @@ def page_files(machine: Machine, page: str) -> Iterator[tuple[str, str, str | No
                 return
             found = ProjectPage.from_html(project, path.read_text(encoding="utf-8"), base_url=page)
         else:
-            answer = machine.client.get(page, headers={"Accept": ACCEPT_ANY})
+            answer = machine.get(page, accept=ACCEPT_ANY)
             if answer.status_code in (404, 410):
                 return
-            answer.raise_for_status()
+            if answer.status_code >= 400:
+                raise StoreError(f"{redact(page)}: HTTP {answer.status_code}")
             if "json" in answer.headers.get("content-type", ""):
                 found = ProjectPage.from_json_data(answer.json(), base_url=str(answer.url))
             else:
                 found = ProjectPage.from_html(project, answer.text, base_url=str(answer.url))
-    except (httpx.HTTPError, UnsupportedRepoVersionError, ValueError, OSError) as error:
+    except (UnsupportedRepoVersionError, ValueError, OSError) as error:
         raise StoreError(f"{redact(page)}: {error}") from error
     for file in found.packages:
         yield file.filename, file.url, (file.digests or {}).get("sha256")
-
-
-def has_sha256(sha256: str) -> Callable[[Path], str | None]:
-    """A check for Store.download: what is wrong with a file that should have this SHA-256."""
-
-    def check(path: Path) -> str | None:
-        with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-        return None if found == sha256 else f"its SHA-256 is {found}, {sha256} was expected"
-
-    return check
 
 
 def _tags(base: Base) -> Iterator[tags.Tag]:

@@ -8,9 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, HttpUrl, TypeAdapter, field_validator
 
 from dsvm.ecosystems import Context, Request, RunInImage
-from dsvm.ecosystems.pypi import has_sha256
 from dsvm.errors import DsvmError
-from dsvm.machine import redact
 from dsvm.model import Base, ImagePath, Model, Pin, Section, Sha256, Step
 
 
@@ -46,7 +44,7 @@ class Url:
         return _name(request[0])
 
     def probe(self, request: Sequence[Download], index: str | None, context: Context) -> str | None:
-        faults = (unreachable(context, download.url) for download in request)
+        faults = (context.machine.unreachable(download.url) for download in request)
         return next((fault for fault in faults if fault), None)
 
     def resolve(self, request: Request, context: Context) -> tuple[Sequence[Pin], Mapping[str, Any]]:
@@ -55,10 +53,7 @@ class Url:
             sha256, size = download.sha256, download.size
             if sha256 is None or size is None:
                 sha256, size = context.store.download(
-                    [download.url],
-                    name=_name(download),
-                    machine=context.machine,
-                    verify=has_sha256(sha256) if sha256 else None,
+                    [download.url], name=_name(download), machine=context.machine, sha256=sha256
                 )
             pins.append(
                 Pin(
@@ -92,19 +87,6 @@ class Url:
             except DsvmError:
                 continue
         return found
-
-
-def unreachable(context: Context, url: str) -> str | None:
-    """Why `url` cannot be had now, in one line, or None."""
-    import httpx
-
-    try:
-        with context.machine.client.stream("GET", url, headers={"Range": "bytes=0-0"}) as answer:
-            if answer.status_code < 400:
-                return None
-            return f"{redact(url)}: HTTP {answer.status_code}"
-    except httpx.HTTPError as error:
-        return f"{redact(url)}: {error}"
 
 
 def _name(download: Download) -> str:

@@ -74,7 +74,7 @@ def lock(found: Catalog | None = None) -> Lock:
         )
     ]
     for number, want in enumerate(locks.wanted_sections(found, variant, choices)):
-        sections.append(  # noqa: PERF401 - reads better than a comprehension of this size
+        sections.append(
             Section(
                 id=want.id,
                 ecosystem=want.ecosystem,

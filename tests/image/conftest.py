@@ -19,6 +19,8 @@ from dsvm.checks import Case, planned_checks
 from dsvm.model import Plan
 from image.harness import Image
 
+if "DSVM_VERIFY" not in os.environ:
+    raise pytest.UsageError("the image suite needs a started image: run 'invoke verify --variant NAME'")
 WORK = Path(os.environ["DSVM_VERIFY"])
 PLAN = Plan.model_validate_json((WORK / "plan.json").read_bytes())
 CHOSEN = set(json.loads((WORK / "cases.json").read_text(encoding="utf-8")))

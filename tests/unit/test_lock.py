@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "golden"))
-import tiny  # noqa: E402
+import tiny
 
-from dsvm import lock as locks  # noqa: E402
-from dsvm.errors import LockError  # noqa: E402
-from dsvm.model import Lock, Pin, Section  # noqa: E402
-from dsvm.plan import make_plan  # noqa: E402
+from dsvm import lock as locks
+from dsvm.errors import LockError
+from dsvm.model import Lock, Pin, Section
+from dsvm.plan import make_plan
 
 PINS = st.builds(
     Pin,
@@ -117,7 +117,7 @@ def test_sources_are_taken_by_what_the_variant_is() -> None:
 def test_a_broken_lock_is_a_lock_error_that_names_the_file(tmp_path: Path, text: str) -> None:
     path = tmp_path / "tiny.json"
     path.write_text(text)
-    with pytest.raises(LockError, match="tiny.json: not a lock") as caught:
+    with pytest.raises(LockError, match=r"tiny\.json: not a lock") as caught:
         locks.read(path)
     assert "invoke lock" in caught.value.hint
 

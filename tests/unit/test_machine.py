@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import time
 from base64 import b64encode
 from pathlib import Path
 
@@ -156,53 +157,27 @@ def test_broken_client_configuration(place: Place, name: str, text: str) -> None
         _ = place.machine().pypi_indexes
 
 
-# --- simple pages ---
-
-HTML = '<html><body><a href="../../files/a-1.0-py3-none-any.whl#sha256={sha}">a-1.0-py3-none-any.whl</a></body></html>'
-JSON = """{"meta": {"api-version": "1.1"}, "name": "a", "versions": ["1.0"], "files": [{
- "filename": "a-1.0-py3-none-any.whl", "url": "/files/a-1.0-py3-none-any.whl", "size": 5,
- "hashes": {"sha256": "SHA"}}]}"""
+# --- connections ---
 
 
-def test_simple_page(server: Server, machine: Machine) -> None:
-    html = Resource(HTML.replace("{sha}", "0" * 64).encode(), headers={"Content-Type": "text/html"})
-    kind = "application/vnd.pypi.simple.v1+json"
-    json = Resource(JSON.replace("SHA", "0" * 64).encode(), headers={"Content-Type": kind})
-    server.add("/html/simple/a-b/", html)
-    server.add("/json/simple/a-b/", json)
-    for index in ("html", "json"):
-        (file,) = machine.simple_page(f"{server.url}/{index}/simple/", "A_b")
-        assert file.filename == "a-1.0-py3-none-any.whl"
-        assert file.url.startswith(server.url) and file.url.endswith("/files/a-1.0-py3-none-any.whl")
-        assert file.digests == {"sha256": "0" * 64}
-    machine.simple_page(f"{server.url}/html/simple/", "A_b")
-    assert len(server.requests) == 2, "asked for once"
-    assert machine.simple_page(f"{server.url}/html/simple", "other") == ()
+def test_get(server: Server, machine: Machine) -> None:
+    url = server.add("/a", Resource(b"content", statuses=[503, 502]))
+    assert machine.get(url, accept="text/x").content == b"content"
+    assert [headers["accept"] for headers in server.seen("/a")] == ["text/x"] * 3
+    assert machine.get(server.url + "/b").status_code == 404
+    assert machine.get(server.add("/c", Resource(statuses=[503] * 9))).status_code == 503
+    with pytest.raises(StoreError, match="redirects"):
+        machine.get(server.add("/d", Resource(statuses=[302] * 99, headers={"Location": "/d"})))
 
 
-def test_simple_page_in_a_folder(machine: Machine, tmp_path: Path) -> None:
-    page = tmp_path / "in dex" / "a" / "index.html"
-    page.parent.mkdir(parents=True)
-    page.write_text(HTML.replace("{sha}", "0" * 64))
-    index = (tmp_path / "in dex").as_uri()
-    (file,) = machine.simple_page(index, "a")
-    assert file.url == (tmp_path / "files" / file.filename).as_uri()
-    assert machine.simple_page(index, "b") == ()
-
-
-def test_simple_page_that_cannot_be_had(server: Server, machine: Machine) -> None:
-    server.add("/a/simple/x/", Resource(statuses=[403]))
-    with pytest.raises(StoreError, match="HTTP 403"):
-        machine.simple_page(server.url.replace("//", "//me:secret@") + "/a/simple", "x")
-    server.add("/b/simple/x/", Resource(b"{", headers={"Content-Type": "application/json"}))
-    with pytest.raises(StoreError, match="not the page of a simple index"):
-        machine.simple_page(server.url + "/b/simple", "x")
-    server.add("/c/simple/x/", Resource(b"<html></html>", statuses=[503, 502]))
-    assert machine.simple_page(server.url + "/c/simple", "x") == ()
-    for project in ("x", "y"):
-        with pytest.raises(StoreError, match=r"^no network connection to nowhere\.invalid") as error:
-            machine.simple_page("http://nowhere.invalid/simple", project)
-        assert "proxy" in error.value.hint
+def test_get_of_an_unknown_host(machine: Machine) -> None:
+    with pytest.raises(StoreError, match=r"^no network connection to nowhere\.invalid") as error:
+        machine.get("http://nowhere.invalid/a")
+    assert "proxy" in error.value.hint
+    start = time.monotonic()
+    with pytest.raises(StoreError):
+        machine.get("http://nowhere.invalid/b")
+    assert time.monotonic() - start < 0.1, "it is not tried again"
 
 
 def test_unreachable(server: Server, machine: Machine, tmp_path: Path) -> None:

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "golden"))
-import tiny  # noqa: E402
+import tiny
 
-from dsvm import render  # noqa: E402
-from dsvm.model import Lock, Section  # noqa: E402
-from dsvm.plan import make_plan  # noqa: E402
-from dsvm.report import image_manifest  # noqa: E402
+from dsvm import render
+from dsvm.model import Lock, Section
+from dsvm.plan import make_plan
+from dsvm.report import image_manifest
 
 
 def later(lock: Lock, section_id: str, seconds: int) -> Lock:

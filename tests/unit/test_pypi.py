@@ -1,0 +1,186 @@
+"""PyPI: which wheels fit a base, which index a package comes from, where a locked file may be."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from packaging.tags import Tag
+from pydantic import TypeAdapter, ValidationError
+from server import Resource, Server
+
+from dsvm.catalog import load
+from dsvm.ecosystems import Context, Request, pypi
+from dsvm.errors import LockError, StoreError
+from dsvm.machine import Machine
+from dsvm.model import Index, Pin
+from dsvm.store import Store
+
+BASE = load().bases["debian-12"]
+
+
+def wheel(name: str, version: str, tag: str = "py3-none-any", requires: tuple[str, ...] = ()) -> tuple[str, bytes]:
+    """File name and bytes of a real, empty wheel."""
+    data = io.BytesIO()
+    info = f"{name}-{version}.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    metadata += "".join(f"Requires-Dist: {one}\n" for one in requires)
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr(f"{info}/METADATA", metadata)
+        archive.writestr(f"{info}/WHEEL", f"Wheel-Version: 1.0\nTag: {tag}\nRoot-Is-Purelib: true\n")
+        archive.writestr(f"{info}/RECORD", "")
+    return f"{name}-{version}-{tag}.whl", data.getvalue()
+
+
+def index(folder: Path, *wheels: tuple[str, bytes]) -> str:
+    """A simple index in `folder`; returns its file: URL."""
+    pages: dict[str, list[str]] = {}
+    (folder / "files").mkdir(parents=True, exist_ok=True)
+    for name, data in wheels:
+        (folder / "files" / name).write_bytes(data)
+        sha256 = hashlib.sha256(data).hexdigest()
+        link = f'<a href="../../files/{name}#sha256={sha256}">{name}</a>'
+        pages.setdefault(name.split("-")[0], []).append(link)
+    for project, links in pages.items():
+        page = folder / "simple" / project / "index.html"
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text("<!DOCTYPE html><html><body>" + "\n".join(links) + "</body></html>")
+    return (folder / "simple").as_uri()
+
+
+def context(tmp_path: Path, *indexes: str, find_links: Path | None = None) -> Context:
+    home = tmp_path / "home"
+    home.mkdir(exist_ok=True)
+    environ = {"HOME": str(home), "PIP_INDEX_URL": indexes[0], "PIP_EXTRA_INDEX_URL": " ".join(indexes[1:])}
+    if find_links is not None:
+        environ["PIP_FIND_LINKS"] = str(find_links)
+    machine = Machine(environ=environ, etc=tmp_path / "etc")
+    work = tmp_path / "work"
+    work.mkdir(exist_ok=True)
+    return Context(base=BASE, machine=machine, store=Store(tmp_path / "store"), work=work)
+
+
+def resolve(context: Context, *wanted: str, **more: object) -> dict[str, Pin]:
+    pins, _ = pypi.ECOSYSTEM.resolve(Request("env-x", "x", (wanted,), **more), context)  # type: ignore[arg-type]
+    return {pin.name: pin for pin in pins}
+
+
+def test_tags_of_a_base_hold_its_glibc_and_older_ones_and_nothing_newer() -> None:
+    tags = list(pypi._tags(BASE))
+    platforms = {tag.platform for tag in tags}
+    assert "manylinux_2_36_x86_64" in platforms
+    assert "manylinux2014_x86_64" in platforms
+    assert "manylinux_2_37_x86_64" not in platforms
+    best, worst = Tag("cp311", "cp311", "manylinux_2_36_x86_64"), Tag("py3", "none", "any")
+    assert tags.index(best) < tags.index(worst)
+    assert Tag("cp311", "abi3", "manylinux_2_17_x86_64") in tags
+    assert not any(tag.interpreter == "cp312" for tag in tags)
+
+
+def test_what_fits_is_locked_with_size_and_hash_and_without_a_host(tmp_path: Path) -> None:
+    name, data = wheel("one", "1.0", requires=("two >= 1",))
+    url = index(
+        tmp_path / "index",
+        (name, data),
+        wheel("two", "1.5", "cp311-cp311-manylinux_2_17_x86_64"),
+        wheel("two", "1.5", "cp312-cp312-manylinux_2_17_x86_64"),
+        wheel("two", "1.6", "cp311-cp311-manylinux_2_99_x86_64"),
+    )
+    pins = resolve(context(tmp_path, url), "one")
+    assert pins["one"].file == name
+    assert (pins["one"].size, pins["one"].sha256) == (len(data), hashlib.sha256(data).hexdigest())
+    assert pins["two"].file == "two-1.5-cp311-cp311-manylinux_2_17_x86_64.whl"
+    assert {pin.registry for pin in pins.values()} == {"pypi"}
+
+
+def test_all_indexes_of_the_machine_count_the_same(tmp_path: Path) -> None:
+    first = index(tmp_path / "a", wheel("one", "1.0"))
+    second = index(tmp_path / "b", wheel("one", "2.0"))
+    assert resolve(context(tmp_path, first, second), "one")["one"].version == "2.0"
+    assert resolve(context(tmp_path, second, first), "one")["one"].version == "2.0"
+
+
+def test_a_kernel_s_environment_gets_a_kernel_and_pip(tmp_path: Path) -> None:
+    url = index(tmp_path / "index", wheel("one", "1.0"), wheel("ipykernel", "7.0"), wheel("pip", "26.0"))
+    assert set(resolve(context(tmp_path, url), "one", kernel=True)) == {"one", "ipykernel", "pip"}
+    assert set(resolve(context(tmp_path, url), "one")) == {"one"}
+
+
+def special(url: str) -> dict[str, Index]:
+    return {"special": Index(index="special", url=url, packages=("one",), local="cpu")}
+
+
+def test_a_named_index_alone_serves_its_packages(tmp_path: Path) -> None:
+    main = index(tmp_path / "main", wheel("one", "9.0"), wheel("two", "1.0"))
+    other = index(tmp_path / "other", wheel("one", "1.0+cpu"), wheel("two", "9.0"))
+    here = replace(context(tmp_path, main), indexes=special(other))
+    pins = resolve(here, "one", "two", indexes=("special",))
+    assert (pins["one"].version, pins["one"].registry) == ("1.0+cpu", "special")
+    assert (pins["two"].version, pins["two"].registry) == ("1.0", "pypi")
+
+
+def test_find_links_stand_in_for_a_named_index_out_of_reach(tmp_path: Path) -> None:
+    main = index(tmp_path / "main", wheel("one", "9.0"))
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    name, data = wheel("one", "1.0+cpu")
+    (folder / name).write_bytes(data)
+    here = replace(context(tmp_path, main, find_links=folder), indexes=special("http://127.0.0.1:9/simple"))
+    pin = resolve(here, "one", indexes=("special",))["one"]
+    assert (pin.version, pin.registry, pin.file) == ("1.0+cpu", "special", name)
+    assert list(pypi.ECOSYSTEM.locate(pin, here)) == [(folder / name).as_uri()]
+
+
+def test_another_build_than_a_named_index_promises_is_refused(tmp_path: Path) -> None:
+    """A GPU wheel inside a 'CPU' index, or the other way round, never gets into a lock silently."""
+    main = index(tmp_path / "main", wheel("two", "1.0"))
+    other = index(tmp_path / "other", wheel("one", "1.0+cu130"))
+    here = replace(context(tmp_path, main), indexes=special(other))
+    with pytest.raises(LockError, match="is not a 'cpu' build"):
+        resolve(here, "one", indexes=("special",))
+
+
+def test_no_solution_comes_with_the_solver_s_explanation(tmp_path: Path) -> None:
+    url = index(tmp_path / "index", wheel("one", "1.0", requires=("two >= 5",)), wheel("two", "1.0"))
+    with pytest.raises(LockError, match=r"(?s)no set of packages satisfies env-x.*two") as caught:
+        resolve(context(tmp_path, url), "one")
+    assert caught.value.exit_code == 3
+
+
+def test_a_locked_file_is_found_by_name_and_hash_on_a_served_index(tmp_path: Path, server: Server) -> None:
+    name, data = wheel("one", "1.0")
+    sha256 = hashlib.sha256(data).hexdigest()
+    page = {
+        "meta": {"api-version": "1.0"},
+        "name": "one",
+        "files": [
+            {"filename": name, "url": "../../files/other", "hashes": {"sha256": "0" * 64}},
+            {"filename": name, "url": "../../files/right", "hashes": {"sha256": sha256}},
+            {"filename": "one-0.9-py3-none-any.whl", "url": "../../files/old", "hashes": {}},
+        ],
+    }
+    headers = {"Content-Type": "application/vnd.pypi.simple.v1+json"}
+    server.add("/simple/one/", Resource(json.dumps(page).encode(), headers=headers))
+    here = context(tmp_path, f"{server.url}/simple")
+    pin = Pin(name="one", version="1.0", file=name, size=len(data), sha256=sha256, registry="pypi")
+    assert list(pypi.ECOSYSTEM.locate(pin, here)) == [f"{server.url}/files/right"]
+
+
+def test_an_index_that_refuses_is_a_fault_and_not_a_missing_file(tmp_path: Path, server: Server) -> None:
+    here = context(tmp_path, f"{server.url}/simple")
+    pin = Pin(name="one", version="1.0", file="one.whl", size=1, sha256="0" * 64, registry="pypi")
+    assert list(pypi.ECOSYSTEM.locate(pin, here)) == []
+    server.add("/simple/one/", Resource(statuses=[403]))
+    with pytest.raises(StoreError, match="HTTP 403"):
+        list(pypi.ECOSYSTEM.locate(pin, here))
+
+
+@pytest.mark.parametrize("text", ["a @ https://example.invalid/a.whl", "-r file", "a b", "", "--index-url=x", "a;id"])
+def test_only_requirements_are_requests(text: str) -> None:
+    with pytest.raises(ValidationError):
+        TypeAdapter(pypi.ECOSYSTEM.request_type).validate_python([text])
