@@ -187,7 +187,7 @@ def _bootstrap(base: Base, section: Section, store: Store, folder: Path, log: Pa
         # apt's sandbox user reads the archive
         work = Path(temporary)
         work.chmod(0o755)
-        archive = _flat_archive(work / "archive", section.pins, store)
+        archive = flat_archive(work / "archive", section.pins, store)
         tar = work / "root.tar"
         suite = base.bootstrap.suites[0].partition("/")[2]
         run(
@@ -215,7 +215,7 @@ _CLEAN = (
 )
 
 
-def _flat_archive(folder: Path, pins: Sequence[Pin], store: Store) -> Path:
+def flat_archive(folder: Path, pins: Sequence[Pin], store: Store) -> Path:
     """A folder that apt reads as an archive: the packages and their Packages index."""
     store.tree(folder, {pin.filename: pin.sha256 for pin in pins})
     stanzas = []

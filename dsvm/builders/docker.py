@@ -100,7 +100,8 @@ def prepare(plan: Plan, store: Store, folder: Path) -> dict[str, Path]:
     for section_id, files in stores(plan).items():
         section = next(section for section in plan.sections if section.id == section_id)
         place = folder / "store" / section_id
-        described = folder / f"{section_id}.json"
+        described = folder / "sections" / f"{section_id}.json"
+        described.parent.mkdir(parents=True, exist_ok=True)
         described.write_text(canonical_json(section))
         sha256, _ = store.add(described)
         store.tree(place, {**files, "section.json": sha256})
@@ -227,9 +228,11 @@ class Progress:
     def __init__(self, plan: Plan, screen: Screen) -> None:
         names = ["base", "artefacts", *(stage.name for stage in plan.stages), "image", "export"]
         self.stages = {name: StageState(name) for name in names}
+        # steps of a row that are still to come; the rows around the stages end with the build
+        self.left = {stage.name: len(stage.steps) for stage in plan.stages}
         self.screen = screen
         self.vertices: dict[str, str] = {}
-        self.times: dict[str, tuple[float, float]] = {}
+        self.times: dict[str, float] = {}
         self.logs: dict[str, list[str]] = {}
         self.failed: tuple[str, str] | None = None
         self.rest = ""
@@ -238,6 +241,10 @@ class Progress:
         for event in _events(lines, log, self):
             self._apply(event, log)
             self.screen.update(self.stages)
+        for stage in self.stages.values():
+            if stage.state == "running":
+                stage.state, stage.started = "failed" if self.failed else "done", None
+        self.screen.update(self.stages)
 
     def _apply(self, event: Mapping[str, Any], log: TextIO) -> None:
         for vertex in event.get("vertexes") or ():
@@ -275,16 +282,16 @@ class Progress:
             stage.running.add(digest)
             stage.state = "running"
             stage.started = stage.started or time.monotonic()
-        elif vertex.get("completed"):
-            if digest in stage.running or digest not in self.times:
-                span = (_seconds(vertex["started"]), _seconds(vertex["completed"]))
-                if digest not in self.times:
-                    stage.seconds += span[1] - span[0]
-                self.times[digest] = span
-                log.write(f"[{row}] {name}: {span[1] - span[0]:.1f} s\n")
+        elif vertex.get("completed") and digest not in self.times:
+            self.times[digest] = _seconds(vertex["completed"]) - _seconds(vertex["started"])
+            stage.seconds += self.times[digest]
             stage.running.discard(digest)
             if not stage.running:
-                stage.state, stage.started = "done", None
+                stage.started = None
+            log.write(f"[{row}] {name}: {self.times[digest]:.1f} s\n")
+            if row in self.left:
+                self.left[row] -= 1
+                stage.state = "running" if self.left[row] > 0 else "done"
 
 
 def _row(name: str) -> str:

@@ -6,6 +6,7 @@ FROM base AS runtime-python
 RUN --network=none \
     --mount=type=bind,from=scripts,source=/install-apt,target=/dsvm/bin/install-apt \
     --mount=type=bind,from=scripts,source=/clamp-system,target=/dsvm/bin/clamp-system \
+    --mount=type=bind,from=scripts,source=/pin-java-truststore,target=/dsvm/bin/pin-java-truststore \
     --mount=type=bind,from=store-runtime-python,target=/dsvm/store/runtime-python \
     ["/dsvm/bin/install-apt", "--epoch", "1760000005", "runtime-python"]
 
@@ -14,6 +15,7 @@ FROM base AS system
 RUN --network=none \
     --mount=type=bind,from=scripts,source=/install-apt,target=/dsvm/bin/install-apt \
     --mount=type=bind,from=scripts,source=/clamp-system,target=/dsvm/bin/clamp-system \
+    --mount=type=bind,from=scripts,source=/pin-java-truststore,target=/dsvm/bin/pin-java-truststore \
     --mount=type=bind,from=store-system,target=/dsvm/store/system \
     ["/dsvm/bin/install-apt", "--epoch", "1760000006", "system"]
 RUN --network=none \
@@ -26,6 +28,7 @@ FROM runtime-python AS editor-build-apt
 RUN --network=none \
     --mount=type=bind,from=scripts,source=/install-apt,target=/dsvm/bin/install-apt \
     --mount=type=bind,from=scripts,source=/clamp-system,target=/dsvm/bin/clamp-system \
+    --mount=type=bind,from=scripts,source=/pin-java-truststore,target=/dsvm/bin/pin-java-truststore \
     --mount=type=bind,from=store-editor-build-apt,target=/dsvm/store/editor-build-apt \
     ["/dsvm/bin/install-apt", "--epoch", "1760000001", "editor-build-apt"]
 
@@ -62,7 +65,7 @@ COPY --link --from=env-base /out/ /
 COPY --link --from=env-nets /out/ /
 COPY --link --from=files / /
 ENV ARRAYS_HOME="C:\\temp \$HOME \"x\" `id`"
-ENV LANG="en_US.UTF-8"
+ENV LANG="C.UTF-8"
 ENV PATH="/opt/envs/base/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LABEL org.opencontainers.image.title="DSVM tiny"
 LABEL org.opencontainers.image.description="Everything that a plan can hold, small"

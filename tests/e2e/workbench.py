@@ -1,0 +1,223 @@
+"""What the end-to-end tests do with the real thing: run commands, cut the network off, start engines of their own."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+INVOKE = Path(sys.executable).parent / "invoke"
+BIG, SMALL = "cpu-debian", "e2e-small"
+ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="mounts file systems and starts engines: needs root")
+# Runs a command without any network but loopback; the engine's Unix socket is a file and stays within reach.
+CUT_OFF = [
+    *("unshare", "--net", *([] if os.geteuid() == 0 else ["--map-root-user"])),
+    *(sys.executable, str(Path(__file__).with_name("loopback.py"))),
+]
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended. `seconds` by the clock."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+
+    @property
+    def text(self) -> str:
+        return self.out + self.err
+
+    def passed(self) -> Done:
+        assert self.code == 0, f"exit code {self.code}:\n{self.text}"
+        return self
+
+    def refused(self, code: int, *words: str) -> Done:
+        """It failed as it should: this exit code, an error that says all of `words`, and no traceback."""
+        assert self.code == code, f"exit code {self.code}, not {code}:\n{self.text}"
+        assert "Traceback" not in self.text, self.text
+        assert "error: " in self.err, self.text
+        absent = [word for word in words if word not in self.err]
+        assert not absent, f"the error does not say {absent}:\n{self.text}"
+        return self
+
+
+def run(argv: Sequence[str | Path], *, env: Mapping[str, str | None] | None = None, timeout: float = 1800) -> Done:
+    """Run a program from the repository; a variable that is None in `env` is taken away."""
+    begun = time.monotonic()
+    done = subprocess.run(
+        [str(word) for word in argv],
+        cwd=ROOT,
+        env=environment(env),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=timeout,
+        check=False,
+    )
+    return Done(done.returncode, done.stdout, done.stderr, time.monotonic() - begun)
+
+
+def environment(changes: Mapping[str, str | None] | None = None) -> dict[str, str]:
+    merged: dict[str, str | None] = {**os.environ, "INVOKE_DEBUG": None, **(changes or {})}
+    return {name: value for name, value in merged.items() if value is not None}
+
+
+def docker(*words: str | Path, env: Mapping[str, str | None] | None = None) -> str:
+    return run(["docker", *words], env=env, timeout=900).passed().out.strip()
+
+
+def image(name: str, env: Mapping[str, str | None] | None = None) -> Mapping[str, Any] | None:
+    """What the engine knows of an image; None when it has none of that name."""
+    done = run(["docker", "image", "inspect", name], env=env)
+    return dict(json.loads(done.out)[0]) if done.code == 0 else None
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """A user's own manifests folder, with the lock of variant `e2e-small`."""
+
+    folder: Path
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return ("--variant", SMALL, "--catalog", str(self.folder))
+
+    @property
+    def lock(self) -> Path:
+        return self.folder / "locks" / f"{SMALL}.json"
+
+    def read(self) -> dict[str, Any]:
+        return dict(json.loads(self.lock.read_text()))
+
+    def change_pin(self, section: str, name: str, **changes: object) -> dict[str, Any]:
+        """Change one pin of the lock; returns what it was."""
+        lock = self.read()
+        (pin,) = (pin for one in lock["sections"] if one["id"] == section for pin in one["pins"] if pin["name"] == name)
+        before = dict(pin)
+        pin.update(changes)
+        self.lock.write_text(json.dumps(lock))
+        return before
+
+
+# --- engines ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Private:
+    """An engine of a test's own."""
+
+    folder: Path
+
+    @property
+    def env(self) -> dict[str, str | None]:
+        """For its clients."""
+        return {"DOCKER_HOST": f"unix://{self.folder}/docker.sock", "DOCKER_CONTEXT": None}
+
+    def kill(self) -> None:
+        """As a crash would end it."""
+        os.kill(int((self.folder / "dockerd.pid").read_text()), signal.SIGKILL)
+
+
+@contextmanager
+def private_engine(folder: Path) -> Iterator[Private]:
+    """A private engine with everything in `folder`, in a network namespace that has loopback only. Needs root."""
+    words = [ROOT / "scripts" / "engine"]
+    env: dict[str, str | None] = {"DSVM_ENGINE_DIR": str(folder), "DOCKER_HOST": None}
+    # this command starts a private one though another engine answers
+    run([*CUT_OFF, *words, "_start_private", str(os.getgid())], env=env).passed()
+    try:
+        yield Private(folder)
+    finally:
+        run([*words, "_stop_private"], env=env)
+        unmount_below(folder)
+
+
+def unmount_below(folder: Path) -> None:
+    """An engine that was killed leaves its mounts behind."""
+    mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    for mount in reversed([mount for mount in mounts if mount.startswith(f"{folder}/")]):
+        subprocess.run(["umount", "--lazy", mount], check=False)
+
+
+@contextmanager
+def short_folder() -> Iterator[Path]:
+    """A folder whose path is short enough for a socket in it."""
+    folder = Path(tempfile.mkdtemp(prefix="dsvm-e2e-", dir="/tmp"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def small_disk(megabytes: int) -> Iterator[Path]:
+    """A folder that is a file system of its own and soon full. Needs root."""
+    with short_folder() as folder:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=755", "dsvm-e2e", folder], check=True)
+        try:
+            yield folder
+        finally:
+            subprocess.run(["umount", "--lazy", folder], check=False)
+
+
+# --- commands that are stopped on their way -----------------------------------------------------------------------------
+
+
+class Running:
+    """A command at work, whose output can be waited for."""
+
+    def __init__(self, argv: Sequence[str | Path], log: Path, env: Mapping[str, str | None] | None = None) -> None:
+        self.log = log
+        self.begun = time.monotonic()
+        with log.open("w") as file:
+            self.process = subprocess.Popen(
+                [str(word) for word in argv],
+                cwd=ROOT,
+                env=environment(env),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+                preexec_fn=_mortal,
+            )
+
+    def wait_for(self, words: str, timeout: float = 120) -> None:
+        end = time.monotonic() + timeout
+        while words not in self.log.read_text():
+            assert self.process.poll() is None, f"it ended before it said '{words}':\n{self.log.read_text()}"
+            assert time.monotonic() < end, f"it never said '{words}':\n{self.log.read_text()}"
+            time.sleep(0.05)
+
+    def interrupt(self) -> None:
+        """Ctrl-C: the terminal sends it to the whole group."""
+        os.killpg(self.process.pid, signal.SIGINT)
+
+    def end(self, timeout: float = 120) -> Done:
+        try:
+            code = self.process.wait(timeout)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+        return Done(code, "", self.log.read_text(), time.monotonic() - self.begun)
+
+
+def _mortal() -> None:
+    """The kernel ends the command when the tests end in whatever way."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)

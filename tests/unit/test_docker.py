@@ -1,0 +1,153 @@
+"""BuildKit's events become rows, whatever form buildx gives them; failures become messages."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "golden"))
+import tiny  # noqa: E402
+
+from dsvm.builders import docker  # noqa: E402
+from dsvm.builders.docker import Progress, StageState  # noqa: E402
+from dsvm.builders.screen import LineScreen  # noqa: E402
+from dsvm.errors import BuildError, EngineError  # noqa: E402
+from dsvm.plan import make_plan  # noqa: E402
+from dsvm.store import Store  # noqa: E402
+
+PLAN = make_plan(tiny.catalog(), tiny.lock())
+BEGIN, END = "2026-11-22T14:00:00.000000001Z", "2026-11-22T14:00:02.500000001Z"
+
+
+class Silent:
+    def update(self, stages: Mapping[str, StageState]) -> None: ...
+    def close(self) -> None: ...
+
+
+def vertex(digest: str, name: str, **more: Any) -> dict[str, Any]:
+    return {"vertexes": [{"digest": digest, "name": name, **more}]}
+
+
+def log(digest: str, text: str) -> dict[str, Any]:
+    return {"logs": [{"vertex": digest, "stream": 1, "data": base64.b64encode(text.encode()).decode()}]}
+
+
+EVENTS = [
+    vertex("a", "[context store-env-base] load from client", started=BEGIN),
+    {"statuses": [{"id": "transferring", "vertex": "a", "name": "transferring", "current": 5_000_000}]},
+    vertex("a", "[context store-env-base] load from client", started=BEGIN, completed=END),
+    vertex("b", '[env-base 1/1] RUN ["/dsvm/bin/install-pypi", "{"]', started=BEGIN),
+    log("b", "unpacking { [1/2]\n}\n"),
+    vertex("b", '[env-base 1/1] RUN ["/dsvm/bin/install-pypi", "{"]', started=BEGIN, completed=END),
+    vertex("c", "[runtime-python 1/1] RUN", started=BEGIN, completed=BEGIN, cached=True),
+    vertex("d", "exporting to image", started=BEGIN),
+]
+
+
+def follow(lines: Iterable[str]) -> tuple[Progress, str]:
+    text = io.StringIO()
+    progress = Progress(PLAN, Silent())
+    progress.follow(lines, text)
+    return progress, text.getvalue()
+
+
+def as_lines(events: Iterable[Mapping[str, Any]], indent: int | None) -> list[str]:
+    """The stream of buildx: one object on a line, or, in buildx 0.13, spread over many."""
+    return [line for event in events for line in (json.dumps(event, indent=indent) + "\n").splitlines(keepends=True)]
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_events_become_rows(indent: int | None) -> None:
+    progress, text = follow(as_lines(EVENTS, indent))
+    rows = {name: (stage.state, stage.seconds) for name, stage in progress.stages.items()}
+    assert rows["env-base"] == ("done", 2.5)
+    assert rows["artefacts"] == ("done", 2.5)
+    assert rows["runtime-python"] == ("cached", 0.0)
+    assert rows["export"][0] == "done", "the rows around the stages end with the build"
+    assert rows["env-nets"] == ("waiting", 0.0)
+    assert "[env-base] unpacking { [1/2]\n[env-base] }\n" in text
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_what_is_no_event_is_kept(indent: int | None) -> None:
+    lines = ["WARNING: something\n", *as_lines(EVENTS, indent), "ERROR: failed to solve: canceled\n"]
+    progress, text = follow(lines)
+    assert progress.rest == "WARNING: something\nERROR: failed to solve: canceled\n"
+    assert "ERROR: failed to solve" in text
+    assert progress.stages["env-base"].state == "done"
+
+
+def test_a_failed_stage_is_named_with_its_own_output(tmp_path: Path) -> None:
+    events = [
+        vertex("x", "[env-nets 1/1] RUN", started=BEGIN),
+        log("x", "no such wheel\n"),
+        vertex("y", "[env-base 1/1] RUN", started=BEGIN, completed=END, error="context canceled"),
+        vertex("x", "[env-nets 1/1] RUN", started=BEGIN, completed=END, error="exit code: 1"),
+    ]
+    progress, text = follow(as_lines(events, 2))
+    path = tmp_path / "build.log"
+    path.write_text(text)
+    error = docker._failure(progress, path)
+    assert isinstance(error, BuildError)
+    assert error.message == "stage env-nets failed:\n    no such wheel"
+    assert str(path) in error.hint
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "what"),
+    [
+        ("write /x: no space left on device", BuildError, "disk is full"),
+        ("ERROR: error reading from server: EOF", EngineError, "went away"),
+        ("ERROR: Cannot connect to the Docker daemon at unix:///x", EngineError, "went away"),
+        ("ERROR: something else", BuildError, "something else"),
+    ],
+)
+def test_other_failures_say_what_to_do(tmp_path: Path, said: str, kind: type[Exception], what: str) -> None:
+    progress, text = follow([said + "\n"])
+    path = tmp_path / "build.log"
+    path.write_text(text)
+    error = docker._failure(progress, path)
+    assert isinstance(error, kind)
+    assert what in error.message
+    assert str(path) in error.hint
+
+
+def test_lines_are_said_once_for_each_change() -> None:
+    text = io.StringIO()
+    screen = LineScreen(text)
+    progress = Progress(PLAN, screen)
+    progress.follow(as_lines(EVENTS, 2), io.StringIO())
+    lines = text.getvalue().splitlines()
+    assert "build: env-base: running" in lines
+    assert "build: env-base: done after 2.5 s" in lines
+    assert len(lines) == len(set(lines))
+
+
+def test_build_contexts_hold_exactly_what_the_stages_mount(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    sections = []
+    for section in PLAN.sections:
+        pins = []
+        for pin in section.pins:
+            file = tmp_path / "file"
+            file.write_text(pin.name)
+            sha256, size = store.add(file)
+            pins.append(pin.model_copy(update={"sha256": sha256, "size": size}))
+        sections.append(section.model_copy(update={"pins": tuple(pins)}))
+    plan = PLAN.model_copy(update={"sections": tuple(sections)})
+    contexts = docker.prepare(plan, store, tmp_path / "build")
+    assert set(contexts) == {"files", "scripts", *(f"store-{name}" for name in tiny.PACKAGES if name != "base")}
+    held = {path.name for path in contexts["store-env-base"].iterdir()}
+    assert held == {"arrays-1.4.0-py3-none-any.whl", "numpy-2.4.0-py3-none-any.whl", "section.json"}
+    assert json.loads((contexts["store-env-base"] / "section.json").read_text())["id"] == "env-base"
+    described = contexts["store-env-base"] / "section.json"
+    before = (described.stat().st_mtime_ns, described.stat().st_size)
+    docker.prepare(plan, store, tmp_path / "build")
+    assert (described.stat().st_mtime_ns, described.stat().st_size) == before, "the builder would copy it again"

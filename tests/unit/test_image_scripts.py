@@ -1,0 +1,139 @@
+"""Scripts that run inside an image's build: what they promise about bytes."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import struct
+import subprocess
+import sys
+import tarfile
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+SCRIPTS = Path(__file__).parents[2] / "scripts" / "image"
+
+
+def script(name: str) -> ModuleType:
+    """A script without an ending, as a module."""
+    loader = SourceFileLoader(name.replace("-", "_"), str(SCRIPTS / name))
+    spec = importlib.util.spec_from_loader(loader.name, loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+sys.dont_write_bytecode = True
+truststore, compile_wheels, install_url = (
+    script("pin-java-truststore"),
+    script("compile-wheels"),
+    script("install-url"),
+)
+
+
+def keystore(entries: list[tuple[str, int, bytes]]) -> bytes:
+    data = struct.pack(">III", 0xFEEDFEED, 2, len(entries))
+    for alias, time, certificate in entries:
+        name = alias.encode()
+        data += struct.pack(">IH", 2, len(name)) + name + struct.pack(">Q", time)
+        data += struct.pack(">H", 5) + b"X.509" + struct.pack(">I", len(certificate)) + certificate
+    return bytes(data + truststore.digest(data))
+
+
+ENTRIES = st.lists(st.tuples(st.text(max_size=20), st.integers(0, 2**63), st.binary(max_size=50)), max_size=5)
+
+
+@given(ENTRIES, st.integers(0, 2**32))
+def test_a_trust_store_keeps_everything_but_its_times(entries: list[tuple[str, int, bytes]], seconds: int) -> None:
+    wanted = keystore([(alias, seconds * 1000, certificate) for alias, _, certificate in entries])
+    assert truststore.pinned(keystore(entries), seconds) == wanted
+
+
+@pytest.mark.parametrize("data", [b"", b"x" * 40, keystore([("a", 1, b"c")])[:-1] + b"x"])
+def test_what_is_no_trust_store_is_left_alone(data: bytes) -> None:
+    with pytest.raises(ValueError, match="not a Java trust store"):
+        truststore.pinned(data, 0)
+
+
+def environment(prefix: Path) -> Path:
+    """A small environment of three distributions whose files share names and strings."""
+    site = prefix / "lib/python3.11/site-packages"
+    for name in ("alpha", "beta", "gamma"):
+        package = site / name
+        package.mkdir(parents=True)
+        text = "".join(f"def {word}(x, {name}='shared'):\n    return x + len({name})\n" for word in ("f", "g", name))
+        (package / "__init__.py").write_text(text)
+        (package / "more.py").write_text("import os\nNAMES = ('alpha', 'beta', 'gamma', 'shared')\n")
+        (package / "broken.py").write_text("def (:\n")
+        record = site / f"{name}-1.0.dist-info/RECORD"
+        record.parent.mkdir()
+        record.write_text("".join(f"{name}/{one},,\n" for one in ("__init__.py", "more.py", "broken.py", "gone.py")))
+    for path in site.rglob("*.py"):
+        os.utime(path, (1000, 1000))
+    return site
+
+
+def compiled(prefix: Path, cache: Path, epoch: int = 1000) -> dict[str, bytes]:
+    argv = [sys.executable, SCRIPTS / "compile-wheels", "--prefix", prefix, "--epoch", str(epoch), "--cache", cache]
+    subprocess.run(list(map(str, argv)), check=True)
+    return {str(path.relative_to(prefix)): path.read_bytes() for path in prefix.rglob("*.pyc")}
+
+
+def test_bytecode_is_the_same_with_and_without_a_cache(tmp_path: Path) -> None:
+    prefix = tmp_path / "env"
+    site = environment(prefix)
+    first = compiled(prefix, tmp_path / "cache-1")
+    assert len(first) == 6, "two good files of each distribution"
+    for path in site.rglob("*.pyc"):
+        path.unlink()
+    assert compiled(prefix, tmp_path / "cache-2") == first, "a fresh cache"
+    entries = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache-2").rglob("*") if path.is_file()}
+    assert len(entries) == 3, "one entry for each distribution"
+    for path in site.rglob("*.pyc"):
+        path.unlink()
+    assert compiled(prefix, tmp_path / "cache-2") == first, "a used cache"
+    assert {path: path.stat().st_mtime_ns for path in entries} == entries
+
+
+def test_bytecode_is_what_python_itself_accepts(tmp_path: Path) -> None:
+    prefix = tmp_path / "env"
+    site = environment(prefix)
+    compiled(prefix, tmp_path / "cache")
+    code = "import sys; sys.dont_write_bytecode = True; import alpha.more as m; print(m.__cached__)"
+    argv = [sys.executable, "-v", "-c", code]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, env={"PYTHONPATH": str(site)})
+    assert f"matches {site}/alpha/more.py" in done.stderr
+
+
+def test_a_changed_file_or_a_broken_entry_is_compiled_again(tmp_path: Path) -> None:
+    prefix = tmp_path / "env"
+    site = environment(prefix)
+    first = compiled(prefix, tmp_path / "cache")
+    for path in (tmp_path / "cache").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"\xff")
+    assert compiled(prefix, tmp_path / "cache") == first
+    (site / "alpha/more.py").write_text("CHANGED = 1\n")
+    os.utime(site / "alpha/more.py", (1000, 1000))
+    record = site / "alpha-1.0.dist-info/RECORD"
+    record.write_text(record.read_text().replace("more.py,,", "more.py,sha256=x,1"))
+    changed = compiled(prefix, tmp_path / "cache")
+    assert {name for name in first if first[name] != changed[name]} == {
+        "lib/python3.11/site-packages/alpha/__pycache__/more.cpython-311.pyc"
+    }
+
+
+def test_an_archive_cannot_leave_its_folder(tmp_path: Path) -> None:
+    archive = tmp_path / "bad.tar"
+    with tarfile.open(archive, "w") as tar:
+        member = tarfile.TarInfo("top/../../../evil")
+        tar.addfile(member)
+    with pytest.raises(tarfile.FilterError):
+        install_url.unpack_tar(archive, tmp_path / "out", 0)
+    assert not list(tmp_path.glob("**/evil"))
