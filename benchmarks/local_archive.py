@@ -41,10 +41,9 @@ def _link(pin: Pin, files: Path, metadata: Path) -> str:
         data = wheel.read(name)
     (metadata / f"{pin.filename}.metadata").write_bytes(data)
     digest = f"sha256={hashlib.sha256(data).hexdigest()}"
-    return (
-        f'<a href="/files/{quote(pin.filename)}#sha256={pin.sha256}" data-core-metadata="{digest}" '
-        f'data-dist-info-metadata="{digest}">{html.escape(pin.filename)}</a>'
-    )
+    # not under the attribute's first name, data-dist-info-metadata: pip 23.0 takes GitPython's for another package's
+    href = f"/files/{quote(pin.filename)}#sha256={pin.sha256}"
+    return f'<a href="{href}" data-core-metadata="{digest}">{html.escape(pin.filename)}</a>'
 
 
 class _Handler(SimpleHTTPRequestHandler):

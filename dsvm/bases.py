@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
 import os
 import re
@@ -178,6 +179,22 @@ def layout(
         (partial / "digest").write_text(digest + "\n")
         partial.rename(folder)
     return folder, digest
+
+
+def archive(layout: Path, digest: str, target: Path, *, name: str) -> None:
+    """Write an OCI layout as an archive that `docker load` takes, for engines that build from no layout.
+
+    https://github.com/moby/docker-image-spec (combined image JSON and file system changeset format)
+    """
+    manifest = json.loads(_blob(layout, digest).read_bytes())
+    blobs = [str(_blob(Path(), one["digest"])) for one in (manifest["config"], *manifest["layers"])]
+    entry = json.dumps([{"Config": blobs[0], "RepoTags": [name], "Layers": blobs[1:]}]).encode()
+    with tarfile.open(target, "w") as tar:
+        for blob in blobs:
+            tar.add(layout / blob, blob)
+        member = tarfile.TarInfo("manifest.json")
+        member.size = len(entry)
+        tar.addfile(member, io.BytesIO(entry))
 
 
 def _bootstrap(base: Base, section: Section, store: Store, folder: Path, log: Path) -> str:

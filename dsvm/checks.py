@@ -116,8 +116,9 @@ def _of_image(plan: Plan) -> Iterator[Case]:
     yield Case("user", IMAGE, "user is ds, not root")
     yield Case("info", IMAGE, "dsvm-info agrees with the plan")
     yield Case("health", IMAGE, "health check passes")
-    yield Case("needs_token", IMAGE, "starts nothing without a token")
-    yield Case("hidden_token", IMAGE, "token is on no command line")
+    if plan.services:
+        yield Case("needs_token", IMAGE, "starts nothing without a token")
+        yield Case("hidden_token", IMAGE, "token is on no command line")
     # Another check may open a port for itself.
     yield Case("ports", IMAGE, "only the planned services listen", alone=True)
     if kernels(plan):
@@ -234,7 +235,7 @@ def verify(
     settings = _inspect(image, plan, engine_env)
     token = secrets.token_urlsafe(24)
     watcher.step(f"Starting {image}")
-    with _started(image, token, engine_env) as container:
+    with _started(image, token, engine_env, serves=bool(plan.services)) as container:
         _copy_scripts(cases, manifests, container, engine_env)
         _wait_until_healthy(container, engine_env)
         results = [check_settings(plan, settings["Config"])] if not only or IMAGE in only else []
@@ -303,8 +304,11 @@ def _inspect(image: str, plan: Plan, engine_env: Mapping[str, str]) -> Mapping[s
 
 
 @contextmanager
-def _started(image: str, token: str, engine_env: Mapping[str, str]) -> Iterator[str]:
-    """A running container of `image`, by name; it is gone afterwards, whatever happens."""
+def _started(image: str, token: str, engine_env: Mapping[str, str], *, serves: bool) -> Iterator[str]:
+    """A running container of `image`, by name; it is gone afterwards, whatever happens.
+
+    An image that serves nothing is kept running by a command that does nothing.
+    """
     name = f"dsvm-verify-{secrets.token_hex(6)}"
     try:
         run(
@@ -313,6 +317,7 @@ def _started(image: str, token: str, engine_env: Mapping[str, str]) -> Iterator[
                 *("--network", "none", "--shm-size", "1g", "--no-healthcheck"),
                 # The value comes from docker's own environment: process lists show command lines.
                 *("--env", "DSVM_TOKEN", image),
+                *([] if serves else ["sleep", "infinity"]),
             ],
             env={**engine_env, "DSVM_TOKEN": token},
             timeout=600,

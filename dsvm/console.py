@@ -19,7 +19,9 @@ def debugging() -> bool:
 
 
 def say(line: str) -> None:
-    print(line, flush=True)
+    # one write: lines of several threads stay lines
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def plain_errors(task: Task) -> Task:

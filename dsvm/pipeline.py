@@ -268,6 +268,7 @@ def build(shop: Workshop, variant: str, options: BuildOptions) -> tuple[str, Bui
         layout,
         shop.store,
         engine_env=env,
+        containerd_store=shop.engine.containerd_store,
         screen=build_screen(f"Building {variant}"),
         builder=options.builder,
         no_cache=options.no_cache,

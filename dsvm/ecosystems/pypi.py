@@ -147,6 +147,7 @@ class Pypi:
         pages = machine.source(pin.registry) or ((index.url,) if index else machine.pypi_indexes)
         links = [link for link in machine.find_links if link.startswith("http")]
         faults: list[StoreError] = []
+        others: list[str] = []
         for page in [*(f"{url.rstrip('/')}/{pin.name}/" for url in pages), *links]:
             try:
                 files = list(page_files(machine, page))
@@ -154,6 +155,9 @@ class Pypi:
                 faults.append(error)
                 continue
             yield from (url for name, url, sha256 in files if name == pin.filename and sha256 in (None, pin.sha256))
+            others += (url for name, url, sha256 in files if name == pin.filename and sha256 not in (None, pin.sha256))
+        # last of all: that another file has this name is no missing file, and whoever compares their hashes says so
+        yield from others
         if faults and not here:
             raise faults[0]
 

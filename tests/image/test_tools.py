@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import PurePosixPath
@@ -55,4 +56,15 @@ def test_script(case: Case, image: Image) -> None:
     assert case.check is not None and case.check.script is not None
     path = PurePosixPath(SCRIPTS_INSIDE, case.check.script.removeprefix("checks/"))
     command = shlex.join([INTERPRETERS[path.suffix], str(path)])
-    image.shell(command, env=case.env, timeout=case.check.timeout).expect_success()
+    done = image.shell(command, env=case.env, timeout=case.check.timeout).expect_success()
+    # A stub in the interpreter's place ends well too, and has done nothing.
+    if not any(_says_ok(line) for line in done.output.splitlines()):
+        fail(f'{case.check.script} ended without a line of JSON that says "ok": true:', done.output)
+
+
+def _says_ok(line: str) -> bool:
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return False
+    return isinstance(said, dict) and said.get("ok") is True

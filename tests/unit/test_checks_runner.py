@@ -238,7 +238,8 @@ def test_all_three_outcomes(checked: Verify, tmp_path: Path) -> None:
     checks = tmp_path / "manifests" / "checks"
     checks.mkdir(parents=True)
     (checks / "good.py").write_text("import helper; helper.work()")
-    (checks / "helper.py").write_text("def work(): print('worked')")
+    (checks / "helper.py").write_text("""def work(): print('worked', '{"ok": true}', sep=chr(10))""")
+    (checks / "idle.sh").write_text("""echo 4.2.2; echo '{"ok": false}'""")
     (checks / "bad.sh").write_text("echo before; echo 'the loss did not fall' >&2; exit 3")
     (checks / "gpu.py").write_text("""import json, sys; print(json.dumps({"reason": "no GPU"})); sys.exit(77)""")
     plan = make_plan(
@@ -247,6 +248,7 @@ def test_all_three_outcomes(checked: Verify, tmp_path: Path) -> None:
             {"version": "python --version"},
             {"script": "checks/good.py"},
             {"script": "checks/bad.sh"},
+            {"script": "checks/idle.sh"},
             {"script": "checks/gpu.py", "alone": True},
             {"run": "echo one; echo two", "expect": "^two$"},
             {"run": "echo three", "expect": "^two$"},
@@ -264,6 +266,7 @@ def test_all_three_outcomes(checked: Verify, tmp_path: Path) -> None:
         "version": "passed",
         "good.py": "passed",
         "bad.sh": "failed",
+        "idle.sh": "failed",
         "gpu.py": "not exercised",
         "run: echo one; echo two": "passed",
         "run: echo three": "failed",
@@ -274,6 +277,7 @@ def test_all_three_outcomes(checked: Verify, tmp_path: Path) -> None:
     }
     assert found["bad.sh"].output.endswith("before\nthe loss did not fall")
     assert "exit code 3" in found["bad.sh"].output
+    assert 'without a line of JSON that says "ok": true' in found["idle.sh"].output
     assert found["gpu.py"].output == "no GPU"
     assert "no end after 1 s" in found["run: echo begun; sleep 60"].output
     assert "begun" in found["run: echo begun; sleep 60"].output
@@ -283,10 +287,10 @@ def test_all_three_outcomes(checked: Verify, tmp_path: Path) -> None:
     assert Report.model_validate_json((tmp_path / "out" / "report.json").read_text()) == report
     assert (report.image, report.lock, report.variant) == (f"sha256:{ZERO}", LOCK, "small")
     assert "test_tools.py" in (tmp_path / "out" / "verify.log").read_text()
-    assert heard.total == len(report.results) == 10
+    assert heard.total == len(report.results) == 11
     assert "failed python: bad.sh" in heard.heard
     assert heard.heard[-1] == "end"
-    assert summary(report, 58.4) == "4 passed, 5 failed, 1 not exercised in 58 s"
+    assert summary(report, 58.4) == "4 passed, 6 failed, 1 not exercised in 58 s"
     told = failures(report)
     assert "FAILED python: bad.sh\n" in told
     assert "    the loss did not fall" in told
@@ -403,9 +407,9 @@ def test_a_script_that_is_not_there(checked: Verify) -> None:
 
 
 def test_an_overlay_replaces_a_script(engine: Path, tmp_path: Path) -> None:
-    for name, code in (("first", 1), ("second", 0)):
+    for name, text in (("first", "exit 1"), ("second", """echo '{"ok": true}'""")):
         (tmp_path / name / "checks").mkdir(parents=True)
-        (tmp_path / name / "checks" / "one.sh").write_text(f"exit {code}")
+        (tmp_path / name / "checks" / "one.sh").write_text(text)
     report = verify(
         make_plan(tool("python", {"script": "checks/one.sh"})),
         "here:image",

@@ -104,6 +104,7 @@ def test_a_failed_stage_is_named_with_its_own_output(tmp_path: Path) -> None:
     ("said", "kind", "what"),
     [
         ("write /x: no space left on device", BuildError, "disk is full"),
+        ("dpkg: unable to flush /x: No space left on device", BuildError, "disk is full"),
         ("ERROR: error reading from server: EOF", EngineError, "went away"),
         ("ERROR: Cannot connect to the Docker daemon at unix:///x", EngineError, "went away"),
         ("ERROR: something else", BuildError, "something else"),

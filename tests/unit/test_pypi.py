@@ -168,7 +168,7 @@ def test_a_locked_file_is_found_by_name_and_hash_on_a_served_index(tmp_path: Pat
     server.add("/simple/one/", Resource(json.dumps(page).encode(), headers=headers))
     here = context(tmp_path, f"{server.url}/simple")
     pin = Pin(name="one", version="1.0", file=name, size=len(data), sha256=sha256, registry="pypi")
-    assert list(pypi.ECOSYSTEM.locate(pin, here)) == [f"{server.url}/files/right"]
+    assert list(pypi.ECOSYSTEM.locate(pin, here)) == [f"{server.url}/files/{one}" for one in ("right", "other")]
 
 
 def test_an_index_that_refuses_is_a_fault_and_not_a_missing_file(tmp_path: Path, server: Server) -> None:

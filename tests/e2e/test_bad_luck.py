@@ -1,0 +1,191 @@
+"""Whatever goes wrong ends with a message that says what to do, its exit code, and nothing half-written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Invoke
+from workbench import (
+    BIG,
+    CUT_OFF,
+    INVOKE,
+    ROOT,
+    ROOT_ONLY,
+    SMALL,
+    Catalog,
+    Running,
+    image,
+    private_engine,
+    short_folder,
+    small_disk,
+)
+
+from dsvm.store import Store
+
+# A build of the small variant that runs every stage again and, if it ended well, would leave its name alone.
+BUILD = ("build", "--no-cache", "--no-verify", "--locked", "--offline")
+
+
+def linked_store(folder: Path, catalog: Catalog) -> Store:
+    """A store in `folder` with what the lock of `catalog` names, as links to the real one's files."""
+    store, real = Store(folder / "store"), Store()
+    for section in catalog.read()["sections"]:
+        for pin in section["pins"]:
+            target = store.path(pin["sha256"])
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if not target.exists():
+                target.hardlink_to(real.path(pin["sha256"]))
+    return store
+
+
+def damaged(catalog: Catalog) -> list[str]:
+    """The artefacts of a lock whose files in the store are not what their names say."""
+    found = []
+    for section in catalog.read()["sections"]:
+        for pin in section["pins"]:
+            with Store().path(pin["sha256"]).open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != pin["sha256"]:
+                    found.append(pin["file"])
+    return found
+
+
+# --- what people write ---------------------------------------------------------------------------------------------------
+
+
+def test_every_fault_of_all_manifests_at_once(invoke: Invoke, tmp_path: Path) -> None:
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "variants").mkdir()
+    (tmp_path / "tools" / "torn.yaml").write_text("tool: torn\nsources: [apt: {\n")
+    (tmp_path / "variants" / "mine.yaml").write_text(
+        "variant: mine\nbase: debian-12\naccelerator: cpu\ntoolz: [git]\ntools: [git]\n"
+    )
+    done = invoke("list", "--catalog", str(tmp_path))
+    done.refused(2, "torn.yaml:3: not valid YAML", "mine.yaml:4: unknown key 'toolz' (did you mean 'tools'?)")
+
+
+@pytest.mark.parametrize("command", ["lock", "fetch", "render", "build", "verify", "start", "stop", "show"])
+def test_an_unknown_variant(invoke: Invoke, command: str) -> None:
+    invoke(command, "--variant", "cpu-debain").refused(2, "cpu-debain", f"did you mean '{BIG}'?")
+
+
+# --- lock and store ------------------------------------------------------------------------------------------------------
+
+
+def test_locked_and_a_stale_lock(invoke: Invoke, own: Catalog) -> None:
+    variant = own.folder / "variants" / f"{SMALL}.yaml"
+    variant.write_text(variant.read_text().replace("tini,", "tini, sudo,"))
+    before = own.lock.read_bytes()
+    invoke("build", "--locked", *own.words).refused(3, "does not fit the manifests", "system", "invoke lock")
+    assert own.lock.read_bytes() == before
+
+
+def test_a_torn_lock(invoke: Invoke, own: Catalog) -> None:
+    own.lock.write_text(own.lock.read_text()[:-100])
+    invoke("build", *own.words).refused(3, str(own.lock), "not a lock", "invoke lock")
+
+
+def test_offline_and_an_empty_store(invoke: Invoke, small: Catalog, tmp_path: Path) -> None:
+    done = invoke(*BUILD, *small.words, env={"DSVM_STORE": str(tmp_path / "store")})
+    done.refused(3, "the store lacks", f"invoke fetch --variant {SMALL}")
+
+
+@pytest.mark.parametrize(("section", "package"), [("system", "dc"), ("env-base", "tqdm")])
+def test_a_wrong_hash(invoke: Invoke, own: Catalog, tmp_path: Path, section: str, package: str) -> None:
+    store = linked_store(tmp_path, own)
+    pin = own.change_pin(section, package, sha256="0" * 64)
+    done = invoke("fetch", *own.words, env={"DSVM_STORE": str(store.root)})
+    name = pin["file"].rsplit("/", 1)[-1]
+    done.refused(3, name, f"expected  {'0' * 64}", f"received  {pin['sha256']}", "from      ", "kept as   ")
+    (kept,) = (store.root / "quarantine").iterdir()
+    assert str(kept) in done.err
+    assert hashlib.sha256(kept.read_bytes()).hexdigest() == pin["sha256"]
+    assert not store.has("0" * 64)
+
+
+def test_what_mirrors_have_dropped(invoke: Invoke, own: Catalog) -> None:
+    pin = own.change_pin("system", "dc")
+    gone = {"version": "1.06-1", "file": "pool/main/b/bc/dc_1.06-1_amd64.deb", "sha256": "1" * 64}
+    own.change_pin("system", "dc", **gone)
+    before = own.read()
+    done = invoke("build", *own.words)
+    done.refused(3, "no longer served", "dc_1.06-1_amd64.deb", f"invoke lock --variant {SMALL} --only apt")
+    assert own.read() == before
+
+    mended = invoke("fetch", "--update-stale", *own.words).passed()
+    assert f"system: dc 1.06-1 -> {pin['version']}" in mended.out
+    after = own.read()
+    moved = [new["id"] for old, new in zip(before["sections"], after["sections"], strict=True) if old != new]
+    assert moved == ["system"]
+    (system,) = (section for section in after["sections"] if section["id"] == "system")
+    assert pin in system["pins"]
+
+
+@ROOT_ONLY
+def test_a_full_disk_under_the_store(invoke: Invoke, small: Catalog) -> None:
+    with small_disk(8) as disk:
+        done = invoke("fetch", *small.words, env={"DSVM_STORE": str(disk / "store")})
+        done.refused(3, "disk full", "DSVM_STORE")
+        assert not list((disk / "store").glob("blobs/*/*"))
+
+
+def test_no_network(invoke: Invoke, own: Catalog, tmp_path: Path) -> None:
+    before = own.lock.read_bytes()
+    invoke("lock", "--upgrade", *own.words, under=tuple(CUT_OFF)).refused(3, "network")
+    assert own.lock.read_bytes() == before
+    env = {"DSVM_STORE": str(tmp_path / "store")}
+    invoke("fetch", *own.words, env=env, under=tuple(CUT_OFF)).refused(3, "network")
+    assert not list((tmp_path / "store").glob("blobs/*/*"))
+
+
+# --- engine --------------------------------------------------------------------------------------------------------------
+
+
+def test_no_engine(invoke: Invoke, small: Catalog, tmp_path: Path) -> None:
+    nowhere = f"unix://{tmp_path}/no.sock"
+    env = {"DOCKER_HOST": nowhere, "DSVM_ENGINE_DIR": str(tmp_path)}
+    done = invoke("build", "--offline", *small.words, env=env)
+    done.refused(4, "no container engine answers", nowhere, "scripts/engine")
+
+
+def test_no_such_builder(invoke: Invoke, small: Catalog) -> None:
+    invoke(*BUILD, "--builder", "nonsense", *small.words).refused(4, "no builder 'nonsense'", "docker buildx ls")
+
+
+def test_ctrl_c(small: Catalog, tmp_path: Path) -> None:
+    lock, before = small.lock.read_bytes(), image(f"dsvm/{SMALL}")
+    build = Running([INVOKE, *BUILD, *small.words], tmp_path / "build.log")
+    build.wait_for("build: system: running")
+    build.interrupt()
+    done = build.end()
+    assert done.code == 130, done.text
+    assert "interrupted" in done.text
+    assert "Traceback" not in done.text
+    assert "built" not in done.text.replace("built so far", "")
+    assert small.lock.read_bytes() == lock
+    assert damaged(small) == []
+    assert image(f"dsvm/{SMALL}") == before
+    assert image(f"dsvm/{SMALL}:unverified") is None
+
+
+@ROOT_ONLY
+def test_an_engine_that_dies_in_mid_build(small: Catalog, tmp_path: Path) -> None:
+    with short_folder() as folder, private_engine(folder) as engine:
+        build = Running([INVOKE, *BUILD, *small.words], tmp_path / "build.log", env=engine.env)
+        build.wait_for("build: system: running")
+        engine.kill()
+        done = build.end()
+    done.refused(4, "the container engine went away", "scripts/engine start", "Full output: ")
+    assert damaged(small) == []
+
+
+@ROOT_ONLY
+def test_a_full_disk_under_the_engine(invoke: Invoke, small: Catalog) -> None:
+    with small_disk(420) as disk, private_engine(disk) as engine:
+        done = invoke(*BUILD, *small.words, env=engine.env)
+        done.refused(5, "disk is full", "Full output: ")
+        assert image(f"dsvm/{SMALL}:unverified", engine.env) is None
