@@ -112,22 +112,25 @@ def verify(c: Context, variant: str, tool: list[str] | None = None, catalog: lis
 # --- use an image ------------------------------------------------------------------------------------------
 
 
-@task(help={"variant": VARIANT, "timeout": "seconds to wait for JupyterLab"})
+@task(
+    iterable=["catalog"],
+    help={"variant": VARIANT, "timeout": "seconds to wait for JupyterLab", "catalog": CATALOG},
+)
 @plain_errors
-def start(c: Context, variant: str, timeout: int = 180) -> None:
+def start(c: Context, variant: str, timeout: int = 180, catalog: list[str] | None = None) -> None:
     """Start an image with a token of its own, on loopback ports; prints the addresses."""
     from dsvm.pipeline import start_image
 
-    start_image(_shop(None), variant, timeout=timeout)
+    start_image(_shop(catalog), variant, timeout=timeout)
 
 
-@task(help={"variant": VARIANT})
+@task(iterable=["catalog"], help={"variant": VARIANT, "catalog": CATALOG})
 @plain_errors
-def stop(c: Context, variant: str) -> None:
+def stop(c: Context, variant: str, catalog: list[str] | None = None) -> None:
     """Stop and remove the running container of a variant."""
     from dsvm.pipeline import stop_image
 
-    stop_image(_shop(None), variant)
+    stop_image(_shop(catalog), variant)
 
 
 # --- look around -------------------------------------------------------------------------------------------

@@ -82,7 +82,9 @@ class Check(Model):
     version: VersionCheck | None = Field(None, description="command that prints the tool's version")
     run: str | None = Field(None, description="command that must succeed")
     expect: str | None = Field(None, description="regular expression that the output of `run` must match")
-    script: str | None = Field(None, description="file in the manifests folder: checks/NAME.{py,R,sh}")
+    script: str | None = Field(
+        None, description='checks/NAME.{py,R,sh} in the manifests; its last words are JSON with "ok": true'
+    )
     timeout: int = Field(300, ge=1, le=3600, description="seconds")
     alone: bool = Field(False, description="must not run beside other checks")
 

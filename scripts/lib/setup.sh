@@ -65,12 +65,12 @@ setup_venv_locked() {
     setup_stamp "$file" >"$stamp"
 }
 
-# A base image is made with mmdebstrap where no registry can be reached.
-setup_mmdebstrap() {
-    if have mmdebstrap || ! have apt-get; then
+# A base image comes from a registry by skopeo, and where none can be reached from the archive by mmdebstrap.
+setup_base_tools() {
+    if { have mmdebstrap && have skopeo; } || ! have apt-get; then
         return
     fi
-    local -a packages=(mmdebstrap debian-archive-keyring)
+    local -a packages=(mmdebstrap debian-archive-keyring skopeo)
     if ((EUID != 0)); then packages+=(uidmap); fi
     apt_install "${packages[@]}"
 }

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from workbench import BIG, INVOKE, ROOT, SMALL, Catalog, Done, docker, run
 
 # The big image is built first, by the command that a newcomer types; what disturbs it least comes next.
-FILES = ("test_quickstart", "test_start", "test_broken_images", "test_bad_luck", "test_reproducible")
+FILES = ("test_quickstart", "test_start", "test_broken_images", "test_registry_base", "test_bad_luck", "test_reproducible")
 Invoke = Callable[..., Done]
 
 
