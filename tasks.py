@@ -9,6 +9,7 @@ from invoke.tasks import task
 
 from dsvm.console import plain_errors, say
 
+# A variant is never left out, yet has a default: invoke takes the `--help` after a command for what it lacks.
 VARIANT = "image definition, for example cpu-debian (see: invoke list)"
 CATALOG = "folder with manifests of your own on top of the project's (repeatable)"
 
@@ -36,7 +37,7 @@ def _shop(catalog: list[str] | None, *, offline: bool = False):  # type: ignore[
     },
 )
 @plain_errors
-def build(c: Context, variant: str, verify: bool = True, offline: bool = False, locked: bool = False,
+def build(c: Context, variant: str = "", verify: bool = True, offline: bool = False, locked: bool = False,
           update_stale: bool = False, cache: bool = True, builder: str | None = None,
           catalog: list[str] | None = None) -> None:  # fmt: skip
     """Build and verify an image: lock, fetch, render, build, verify, whatever of it is missing."""
@@ -59,7 +60,7 @@ def build(c: Context, variant: str, verify: bool = True, offline: bool = False, 
     },
 )
 @plain_errors
-def lock(c: Context, variant: str, only: str | None = None, upgrade: bool = False,
+def lock(c: Context, variant: str = "", only: str | None = None, upgrade: bool = False,
          leave_out: list[str] | None = None, put_back: list[str] | None = None,
          catalog: list[str] | None = None) -> None:  # fmt: skip
     """Pin every artefact of a variant; says what moved."""
@@ -79,7 +80,7 @@ def lock(c: Context, variant: str, only: str | None = None, upgrade: bool = Fals
     },
 )
 @plain_errors
-def fetch(c: Context, variant: str, jobs: int = 8, update_stale: bool = False,
+def fetch(c: Context, variant: str = "", jobs: int = 8, update_stale: bool = False,
           catalog: list[str] | None = None) -> None:  # fmt: skip
     """Bring every locked artefact into the store; afterwards a build needs no network."""
     from dsvm.pipeline import fetch_all
@@ -89,7 +90,7 @@ def fetch(c: Context, variant: str, jobs: int = 8, update_stale: bool = False,
 
 @task(iterable=["catalog"], help={"variant": VARIANT, "catalog": CATALOG})
 @plain_errors
-def render(c: Context, variant: str, catalog: list[str] | None = None) -> None:
+def render(c: Context, variant: str = "", catalog: list[str] | None = None) -> None:
     """Write the Dockerfile of a locked variant to build/VARIANT."""
     from dsvm.pipeline import render as render_variant
 
@@ -102,7 +103,7 @@ def render(c: Context, variant: str, catalog: list[str] | None = None) -> None:
     help={"variant": VARIANT, "tool": "check only this tool (repeatable); gives the image no name", "catalog": CATALOG},
 )
 @plain_errors
-def verify(c: Context, variant: str, tool: list[str] | None = None, catalog: list[str] | None = None) -> None:
+def verify(c: Context, variant: str = "", tool: list[str] | None = None, catalog: list[str] | None = None) -> None:
     """Check every tool of a built image; a full pass gives the image its name."""
     from dsvm.pipeline import verify as verify_image
 
@@ -117,7 +118,7 @@ def verify(c: Context, variant: str, tool: list[str] | None = None, catalog: lis
     help={"variant": VARIANT, "timeout": "seconds to wait for JupyterLab", "catalog": CATALOG},
 )
 @plain_errors
-def start(c: Context, variant: str, timeout: int = 180, catalog: list[str] | None = None) -> None:
+def start(c: Context, variant: str = "", timeout: int = 180, catalog: list[str] | None = None) -> None:
     """Start an image with a token of its own, on loopback ports; prints the addresses."""
     from dsvm.pipeline import start_image
 
@@ -126,7 +127,7 @@ def start(c: Context, variant: str, timeout: int = 180, catalog: list[str] | Non
 
 @task(iterable=["catalog"], help={"variant": VARIANT, "catalog": CATALOG})
 @plain_errors
-def stop(c: Context, variant: str, catalog: list[str] | None = None) -> None:
+def stop(c: Context, variant: str = "", catalog: list[str] | None = None) -> None:
     """Stop and remove the running container of a variant."""
     from dsvm.pipeline import stop_image
 
@@ -147,7 +148,7 @@ def list_(c: Context, catalog: list[str] | None = None) -> None:
 
 @task(iterable=["catalog"], help={"variant": VARIANT, "catalog": CATALOG})
 @plain_errors
-def show(c: Context, variant: str, catalog: list[str] | None = None) -> None:
+def show(c: Context, variant: str = "", catalog: list[str] | None = None) -> None:
     """Stages, tools and versions of one variant, from its lock."""
     from dsvm.overview import show_variant
 

@@ -60,9 +60,11 @@ class Catalog:
     folders: tuple[Path, ...] = (MANIFESTS,)
 
     def variant(self, name: str) -> Variant:
-        """The variant called `name`; InputError with the nearest names when there is none."""
+        """The variant called `name`; InputError with the known names when there is none."""
         if name not in self.variants:
             known = ", ".join(sorted(self.variants))
+            if not name:
+                raise InputError("no variant is named", hint=f"Name one: --variant NAME. Known variants: {known}")
             raise InputError(f"unknown variant '{name}'{near(name, self.variants)}", hint=f"Known variants: {known}")
         return self.variants[name]
 

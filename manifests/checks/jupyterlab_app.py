@@ -28,6 +28,13 @@ def get(url: str, *, token: str = TOKEN, data: bytes | None = None) -> tuple[int
         return error.code, error.read().decode()
 
 
+def answers(url: str) -> bool:
+    try:
+        return get(url)[0] == 200
+    except urllib.error.URLError:
+        return False
+
+
 @contextmanager
 def server(app: str) -> Iterator[str]:
     """URL of a Jupyter application that serves the current folder until the block ends."""
@@ -43,7 +50,11 @@ def server(app: str) -> Iterator[str]:
                 assert time.monotonic() < deadline, f"it does not start: {log.read_text()[-300:]}"
                 time.sleep(0.2)
                 info = "".join(path.read_text() for path in Path.cwd().glob("jpserver-*.json"))
-            yield json.loads(info)["url"].rstrip("/")
+            url = json.loads(info)["url"].rstrip("/")
+            while not answers(f"{url}/api"):  # the file stands a moment before the door opens
+                assert time.monotonic() < deadline, f"it does not answer: {log.read_text()[-300:]}"
+                time.sleep(0.2)
+            yield url
         finally:
             process.terminate()
 

@@ -73,6 +73,10 @@ def test_an_unknown_variant(invoke: Invoke, command: str) -> None:
     invoke(command, "--variant", "cpu-debain").refused(2, "cpu-debain", f"did you mean '{BIG}'?")
 
 
+def test_no_variant(invoke: Invoke) -> None:
+    invoke("build").refused(2, "no variant is named", "--variant NAME", BIG)
+
+
 # --- lock and store ------------------------------------------------------------------------------------------------------
 
 

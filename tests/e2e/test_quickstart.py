@@ -61,7 +61,6 @@ def test_build_again_without_a_network(cpu_debian: Done, invoke: Invoke) -> None
         (("list",), (BIG, "pytorch", "code-server")),
         (("show", "--variant", BIG), ("env-pytorch", "jupyterlab", "debian-12")),
         (("doctor", "--variant", BIG), ("engine", "buildx", "disk")),
-        (("build", "--help"), ("--update-stale", "--offline", "--locked")),
     ],
     ids=lambda value: " ".join(value),
 )
@@ -69,3 +68,11 @@ def test_a_look_around(cpu_debian: Done, invoke: Invoke, words: tuple[str, ...],
     done = invoke(*words).passed()
     assert [word for word in shown if word not in done.out] == []
     assert done.err == ""
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["build", "lock", "fetch", "render", "verify", "start", "stop", "list", "show", "doctor", "clean", "schema"],
+)
+def test_help(invoke: Invoke, command: str) -> None:
+    assert f" {command} " in invoke(command, "--help").passed().out

@@ -173,6 +173,8 @@ def test_a_missing_overlay_and_a_misspelt_folder_are_faults(manifests: Path, tmp
 def test_an_unknown_variant_is_an_input_error_with_the_near_one(manifests: Path) -> None:
     with pytest.raises(InputError, match=r"unknown variant 'tinny' \(did you mean 'tiny'\?\)"):
         catalog.load(main=manifests).variant("tinny")
+    with pytest.raises(InputError, match="no variant is named"):
+        catalog.load(main=manifests).variant("")
 
 
 @given(st.text(max_size=60))
