@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from dsvm.errors import GoneError, StoreError
-from dsvm.machine import CA_HINT, NETWORK_HINT, UNTRUSTED, explain, redact
+from dsvm.urls import CA_HINT, NETWORK_HINT, UNTRUSTED, explain, redact
 
 if TYPE_CHECKING:
     import httpx

@@ -45,6 +45,21 @@ def built(env: Mapping[str, str]) -> list[Mapping[str, str]]:
     return [json.loads(line) for line in shown.stdout.splitlines()]
 
 
+def remove_old(current: Mapping[str, str], env: Mapping[str, str]) -> list[str]:
+    """Remove what no variant's lock names any more, unverified images too; returns their names.
+
+    `current` is variant -> lock digest. Images in use stay.
+    """
+    removed = []
+    for row in built(env):
+        variant, tag = row["Repository"].removeprefix("dsvm/"), row["Tag"]
+        kept = (tag == "latest" and variant in current) or tag == current.get(variant, "")[:12]
+        name = f"{row['Repository']}:{tag}"
+        if not kept and run(["docker", "image", "rm", name], env=env, check=False).returncode == 0:
+            removed.append(name)
+    return removed
+
+
 @dataclass(frozen=True)
 class Started:
     """A running image: container name, token and the URL of each service."""

@@ -6,7 +6,6 @@ Everything is looked up when first used, so that making a Machine costs nothing.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import sys
@@ -18,7 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from dsvm.config import config_home, config_path, read_sources
 from dsvm.errors import DsvmError, InputError, StoreError
+from dsvm.urls import CA_HINT, NETWORK_HINT, UNTRUSTED, clean_url, explain, redact
 
 if TYPE_CHECKING:
     import ssl
@@ -26,12 +27,6 @@ if TYPE_CHECKING:
     import httpx
 
 CA_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
-NETWORK_HINT = (
-    "Check the network connection, the proxy (HTTPS_PROXY, NO_PROXY) "
-    "and the mirrors that pip, npm and apt of this machine are set up with."
-)
-UNTRUSTED = "is not trusted"
-CA_HINT = "Name your certificate authority's PEM file in SSL_CERT_FILE."
 # distribution -> architecture ("" is the host's) and a suite that mmdebstrap knows to be that vendor's
 BOOTSTRAP_SUITES = {
     "debian": ("", "stable"),
@@ -73,13 +68,13 @@ class Machine:
         if _truth(pip.get("no-index")) or _truth(self.environ.get("UV_NO_INDEX")):
             return ()
         default = uv.default or _words(pip.get("index-url"))[:1] or [_pypi_default()]
-        return _unique(_url(url) for url in [*default, *uv.extra, *_words(pip.get("extra-index-url"))])
+        return _unique(clean_url(url) for url in [*default, *uv.extra, *_words(pip.get("extra-index-url"))])
 
     @cached_property
     def find_links(self) -> tuple[str, ...]:
         """Folders (absolute paths), file: or http(s) URLs that pip and uv take distributions from."""
         links = [*self._uv.find_links, *_words(self._pip.get("find-links"))]
-        return _unique(_url(link) if "://" in link else str(self._path(link)) for link in links)
+        return _unique(clean_url(link) if "://" in link else str(self._path(link)) for link in links)
 
     @cached_property
     def _pip(self) -> Mapping[str, str]:
@@ -173,7 +168,7 @@ class Machine:
         words = done.stdout.split()
         if not words or urlsplit(words[-1]).scheme not in ("http", "https"):
             raise StoreError("npm: its configuration names no registry", hint="npm config set registry URL")
-        return _url(words[-1])
+        return clean_url(words[-1])
 
     # --- apt ---
 
@@ -206,7 +201,7 @@ class Machine:
                 found += one_line_uris(path.read_text(encoding="utf-8", errors="replace"))
             elif path.suffix == ".sources" and path.is_file():
                 found += deb822_uris(path.read_text(encoding="utf-8", errors="replace"))
-        return _unique(_url(uri) for uri in found if urlsplit(uri).scheme in ("http", "https", "file"))
+        return _unique(clean_url(uri) for uri in found if urlsplit(uri).scheme in ("http", "https", "file"))
 
     def _bootstrap_mirrors(self, distribution: str) -> tuple[str, ...]:
         """The mirrors that mmdebstrap would write into a new system; it is stopped before it uses them."""
@@ -231,7 +226,7 @@ class Machine:
             check=False,
         )
         uris = one_line_uris(done.stdout + "\n" + done.stderr)
-        found = _unique(_url(uri) for uri in uris if _url(uri).rpartition("/")[2] == distribution)
+        found = _unique(clean_url(uri) for uri in uris if clean_url(uri).rpartition("/")[2] == distribution)
         if not found:
             raise StoreError(f"{distribution}: mmdebstrap knows no mirror of it", hint=hint)
         return found
@@ -472,104 +467,6 @@ class _Uv:
     find_links: list[str]
 
 
-# --- the user's own sources --------------------------------------------------------------------------------
-
-
-def config_home(environ: Mapping[str, str]) -> Path:
-    return Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME") or Path.home()) / ".config")
-
-
-def config_path(environ: Mapping[str, str]) -> Path:
-    """The user's configuration file of DSVM, whether it exists or not."""
-    return Path(environ.get("DSVM_CONFIG") or config_home(environ) / "dsvm/config.yaml")
-
-
-def read_sources(path: Path | None, environ: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """`sources:` of the user's configuration: registry -> URLs. No file at the default place means none.
-
-    Raises InputError naming file and line of every fault.
-    """
-    asked_for = path is not None or bool(environ.get("DSVM_CONFIG"))
-    path = path or config_path(environ)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        if asked_for:
-            hint = "DSVM_CONFIG names your own configuration."
-            raise InputError(f"{path}: no such file", hint=hint) from None
-        return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot read it: {error}") from error
-    import yaml
-
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise InputError(f"{path}:{line}: {error.problem}") from error
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}:1: {str(error).splitlines()[0]}") from error
-    if root is None:
-        return {}
-    faults: list[str] = []
-    sources: dict[str, tuple[str, ...]] = {}
-
-    def fault(node: yaml.Node, what: str) -> None:
-        faults.append(f"{path}:{node.start_mark.line + 1}: {what}")
-
-    def entries(node: yaml.Node, what: str) -> Iterator[tuple[str, yaml.Node, yaml.Node]]:
-        if not isinstance(node, yaml.MappingNode):
-            fault(node, f"{what} is a mapping")
-            return
-        seen: set[str] = set()
-        for key, value in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                fault(key, "a key is a name")
-            elif key.value in seen:
-                fault(key, f"'{key.value}' stands here twice")
-            else:
-                seen.add(key.value)
-                yield key.value, key, value
-
-    for name, key, value in entries(root, "the configuration"):
-        if name != "sources":
-            near = " (did you mean 'sources'?)" if difflib.get_close_matches(name, ["sources"]) else ""
-            fault(key, f"unknown key '{name}'{near}")
-            continue
-        if isinstance(value, yaml.ScalarNode) and value.tag == "tag:yaml.org,2002:null":
-            continue
-        for registry, registry_key, urls in entries(value, "'sources'"):
-            if not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", registry):
-                fault(registry_key, f"'{registry}' is no registry's name (pypi, npm, debian, ...)")
-                continue
-            nodes = urls.value if isinstance(urls, yaml.SequenceNode) else [urls]
-            if not nodes:
-                fault(urls, f"'{registry}' names no URL")
-            for node in nodes:
-                if why := _url_fault(node.value if isinstance(node, yaml.ScalarNode) else None):
-                    fault(node, f"'{registry}': {why}")
-            sources[registry] = tuple(_url(node.value) for node in nodes if isinstance(node, yaml.ScalarNode))
-    if faults:
-        raise InputError(faults)
-    return sources
-
-
-def _url_fault(text: str | None) -> str | None:
-    if text is None:
-        return "a URL, or a list of URLs, is expected"
-    try:
-        parts = urlsplit(text)
-        _ = parts.port
-    except ValueError as error:
-        return f"{redact(text)}: {error}"
-    good = (parts.scheme in ("http", "https") and parts.hostname) or (
-        parts.scheme == "file" and not parts.netloc and parts.path.startswith("/")
-    )
-    if not good or re.search(r"[\s\x00-\x1f]", text):
-        return f"'{redact(text)}' is no http, https or file URL"
-    return None
-
-
 # --- reading other programs' configuration -----------------------------------------------------------------
 
 
@@ -591,41 +488,10 @@ def deb822_uris(text: str) -> list[str]:
     return found
 
 
-def explain(error: Exception, url: str) -> str:
-    """What went wrong with a connection for `url`, in words, without secrets."""
-    import httpx
-
-    why = re.sub(r"^\[Errno -?\d+\] ", "", redact(str(error))) or type(error).__name__
-    host = urlsplit(url).hostname
-    if "CERTIFICATE_VERIFY_FAILED" in why:
-        return f"the certificate of {host} {UNTRUSTED}: {why}"
-    if isinstance(error, httpx.ConnectTimeout):
-        return f"no network connection to {host}: timed out"
-    if isinstance(error, httpx.ConnectError | httpx.ProxyError):
-        return f"no network connection to {host}: {why}"
-    return why
-
-
-def redact(text: str) -> str:
-    """`text` with the secrets of its URLs hidden: passwords, lone user names (tokens), signed queries."""
-
-    def userinfo(match: re.Match[str]) -> str:
-        user, colon, _ = match[1].partition(":")
-        return f"://{user}:***@" if colon and user else "://***@"
-
-    text = re.sub(r"://([^/?#\s'\"]*)@", userinfo, text)
-    words = "token|secret|password|signature|sig|key|auth|credential"
-    return re.sub(rf"(?i)([?&][^=&\s]*(?:{words})[^=&\s]*=)[^&#\s'\"]+", r"\1***", text)
-
-
 def _pypi_default() -> str:
     from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
     return PYPI_SIMPLE_ENDPOINT
-
-
-def _url(text: str) -> str:
-    return text.strip().rstrip("/")
 
 
 def _words(value: object) -> list[str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from dsvm import lock as locks
 from dsvm.catalog import Catalog, load
-from dsvm.errors import GoneError, InputError, LockError, StoreError, VerifyError
+from dsvm.errors import EngineError, GoneError, InputError, LockError, StoreError, VerifyError
 from dsvm.model import Lock, Pin, Plan, Report, Section
 from dsvm.plan import make_plan
 
@@ -390,7 +390,16 @@ def stop_image(shop: Workshop, variant: str) -> None:
 
 
 def clean_up(shop: Workshop, *, everything: bool) -> None:
+    """Clean build folders, store and, where there is an engine, images that no lock names any more."""
+    from dsvm import images
     from dsvm.store import megabytes
 
     files, size = clean(shop, everything=everything)
     shop.say(f"removed {files} artefacts, {megabytes(size)}, and the build folders")
+    try:
+        env = shop.engine.env
+    except EngineError:
+        return
+    digests = {name: found.digest for name, found in all_locks(shop.catalog).items() if found is not None}
+    for name in images.remove_old(digests, env):
+        shop.say(f"removed image {name}")

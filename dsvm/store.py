@@ -521,7 +521,7 @@ def _located(want: Want, problems: list[DsvmError]) -> Iterator[str]:
     import httpx
 
     from dsvm.download import NetworkError
-    from dsvm.machine import NETWORK_HINT, explain
+    from dsvm.urls import NETWORK_HINT, explain
 
     try:
         yield from want.locate()

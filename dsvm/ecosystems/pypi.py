@@ -19,9 +19,10 @@ from pydantic import AfterValidator, Field
 
 from dsvm.ecosystems import Context, Request, RunInImage
 from dsvm.errors import LockError, ProgramError, StoreError
-from dsvm.machine import Machine, redact
+from dsvm.machine import Machine
 from dsvm.model import Base, Index, Pin, Section, Step
 from dsvm.run import bundled, run
+from dsvm.urls import redact
 
 ENVS = "/opt/envs"
 # What a kernel's environment holds beside its tools: the kernel itself, and pip for `%pip install` in a notebook

@@ -14,6 +14,7 @@ server=
 trap 'if [ -n "$server" ]; then kill "$server"; fi' EXIT
 printf '0123456789' > page
 [ "$(curl -fsS "file://$PWD/page")" = 0123456789 ] || fail "file:// gave something else"
+: > server.log # it may be read before the server makes it
 /usr/bin/python3 -u -m http.server --bind 127.0.0.1 0 > server.log 2>/dev/null &
 server=$!
 port=

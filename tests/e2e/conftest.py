@@ -5,18 +5,24 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from workbench import BIG, INVOKE, ROOT, SMALL, Catalog, Done, docker, run
+from workbench import BIG, INVOKE, ROOT, SMALL, Catalog, Done, Invoke, docker, run
 
 # The big image is built first, by the command that a newcomer types; what disturbs it least comes next.
-FILES = ("test_quickstart", "test_start", "test_broken_images", "test_registry_base", "test_bad_luck", "test_reproducible")
-Invoke = Callable[..., Done]
+FILES = (
+    "test_quickstart",
+    "test_start",
+    "test_broken_images",
+    "test_registry_base",
+    "test_bad_luck",
+    "test_reproducible",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 from pathlib import Path
-from typing import Any
 
 import pytest
-from conftest import Invoke
 from workbench import (
     BIG,
     CUT_OFF,
     INVOKE,
-    ROOT,
     ROOT_ONLY,
     SMALL,
     Catalog,
+    Invoke,
     Running,
     image,
     private_engine,
@@ -54,7 +50,7 @@ def damaged(catalog: Catalog) -> list[str]:
     return found
 
 
-# --- what people write ---------------------------------------------------------------------------------------------------
+# --- what people write ---------------------------------------------------------------------------------------
 
 
 def test_every_fault_of_all_manifests_at_once(invoke: Invoke, tmp_path: Path) -> None:
@@ -77,7 +73,7 @@ def test_no_variant(invoke: Invoke) -> None:
     invoke("build").refused(2, "no variant is named", "--variant NAME", BIG)
 
 
-# --- lock and store ------------------------------------------------------------------------------------------------------
+# --- lock and store ------------------------------------------------------------------------------------------
 
 
 def test_locked_and_a_stale_lock(invoke: Invoke, own: Catalog) -> None:
@@ -146,7 +142,7 @@ def test_no_network(invoke: Invoke, own: Catalog, tmp_path: Path) -> None:
     assert not list((tmp_path / "store").glob("blobs/*/*"))
 
 
-# --- engine --------------------------------------------------------------------------------------------------------------
+# --- engine --------------------------------------------------------------------------------------------------
 
 
 def test_no_engine(invoke: Invoke, small: Catalog, tmp_path: Path) -> None:

@@ -8,8 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import Invoke
-from workbench import BIG, ROOT, Done, image, run
+from workbench import BIG, ROOT, Done, Invoke, image, run
 
 
 def test_the_image_is_built_and_every_check_passed(cpu_debian: Done) -> None:

@@ -7,13 +7,11 @@ import re
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from workbench import CUT_OFF, SMALL, Catalog, Done, image, run
-
-Invoke = Callable[..., Done]
+from workbench import CUT_OFF, SMALL, Catalog, Invoke, image, run
 
 
 @pytest.fixture(scope="module")

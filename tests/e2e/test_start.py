@@ -10,11 +10,9 @@ import urllib.request
 from collections.abc import Iterator
 from http.cookiejar import CookieJar
 from pathlib import Path
-from typing import Any
 
 import pytest
-from conftest import Invoke
-from workbench import BIG, Done, docker, run
+from workbench import BIG, Done, Invoke, docker, run
 
 CONTAINER = f"dsvm-{BIG}"
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +55,10 @@ class Done:
         absent = [word for word in words if word not in self.err]
         assert not absent, f"the error does not say {absent}:\n{self.text}"
         return self
+
+
+# The fixture `invoke`: words of a command, its environment, what it runs under -> how it ended
+Invoke = Callable[..., Done]
 
 
 def run(argv: Sequence[str | Path], *, env: Mapping[str, str | None] | None = None, timeout: float = 1800) -> Done:
@@ -116,7 +120,7 @@ class Catalog:
         return before
 
 
-# --- engines ---------------------------------------------------------------------------------------------------------
+# --- engines -------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -177,7 +181,7 @@ def small_disk(megabytes: int) -> Iterator[Path]:
             subprocess.run(["umount", "--lazy", folder], check=False)
 
 
-# --- commands that are stopped on their way -----------------------------------------------------------------------------
+# --- commands that are stopped on their way ------------------------------------------------------------------
 
 
 class Running:

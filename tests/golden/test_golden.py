@@ -47,7 +47,7 @@ def test_rendering_twice_gives_the_same_bytes() -> None:
 
 def test_the_dockerfile_is_clean_for_hadolint() -> None:
     config = HERE.parents[1] / ".hadolint.yaml"
-    argv = [bundled("hadolint"), "--config", config, HERE / "tiny.Dockerfile"]
+    argv: list[str | Path] = [bundled("hadolint"), "--config", config, HERE / "tiny.Dockerfile"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.stdout == ""
     assert done.returncode == 0

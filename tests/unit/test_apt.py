@@ -15,11 +15,11 @@ from dsvm.machine import Machine
 from dsvm.model import Bootstrap, Pin
 from dsvm.store import Store
 
-POOL = "http://mirror.example"
+POOL, A, B = "http://mirror.example", "a" * 64, "b" * 64
 URIS = f"""\
 Reading package lists...
-'{POOL}/debian/pool/main/g/git/git_2.39.5-0%2bdeb12u2_amd64.deb' git_1%3a2.39.5-0+deb12u2_amd64.deb 7256 SHA256:{"a" * 64}
-'{POOL}/debian-security/pool/updates/main/c/curl/curl_7.88_amd64.deb' curl_7.88_amd64.deb 315 SHA256:{"b" * 64}
+'{POOL}/debian/pool/main/g/git/git_2.39.5-0%2bdeb12u2_amd64.deb' git_1%3a2.39.5-0+deb12u2_amd64.deb 7256 SHA256:{A}
+'{POOL}/debian-security/pool/updates/main/c/curl/curl_7.88_amd64.deb' curl_7.88_amd64.deb 315 SHA256:{B}
 """
 
 

@@ -5,22 +5,19 @@ from __future__ import annotations
 import base64
 import io
 import json
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "golden"))
-import tiny  # noqa: E402
-
-from dsvm.builders import docker  # noqa: E402
-from dsvm.builders.docker import Progress, StageState  # noqa: E402
-from dsvm.builders.screen import LineScreen  # noqa: E402
-from dsvm.errors import BuildError, EngineError  # noqa: E402
-from dsvm.plan import make_plan  # noqa: E402
-from dsvm.store import Store  # noqa: E402
+from dsvm.builders import docker
+from dsvm.builders.docker import Progress, StageState
+from dsvm.builders.screen import LineScreen
+from dsvm.errors import BuildError, EngineError
+from dsvm.plan import make_plan
+from dsvm.store import Store
 
 PLAN = make_plan(tiny.catalog(), tiny.lock())
 BEGIN, END = "2026-11-22T14:00:00.000000001Z", "2026-11-22T14:00:02.500000001Z"

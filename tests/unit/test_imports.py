@@ -10,8 +10,8 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[2] / "dsvm"
 # Lower layers first: a module imports only from layers before its own.
 LAYERS = (
-    ("errors", "model", "versions"),
-    ("run", "console"),
+    ("errors", "model", "versions", "urls"),
+    ("run", "console", "config"),
     ("machine", "download", "store", "progress", "engine"),
     ("ecosystems",),
     ("catalog", "compat"),

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from server import Resource, Server
 
 from dsvm.errors import InputError, ProgramError, StoreError
-from dsvm.machine import Machine, deb822_uris, one_line_uris, redact
+from dsvm.machine import Machine, deb822_uris, one_line_uris
+from dsvm.urls import redact
 
 
 class Place:

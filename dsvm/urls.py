@@ -1,0 +1,45 @@
+"""URLs and what goes wrong with them, in words and without their secrets."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+NETWORK_HINT = (
+    "Check the network connection, the proxy (HTTPS_PROXY, NO_PROXY) "
+    "and the mirrors that pip, npm and apt of this machine are set up with."
+)
+UNTRUSTED = "is not trusted"
+CA_HINT = "Name your certificate authority's PEM file in SSL_CERT_FILE."
+
+
+def explain(error: Exception, url: str) -> str:
+    """What went wrong with a connection for `url`, in words, without secrets."""
+    import httpx
+
+    why = re.sub(r"^\[Errno -?\d+\] ", "", redact(str(error))) or type(error).__name__
+    host = urlsplit(url).hostname
+    if "CERTIFICATE_VERIFY_FAILED" in why:
+        return f"the certificate of {host} {UNTRUSTED}: {why}"
+    if isinstance(error, httpx.ConnectTimeout):
+        return f"no network connection to {host}: timed out"
+    if isinstance(error, httpx.ConnectError | httpx.ProxyError):
+        return f"no network connection to {host}: {why}"
+    return why
+
+
+def redact(text: str) -> str:
+    """`text` with the secrets of its URLs hidden: passwords, lone user names (tokens), signed queries."""
+
+    def userinfo(match: re.Match[str]) -> str:
+        user, colon, _ = match[1].partition(":")
+        return f"://{user}:***@" if colon and user else "://***@"
+
+    text = re.sub(r"://([^/?#\s'\"]*)@", userinfo, text)
+    words = "token|secret|password|signature|sig|key|auth|credential"
+    return re.sub(rf"(?i)([?&][^=&\s]*(?:{words})[^=&\s]*=)[^&#\s'\"]+", r"\1***", text)
+
+
+def clean_url(text: str) -> str:
+    """`text` without blanks around it and slashes at its end."""
+    return text.strip().rstrip("/")
