@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from dsvm import lock as locks
 from dsvm.catalog import Catalog, load
-from dsvm.errors import EngineError, GoneError, InputError, LockError, StoreError, VerifyError
+from dsvm.errors import EngineError, GoneError, InputError, LockError, ProgramError, StoreError, VerifyError
 from dsvm.model import Lock, Pin, Plan, Report, Section
 from dsvm.plan import make_plan
 
@@ -272,6 +272,7 @@ def build(shop: Workshop, variant: str, options: BuildOptions) -> tuple[str, Bui
         screen=build_screen(f"Building {variant}"),
         builder=options.builder,
         no_cache=options.no_cache,
+        revision=_revision(),
     )
     shop.say(f"built {variant}: {built.size / 1e9:.2f} GB in {len(built.layers)} layers, {built.seconds:.0f} s")
     provisional = docker.image_name(variant, "unverified")
@@ -280,6 +281,16 @@ def build(shop: Workshop, variant: str, options: BuildOptions) -> tuple[str, Bui
         return provisional, built
     verify(shop, variant, plan=plan)
     return name, built
+
+
+def _revision() -> str | None:
+    """The commit that this project is at, or None outside a checkout."""
+    from dsvm.run import run
+
+    try:
+        return run(["git", "-C", ROOT, "rev-parse", "HEAD"], timeout=30).stdout.strip()
+    except ProgramError:
+        return None
 
 
 def verify(shop: Workshop, variant: str, *, plan: Plan | None = None, only: Sequence[str] = ()) -> Report:
@@ -367,10 +378,10 @@ def start_image(shop: Workshop, variant: str, *, timeout: float) -> None:
     from dsvm import images
     from dsvm.builders.docker import image_name
 
-    shop.catalog.variant(variant)
     env = shop.engine.env
     name = image_name(variant)
     if images.inspect(name, env) is None:
+        shop.catalog.variant(variant)
         raise InputError(f"there is no verified image {name}", hint=f"Run: invoke build --variant {variant}")
     services = images.manifest(name, env)["services"]
     shop.say(f"starting {name} ...")
@@ -384,8 +395,9 @@ def start_image(shop: Workshop, variant: str, *, timeout: float) -> None:
 def stop_image(shop: Workshop, variant: str) -> None:
     from dsvm import images
 
-    shop.catalog.variant(variant)
     stopped = images.stop(variant, shop.engine.env)
+    if not stopped:
+        shop.catalog.variant(variant)
     shop.say(f"{images.container_name(variant)} {'stopped' if stopped else 'was not running'}")
 
 

@@ -27,6 +27,8 @@ from dsvm.model import (
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts" / "image"
 KERNELS = "/usr/local/share/jupyter/kernels"
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# A login shell, such as each terminal of JupyterLab, reads /etc/profile, which sets PATH anew.
+LOGIN_PATH = File(text="PATH=/opt/envs/base/bin:$PATH\n")
 
 
 def make_plan(catalog: Catalog, lock: Lock) -> Plan:
@@ -155,7 +157,7 @@ def _sections_of(lock: Lock, tool: Tool, ecosystem: str) -> Iterator[Section]:
 
 def _files(catalog: Catalog, lock: Lock) -> dict[str, File]:
     """Small files of all tools, with their text, and the kernelspecs."""
-    files: dict[str, File] = {}
+    files: dict[str, File] = {"/etc/profile.d/dsvm.sh": LOGIN_PATH}
     for choice in lock.choices:
         tool = catalog.tools[choice.tool]
         for path, file in tool.files.items():
@@ -183,7 +185,12 @@ def _kernelspec(tool: Tool, kernel: Kernel) -> str:
 
 
 def _environment(catalog: Catalog, lock: Lock) -> dict[str, str]:
-    environment: dict[str, str] = {"LANG": "C.UTF-8", "PATH": f"/opt/envs/base/bin:{SYSTEM_PATH}"}
+    # JupyterLab's terminals run $SHELL, and sh without it
+    environment: dict[str, str] = {
+        "LANG": "C.UTF-8",
+        "PATH": f"/opt/envs/base/bin:{SYSTEM_PATH}",
+        "SHELL": "/bin/bash",
+    }
     for choice in lock.choices:
         environment |= catalog.tools[choice.tool].environment
     return dict(sorted(environment.items()))

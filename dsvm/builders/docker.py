@@ -122,6 +122,7 @@ def build(
     tag: str = "unverified",
     builder: str | None = None,
     no_cache: bool = False,
+    revision: str | None = None,
 ) -> Built:
     """Build `plan`, rendered into `folder`, and give the image the tag `tag`.
 
@@ -142,6 +143,8 @@ def build(
         f"--build-arg=SOURCE_DATE_EPOCH={plan.epoch}",
         f"--build-context=base={_base_context(base, folder, engine_env, containerd_store or container_driver)}",
         *contexts_args,
+        # said beside the Dockerfile, which names what determines the image and nothing else
+        *([f"--label=org.opencontainers.image.revision={revision}"] if revision else []),
         # gzip on one core would take longer than the build; a registry push compresses
         f"--output={kind},name={image},compression=uncompressed,oci-mediatypes=true",
         *("--metadata-file", meta, "--file", folder / "Dockerfile", folder / "files"),

@@ -67,6 +67,7 @@ COPY --link --from=files / /
 ENV ARRAYS_HOME="C:\\temp \$HOME \"x\" `id`"
 ENV LANG="C.UTF-8"
 ENV PATH="/opt/envs/base/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+ENV SHELL="/bin/bash"
 LABEL org.opencontainers.image.title="DSVM tiny"
 LABEL org.opencontainers.image.description="Everything that a plan can hold, small"
 LABEL org.opencontainers.image.created="2025-10-09T08:53:26Z"
