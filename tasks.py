@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
+import invoke.tasks
 from invoke.context import Context
-from invoke.tasks import task
 
-from dsvm.console import plain_errors, say
+from dsvm.console import number, plain_errors, say
+
+# No one-letter options: invoke would give each command its own, and -c another meaning in each.
+task = partial(invoke.tasks.task, auto_shortflags=False)
 
 # A variant is never left out, yet has a default: invoke takes the `--help` after a command for what it lacks.
 VARIANT = "image definition, for example cpu-debian (see: invoke list)"
-CATALOG = "folder with manifests of your own on top of the project's (repeatable)"
+CATALOG = "DIR: a folder with manifests of your own, on top of the project's (repeatable)"
 
 
 def _shop(catalog: list[str] | None, *, offline: bool = False):  # type: ignore[no-untyped-def]
@@ -54,8 +58,8 @@ def build(c: Context, variant: str = "", verify: bool = True, offline: bool = Fa
         "variant": VARIANT,
         "only": "resolve this ecosystem again, whatever its state (apt, pypi, npm, url)",
         "upgrade": "resolve everything again, to the newest versions that the manifests allow",
-        "leave-out": "tool to leave out, recorded in the lock and shown in every report (repeatable)",
-        "put-back": "tool that was left out before (repeatable)",
+        "leave-out": "TOOL: leave it out, recorded in the lock and shown in every report (repeatable)",
+        "put-back": "TOOL: take it in again (repeatable)",
         "catalog": CATALOG,
     },
 )
@@ -74,18 +78,18 @@ def lock(c: Context, variant: str = "", only: str | None = None, upgrade: bool =
     iterable=["catalog"],
     help={
         "variant": VARIANT,
-        "jobs": "downloads at a time",
+        "jobs": "downloads at a time, 8 by default",
         "update-stale": "resolve again at once what mirrors have dropped",
         "catalog": CATALOG,
     },
 )
 @plain_errors
-def fetch(c: Context, variant: str = "", jobs: int = 8, update_stale: bool = False,
+def fetch(c: Context, variant: str = "", jobs: str = "8", update_stale: bool = False,
           catalog: list[str] | None = None) -> None:  # fmt: skip
     """Bring every locked artefact into the store; afterwards a build needs no network."""
     from dsvm.pipeline import fetch_all
 
-    fetch_all(_shop(catalog), variant, update_stale=update_stale, jobs=jobs)
+    fetch_all(_shop(catalog), variant, update_stale=update_stale, jobs=number("jobs", jobs))
 
 
 @task(iterable=["catalog"], help={"variant": VARIANT, "catalog": CATALOG})
@@ -100,7 +104,11 @@ def render(c: Context, variant: str = "", catalog: list[str] | None = None) -> N
 
 @task(
     iterable=["catalog", "tool"],
-    help={"variant": VARIANT, "tool": "check only this tool (repeatable); gives the image no name", "catalog": CATALOG},
+    help={
+        "variant": VARIANT,
+        "tool": "TOOL: check only this one (repeatable); gives the image no name",
+        "catalog": CATALOG,
+    },
 )
 @plain_errors
 def verify(c: Context, variant: str = "", tool: list[str] | None = None, catalog: list[str] | None = None) -> None:
@@ -115,14 +123,14 @@ def verify(c: Context, variant: str = "", tool: list[str] | None = None, catalog
 
 @task(
     iterable=["catalog"],
-    help={"variant": VARIANT, "timeout": "seconds to wait for JupyterLab", "catalog": CATALOG},
+    help={"variant": VARIANT, "timeout": "seconds to wait until it answers, 180 by default", "catalog": CATALOG},
 )
 @plain_errors
-def start(c: Context, variant: str = "", timeout: int = 180, catalog: list[str] | None = None) -> None:
+def start(c: Context, variant: str = "", timeout: str = "180", catalog: list[str] | None = None) -> None:
     """Start an image with a token of its own, on loopback ports; prints the addresses."""
     from dsvm.pipeline import start_image
 
-    start_image(_shop(catalog), variant, timeout=timeout)
+    start_image(_shop(catalog), variant, timeout=number("timeout", timeout))
 
 
 @task(iterable=["catalog"], help={"variant": VARIANT, "catalog": CATALOG})
@@ -164,13 +172,16 @@ def doctor(c: Context, variant: str | None = None, catalog: list[str] | None = N
     show_doctor(_shop(catalog), variant)
 
 
-@task(help={"everything": "empty the whole store, not only what no lock needs"})
+@task(
+    iterable=["catalog"],
+    help={"everything": "empty the whole store, not only what no lock needs", "catalog": CATALOG},
+)
 @plain_errors
-def clean(c: Context, everything: bool = False) -> None:
-    """Remove build folders and artefacts that no lock needs."""
+def clean(c: Context, everything: bool = False, catalog: list[str] | None = None) -> None:
+    """Remove build folders, and artefacts and images that no lock needs."""
     from dsvm.pipeline import clean_up
 
-    clean_up(_shop(None), everything=everything)
+    clean_up(_shop(catalog), everything=everything)
 
 
 @task

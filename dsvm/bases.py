@@ -43,6 +43,8 @@ class ResolvedBase:
     # the base's package status, in its ecosystem's own form, and what installing or checking needs to know
     status: str
     extra: Mapping[str, Any]
+    # why the registry's image was not taken: news for people, and nothing for a lock, as each machine says it otherwise
+    passed_over: str = ""
 
 
 def resolve(context: Context) -> ResolvedBase:
@@ -54,10 +56,10 @@ def resolve(context: Context) -> ResolvedBase:
     if base.bootstrap is None:
         raise LockError(f"base {base.base} cannot be had: {fault}, and there is no 'bootstrap' for it")
     ecosystem: Any = ecosystems.get(base.ecosystem)
-    request = {"bootstrap": base.bootstrap.model_dump(mode="json"), "registry": fault}
+    request = {"bootstrap": base.bootstrap.model_dump(mode="json")}
     items = (("?essential", "apt", *base.bootstrap.include),)
     pins, _ = ecosystem.resolve(Request("base", "base", items), context)
-    return ResolvedBase("bootstrap", request, tuple(pins), ecosystem.status(pins, context), {})
+    return ResolvedBase("bootstrap", request, tuple(pins), ecosystem.status(pins, context), {}, fault)
 
 
 def _skopeo(image: str, context: Context) -> tuple[str, list[str]]:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from dsvm.errors import DsvmError
+from dsvm.errors import DsvmError, InputError
 
 Task = TypeVar("Task", bound=Callable[..., Any])
 
@@ -48,6 +48,13 @@ def plain_errors(task: Task) -> Task:
             sys.exit(130)
 
     return wrapped  # type: ignore[return-value]
+
+
+def number(option: str, text: str) -> int:
+    """The value of an option that is a whole number from 1 up; invoke itself would end in a traceback."""
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise InputError(f"--{option}: '{text}' is no whole number from 1 up")
+    return int(text)
 
 
 def table(title: str, columns: list[str], rows: list[list[str]], *, right: tuple[int, ...] = ()) -> None:

@@ -48,12 +48,13 @@ def built(env: Mapping[str, str]) -> list[Mapping[str, str]]:
 def remove_old(current: Mapping[str, str], env: Mapping[str, str]) -> list[str]:
     """Remove what no variant's lock names any more, unverified images too; returns their names.
 
-    `current` is variant -> lock digest. Images in use stay.
+    `current` is variant -> lock digest. Images in use stay, and those of variants that are not in it: they are of
+    somebody's own catalog.
     """
     removed = []
     for row in built(env):
         variant, tag = row["Repository"].removeprefix("dsvm/"), row["Tag"]
-        kept = (tag == "latest" and variant in current) or tag == current.get(variant, "")[:12]
+        kept = variant not in current or tag in ("latest", current[variant][:12])
         name = f"{row['Repository']}:{tag}"
         if not kept and run(["docker", "image", "rm", name], env=env, check=False).returncode == 0:
             removed.append(name)

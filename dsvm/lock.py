@@ -251,6 +251,8 @@ def resolve(
     else:
         say(f"base {base.base}")
         resolved = bases.resolve(context)
+        if resolved.passed_over:
+            say(f"base {base.base}: bootstrapped, as {resolved.passed_over}")
         base_kind, status = resolved.kind, resolved.status
         base_section = _section(
             "base", base.ecosystem, (), resolved.request, base_input, resolved.pins, resolved.extra, kept, now

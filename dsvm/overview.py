@@ -59,13 +59,13 @@ def _lock_state(shop: Workshop, lock: Lock | None) -> tuple[str, str]:
 
 
 def _images(shop: Workshop) -> dict[str, str]:
-    """Variant -> what the engine has of it; nothing when there is no engine."""
+    """Variant -> what the engine has of it, or that there is no engine."""
     from dsvm import images
 
     try:
         rows = images.built(shop.engine.env)
     except DsvmError:
-        return {}
+        return dict.fromkeys(shop.catalog.variants, "no engine")
     found: dict[str, str] = {}
     for row in rows:
         variant = row["Repository"].removeprefix("dsvm/")
@@ -79,7 +79,8 @@ def show_variant(shop: Workshop, variant: str) -> None:
     lock = locks.find(shop.catalog, variant)
     if lock is None:
         one = shop.catalog.variant(variant)
-        say(f"{variant}: {one.summary}\nbase {one.base}, {one.accelerator}, not locked yet: invoke lock")
+        say(f"{variant}: {one.summary}")
+        say(f"base {one.base}, {one.accelerator}, not locked yet; run: invoke lock --variant {variant}")
         say("tools: " + ", ".join(one.tools))
         return
     plan = make_plan(shop.catalog, lock)
@@ -113,11 +114,14 @@ def show_doctor(shop: Workshop, variant: str | None) -> None:
     lock = locks.find(shop.catalog, variant) if variant is not None else None
     findings = diagnose(needed_bytes(lock) if lock is not None else None)
     marks: Mapping[str, str] = {"ok": "ok", "slow": "SLOW", "missing": "MISSING"}
-    rows = [[marks[one.level], one.subject, one.what, one.remedy] for one in findings]
-    table("This machine", ["", "subject", "what there is", "how to mend it"], rows)
+    wide = [max(map(len, column)) for column in (marks.values(), (one.subject for one in findings))]
+    for one in findings:
+        what = [*one.what.splitlines(), *([f"to mend it: {one.remedy}"] if one.remedy else [])]
+        cells = (f"{marks[one.level]:<{wide[0]}}", f"{one.subject:<{wide[1]}}")
+        say("  ".join((*cells, f"\n{' ' * (sum(wide) + 4)}".join(what))))
     missing = [one.subject for one in findings if one.level == "missing"]
     if missing:
-        raise EngineError(f"missing: {', '.join(missing)}", hint="The table says how to mend it")
+        raise EngineError(f"missing: {', '.join(missing)}", hint="How to mend it stands above")
 
 
 def schema_texts() -> dict[str, str]:

@@ -319,9 +319,9 @@ def verify(shop: Workshop, variant: str, *, plan: Plan | None = None, only: Sequ
     shop.say(f"verified {image}: {checks.summary(report, time.monotonic() - begun)}")
     if text := checks.failures(report):
         shop.say(text)
-    if report.count("failed"):
+    if failed := report.count("failed"):
         raise VerifyError(
-            f"{report.count('failed')} checks of {image} failed; it gets no name",
+            f"{failed} check{'s' if failed > 1 else ''} of {image} failed; it gets no name",
             hint=f"Report: {folder / 'report.json'}, full output: {folder / 'verify.log'}",
         )
     if not only and image == candidates[0]:

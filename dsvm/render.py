@@ -42,7 +42,7 @@ def environment() -> Environment:
 
 def dockerfile(plan: Plan) -> str:
     """The Dockerfile of a plan."""
-    return render("Dockerfile.j2", plan=plan, labels=labels(plan))
+    return render("Dockerfile.j2", plan=plan, labels=labels(plan), files=files_context(plan))
 
 
 def render(name: str, **values: object) -> str:
@@ -103,6 +103,15 @@ def mounts(step: Step) -> Iterator[str]:
 def context_name(section: str) -> str:
     """Name of the build context that holds the artefacts of a section."""
     return f"store-{section}"
+
+
+def files_context(plan: Plan) -> str:
+    """Name of the build context that holds the small files; each plan has its own.
+
+    BuildKit keeps what a context of the same name brought before, and with it the times of folders: the layer
+    would depend on what the engine built earlier.
+    """
+    return f"files-{plan.digest[:12]}"
 
 
 def write_files(plan: Plan, folder: Path) -> None:

@@ -15,7 +15,7 @@ from dsvm.bases import archive
 from dsvm.ecosystems import get
 from dsvm.errors import BuildError, EngineError, ProgramError
 from dsvm.model import Model, Plan, canonical_json
-from dsvm.render import context_name
+from dsvm.render import context_name, files_context
 from dsvm.run import run, stream, tail
 from dsvm.store import Store
 
@@ -97,7 +97,7 @@ def stores(plan: Plan) -> dict[str, dict[str, str]]:
 
 def prepare(plan: Plan, store: Store, folder: Path) -> dict[str, Path]:
     """Lay the build contexts out below `folder`, as hard links into the store; returns them by context name."""
-    contexts = {"files": folder / "files", "scripts": folder / "scripts"}
+    contexts = {files_context(plan): folder / "files", "scripts": folder / "scripts"}
     for section_id, files in stores(plan).items():
         section = next(section for section in plan.sections if section.id == section_id)
         place = folder / "store" / section_id
@@ -250,11 +250,11 @@ class Progress:
     def __init__(self, plan: Plan, screen: Screen) -> None:
         names = ["base", "artefacts", *(stage.name for stage in plan.stages), "image", "export"]
         self.stages = {name: StageState(name) for name in names}
-        # steps of a row that are still to come; the rows around the stages end with the build
-        self.left = {stage.name: len(stage.steps) for stage in plan.stages}
+        self.left = {stage.name: len(stage.steps) for stage in plan.stages}  # steps still to come
         self.screen = screen
         self.vertices: dict[str, str] = {}
         self.times: dict[str, float] = {}
+        self.ended: set[str] = set()
         self.logs: dict[str, list[str]] = {}
         self.failed: tuple[str, str] | None = None
         self.rest = ""
@@ -299,21 +299,35 @@ class Progress:
             return
         if vertex.get("cached"):
             stage.state = "cached" if stage.state in ("waiting", "cached") else stage.state
-            return
-        if vertex.get("started") and not vertex.get("completed"):
+            self._over(stage, digest)
+        elif vertex.get("completed"):
+            # BuildKit looks at some vertices first and runs them later: they are completed twice
+            seconds = _seconds(vertex["completed"]) - _seconds(vertex["started"])
+            if digest not in self.times:
+                log.write(f"[{row}] {name}: {seconds:.1f} s\n")
+            stage.seconds += max(seconds - self.times.get(digest, 0.0), 0.0)
+            self.times[digest] = max(seconds, self.times.get(digest, 0.0))
+            stage.state = "running"
+            self._over(stage, digest)
+        elif vertex.get("started"):
             stage.running.add(digest)
             stage.state = "running"
             stage.started = stage.started or time.monotonic()
-        elif vertex.get("completed") and digest not in self.times:
-            self.times[digest] = _seconds(vertex["completed"]) - _seconds(vertex["started"])
-            stage.seconds += self.times[digest]
-            stage.running.discard(digest)
-            if not stage.running:
-                stage.started = None
-            log.write(f"[{row}] {name}: {self.times[digest]:.1f} s\n")
-            if row in self.left:
-                self.left[row] -= 1
-                stage.state = "running" if self.left[row] > 0 else "done"
+            if row == "export" and self.stages["image"].state == "running":
+                self.stages["image"].state = "done"
+
+    def _over(self, stage: StageState, digest: str) -> None:
+        """A vertex has come to its end: the last one of a row ends the row."""
+        stage.running.discard(digest)
+        if not stage.running:
+            stage.started = None
+        if stage.name in self.left and digest not in self.ended:
+            self.left[stage.name] -= 1
+        self.ended.add(digest)
+        # the image's own steps come in one after the other, all through the build
+        to_come = self.left.get(stage.name, 0) > 0 or stage.name == "image"
+        if stage.state == "running" and not stage.running and not to_come:
+            stage.state = "done"
 
 
 def _row(name: str) -> str:

@@ -66,23 +66,25 @@ class TableScreen:
         table.add_column("", style="dim", no_wrap=True, overflow="ellipsis", ratio=1)
         for stage in self.stages.values():
             seconds = elapsed(stage)
-            detail = escape(stage.detail) if stage.state in ("running", "failed") else ""
+            # between two of its steps a stage waits for other stages
+            state = "waiting" if stage.state == "running" and stage.started is None else stage.state
+            detail = escape(stage.detail) if state in ("running", "failed") else ""
             shown = f"{seconds:.1f} s" if seconds else ""
-            table.add_row(MARKS[stage.state], stage.name, stage.state, shown, detail)
+            table.add_row(MARKS[state], stage.name, state, shown, detail)
         return table
 
 
 class LineScreen:
-    """A line when a stage begins and when it ends."""
+    """A line when a stage begins and when it ends; what begins again is not said again."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
-        self.states: dict[str, str] = {}
+        self.said: set[tuple[str, str]] = set()
 
     def update(self, stages: Mapping[str, StageState]) -> None:
         for name, stage in stages.items():
-            if stage.state != self.states.get(name, "waiting"):
-                self.states[name] = stage.state
+            if stage.state != "waiting" and (name, stage.state) not in self.said:
+                self.said.add((name, stage.state))
                 after = f" after {stage.seconds:.1f} s" if stage.state in ("done", "failed") else ""
                 print(f"build: {name}: {stage.state}{after}", file=self.stream, flush=True)
 

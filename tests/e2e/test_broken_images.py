@@ -373,7 +373,7 @@ def test_verify_gives_a_broken_image_no_name(small: Catalog, invoke: Invoke, spo
     script = "command dc 'dc 1.07.1'"
     unverified = spoil("unnamed", script, on=f"dsvm/{SMALL}:latest", tag=f"dsvm/{SMALL}:unverified")
     done = invoke("verify", *small.words)
-    done.refused(6, "1 checks of", unverified, "it gets no name", f"build/{SMALL}/report.json", "verify.log")
+    done.refused(6, "1 check of", unverified, "it gets no name", f"build/{SMALL}/report.json", "verify.log")
     assert "FAILED dc: run: dc -e '2 3 + p'" in done.out
     assert image(f"dsvm/{SMALL}") == before
     report = Report.model_validate_json((ROOT / "build" / SMALL / "report.json").read_bytes())

@@ -1,5 +1,5 @@
 # tiny: Everything that a plan can hold, small
-# Rendered from lock 906f00d8e0c0; do not edit. Contexts: base, files, scripts and store-SECTION.
+# Rendered from lock 906f00d8e0c0; do not edit. Contexts: base, scripts, files-PLAN and store-SECTION.
 
 # runtime python
 FROM base AS runtime-python
@@ -63,7 +63,7 @@ FROM system AS image
 COPY --link --from=editor-url /out/ /
 COPY --link --from=env-base /out/ /
 COPY --link --from=env-nets /out/ /
-COPY --link --from=files / /
+COPY --link --from=files-9eb9b73ba436 / /
 ENV ARRAYS_HOME="C:\\temp \$HOME \"x\" `id`"
 ENV LANG="C.UTF-8"
 ENV PATH="/opt/envs/base/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

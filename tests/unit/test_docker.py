@@ -17,6 +17,7 @@ from dsvm.builders.docker import Progress, StageState
 from dsvm.builders.screen import LineScreen
 from dsvm.errors import BuildError, EngineError
 from dsvm.plan import make_plan
+from dsvm.render import files_context
 from dsvm.store import Store
 
 PLAN = make_plan(tiny.catalog(), tiny.lock())
@@ -81,6 +82,31 @@ def test_what_is_no_event_is_kept(indent: int | None) -> None:
     assert progress.stages["env-base"].state == "done"
 
 
+def test_a_row_is_over_when_nothing_of_it_runs() -> None:
+    """Contexts are looked at first and transferred later; the image's steps come in all through the build."""
+    later, much_later = BEGIN.replace("00:00", "00:04"), BEGIN.replace("00:00", "00:09")
+    context, copy = "[context store-env-base] load from client", "[image 1/4] COPY --link --from=env-base /out/ /"
+    seen: list[dict[str, str]] = []
+    progress = Progress(PLAN, Silent())
+    for event in [
+        vertex("a", context, started=BEGIN, completed=BEGIN),
+        vertex("a", context, started=later),
+        vertex("a", context, started=later, completed=much_later),
+        vertex("i", copy, started=BEGIN, completed=END),
+        vertex("s", "[system 1/2] RUN", started=BEGIN, completed=BEGIN, cached=True),
+        vertex("t", "[system 2/2] RUN", started=BEGIN),
+        vertex("t", "[system 2/2] RUN", started=BEGIN, completed=END),
+        vertex("e", "exporting to image", started=BEGIN),
+    ]:
+        progress._apply(event, io.StringIO())
+        seen.append({name: stage.state for name, stage in progress.stages.items()})
+    assert [one["artefacts"] for one in seen[:3]] == ["done", "running", "done"]
+    assert progress.stages["artefacts"].started is None
+    assert progress.stages["artefacts"].seconds == 5.0, "of the longest run"
+    assert [one["system"] for one in seen[4:7]] == ["cached", "running", "done"]
+    assert [one["image"] for one in seen[3:]] == ["running"] * 4 + ["done"]
+
+
 def test_a_failed_stage_is_named_with_its_own_output(tmp_path: Path) -> None:
     events = [
         vertex("x", "[env-nets 1/1] RUN", started=BEGIN),
@@ -141,7 +167,8 @@ def test_build_contexts_hold_exactly_what_the_stages_mount(tmp_path: Path) -> No
         sections.append(section.model_copy(update={"pins": tuple(pins)}))
     plan = PLAN.model_copy(update={"sections": tuple(sections)})
     contexts = docker.prepare(plan, store, tmp_path / "build")
-    assert set(contexts) == {"files", "scripts", *(f"store-{name}" for name in tiny.PACKAGES if name != "base")}
+    stores = {f"store-{name}" for name in tiny.PACKAGES if name != "base"}
+    assert set(contexts) == {files_context(plan), "scripts", *stores}
     held = {path.name for path in contexts["store-env-base"].iterdir()}
     assert held == {"arrays-1.4.0-py3-none-any.whl", "numpy-2.4.0-py3-none-any.whl", "section.json"}
     assert json.loads((contexts["store-env-base"] / "section.json").read_text())["id"] == "env-base"
