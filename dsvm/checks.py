@@ -225,7 +225,7 @@ def verify(
     """Start `image` with networking off, run every planned check in it and remove it again.
 
     `engine_env` says which engine (DOCKER_HOST), `manifests` where check scripts are (later folders win), `only`
-    limits to some tools. Writes report.json and verify.log in `folder`. A failed check is in the report;
+    limits to some tools. Writes its report and verify.log in `folder`. A failed check is in the report;
     VerifyError means that the verification itself failed: the image does not start, the suite breaks off, a check
     has no result.
     """
@@ -262,8 +262,13 @@ def verify(
         results=tuple(sorted(results, key=lambda result: (result.tool, result.check))),
         left_out=plan.left_out,
     )
-    _write(folder / "report.json", canonical_json(report))
+    _write(folder / report_name(only), canonical_json(report))
     return report
+
+
+def report_name(only: Sequence[str] = ()) -> str:
+    """File name of a report: one about some tools does not take the place of the whole one."""
+    return f"report-{'-'.join(only)}.json" if only else "report.json"
 
 
 def summary(report: Report, seconds: float | None = None) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dsvm import lock as locks
 from dsvm.catalog import Catalog, load
@@ -252,7 +252,12 @@ def build(shop: Workshop, variant: str, options: BuildOptions) -> tuple[str, Bui
     name = docker.image_name(variant)
     env = shop.engine.env
     if not options.no_cache and images.labels(name, env).get(f"{LABELS}.plan") == plan.digest:
-        shop.say(f"{name} is up to date")
+        if options.verify and not _has_report(shop, variant, images.inspect(name, env)):
+            shop.say(f"{name} is built, but its report is not here: verifying it again")
+            rendering.write(plan, shop.folder(variant))
+            verify(shop, variant, plan=plan)
+        else:
+            shop.say(f"{name} is up to date")
         return name, None
     fresh = fetch_fresh(shop, locked, update_stale=options.update_stale and not options.locked)
     if fresh != locked:
@@ -281,6 +286,15 @@ def build(shop: Workshop, variant: str, options: BuildOptions) -> tuple[str, Bui
         return provisional, built
     verify(shop, variant, plan=plan)
     return name, built
+
+
+def _has_report(shop: Workshop, variant: str, image: Mapping[str, Any] | None) -> bool:
+    """Whether the build folder holds a report of exactly this image without failures."""
+    try:
+        report = Report.model_validate_json((shop.folder(variant) / "report.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return image is not None and report.image == image["Id"] and not report.count("failed")
 
 
 def _revision() -> str | None:
@@ -322,7 +336,7 @@ def verify(shop: Workshop, variant: str, *, plan: Plan | None = None, only: Sequ
     if failed := report.count("failed"):
         raise VerifyError(
             f"{failed} check{'s' if failed > 1 else ''} of {image} failed; it gets no name",
-            hint=f"Report: {folder / 'report.json'}, full output: {folder / 'verify.log'}",
+            hint=f"Report: {folder / checks.report_name(only)}, full output: {folder / 'verify.log'}",
         )
     if not only and image == candidates[0]:
         shop.say(f"image: {images.promote(plan, env)}")
