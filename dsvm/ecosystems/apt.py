@@ -77,7 +77,7 @@ class Apt:
             script="install-apt",
             args=("--epoch", str(section.epoch), section.id),
             sections=(section.id,),
-            helpers=("clamp-system", "pin-java-truststore"),
+            helpers=("clamp-system", "pin-java-truststore", "sort-gitconfig"),
         )
 
     def installed(self, section: Section, run: RunInImage) -> Mapping[str, str]:

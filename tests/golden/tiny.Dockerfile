@@ -7,6 +7,7 @@ RUN --network=none \
     --mount=type=bind,from=scripts,source=/install-apt,target=/dsvm/bin/install-apt \
     --mount=type=bind,from=scripts,source=/clamp-system,target=/dsvm/bin/clamp-system \
     --mount=type=bind,from=scripts,source=/pin-java-truststore,target=/dsvm/bin/pin-java-truststore \
+    --mount=type=bind,from=scripts,source=/sort-gitconfig,target=/dsvm/bin/sort-gitconfig \
     --mount=type=bind,from=store-runtime-python,target=/dsvm/store/runtime-python \
     ["/dsvm/bin/install-apt", "--epoch", "1760000005", "runtime-python"]
 
@@ -16,6 +17,7 @@ RUN --network=none \
     --mount=type=bind,from=scripts,source=/install-apt,target=/dsvm/bin/install-apt \
     --mount=type=bind,from=scripts,source=/clamp-system,target=/dsvm/bin/clamp-system \
     --mount=type=bind,from=scripts,source=/pin-java-truststore,target=/dsvm/bin/pin-java-truststore \
+    --mount=type=bind,from=scripts,source=/sort-gitconfig,target=/dsvm/bin/sort-gitconfig \
     --mount=type=bind,from=store-system,target=/dsvm/store/system \
     ["/dsvm/bin/install-apt", "--epoch", "1760000006", "system"]
 RUN --network=none \
@@ -29,6 +31,7 @@ RUN --network=none \
     --mount=type=bind,from=scripts,source=/install-apt,target=/dsvm/bin/install-apt \
     --mount=type=bind,from=scripts,source=/clamp-system,target=/dsvm/bin/clamp-system \
     --mount=type=bind,from=scripts,source=/pin-java-truststore,target=/dsvm/bin/pin-java-truststore \
+    --mount=type=bind,from=scripts,source=/sort-gitconfig,target=/dsvm/bin/sort-gitconfig \
     --mount=type=bind,from=store-editor-build-apt,target=/dsvm/store/editor-build-apt \
     ["/dsvm/bin/install-apt", "--epoch", "1760000001", "editor-build-apt"]
 
@@ -63,7 +66,7 @@ FROM system AS image
 COPY --link --from=editor-url /out/ /
 COPY --link --from=env-base /out/ /
 COPY --link --from=env-nets /out/ /
-COPY --link --from=files-9eb9b73ba436 / /
+COPY --link --from=files-88b3e1631d7f / /
 ENV ARRAYS_HOME="C:\\temp \$HOME \"x\" `id`"
 ENV LANG="C.UTF-8"
 ENV PATH="/opt/envs/base/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -137,3 +137,22 @@ def test_an_archive_cannot_leave_its_folder(tmp_path: Path) -> None:
     with pytest.raises(tarfile.FilterError):
         install_url.unpack_tar(archive, tmp_path / "out", 0)
     assert not list(tmp_path.glob("**/evil"))
+
+
+def test_git_settings_have_one_order_and_keep_their_values(tmp_path: Path) -> None:
+    """git-lfs writes its four in the order of a Go map: another one each time."""
+    lfs = ["\tclean = git-lfs clean -- %f", "\trequired", '\tprocess = "a # b"']
+    written = set()
+    for lines in (lfs, lfs[::-1]):
+        file = tmp_path / "gitconfig"
+        file.write_text("\n".join(["[user]", "\tname = ds", '[filter "lfs"]', *lines, ""]))
+        subprocess.run([SCRIPTS / "sort-gitconfig", file], check=True)
+        written.add(file.read_text())
+        listed = subprocess.run(["git", "config", "--file", file, "--list"], capture_output=True, text=True, check=True)
+        assert listed.stdout.splitlines() == [
+            "filter.lfs.clean=git-lfs clean -- %f",
+            "filter.lfs.process=a # b",
+            "filter.lfs.required=true",
+            "user.name=ds",
+        ]
+    assert len(written) == 1
