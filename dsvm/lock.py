@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from dsvm import bases, ecosystems
 from dsvm.catalog import Catalog, near
 from dsvm.ecosystems import Context, Request
-from dsvm.errors import InputError, LockError
+from dsvm.errors import InputError, LockError, ProgramError
 from dsvm.model import Base, Choice, LeftOut, Lock, Pin, Section, Source, Tool, Variant, digest_of
 
 Say = Callable[[str], None]
@@ -245,10 +245,11 @@ def resolve(
         return section is not None and not upgrade and ecosystem != only and section.input == digest
 
     base_input = _base_input(base)
+    status = None
     if previous is not None and reusable("base", base.ecosystem, base_input):
         base_section, base_kind = kept["base"], previous.base_kind
         status = _status_again(base, base_section, context)
-    else:
+    if status is None:
         say(f"base {base.base}")
         resolved = bases.resolve(context)
         if resolved.passed_over:
@@ -321,12 +322,15 @@ def _section(
     return section
 
 
-def _status_again(base: Base, section: Section, context: Context) -> str:
-    """The base's package status for a lock whose base is kept."""
+def _status_again(base: Base, section: Section, context: Context) -> str | None:
+    """The base's package status for a lock whose base is kept; None when the archive has moved on from it."""
     ecosystem: Any = ecosystems.get(base.ecosystem)
     if section.pin("manifest") is not None:
         return bases.resolve(context).status
-    return str(ecosystem.status(section.pins, context))
+    try:
+        return str(ecosystem.status(section.pins, context))
+    except ProgramError:
+        return None
 
 
 def _choose(
@@ -352,6 +356,7 @@ def _choose(
             faults.append(f"tool '{tool.tool}' has no source for {variant.base}, {variant.accelerator}")
             continue
         passed: list[str] = []
+        reasons: list[str] = []
         for place, source in sources:
             # the last one is not asked twice: resolving tells whether it can be had
             fault = None if len(sources) == 1 else _probe(source, context)
@@ -359,9 +364,11 @@ def _choose(
                 choices.append(Choice(tool=tool.tool, source=place, passed_over=tuple(passed)))
                 break
             say(f"{tool.tool}: source {place + 1} ({'+'.join(source.requests())}) passed over: {fault}")
-            passed.append(f"{'+'.join(source.requests())}: {fault}")
+            # the reason is news for people: it may name a host, which a lock never does
+            passed.append("+".join(source.requests()))
+            reasons.append(f"{passed[-1]}: {fault}")
         else:
-            faults.append(f"tool '{tool.tool}' has no source within reach:\n    " + "\n    ".join(passed))
+            faults.append(f"tool '{tool.tool}' has no source within reach:\n    " + "\n    ".join(reasons))
     if faults:
         raise LockError("\n".join(faults), hint="Mend what is named above, or leave tools out: --leave-out TOOL")
     return choices
@@ -382,7 +389,8 @@ def _blame(catalog: Catalog, want: Wanted, choices: Sequence[Choice], context: C
             continue
         source = catalog.tools[choice.tool].sources[choice.source]
         if fault := _probe(source, context):
-            tried = [*choice.passed_over, f"{'+'.join(source.requests())}: {fault}"]
+            passed = [f"{name}: not within reach" for name in choice.passed_over]
+            tried = [*passed, f"{'+'.join(source.requests())}: {fault}"]
             blamed.append(
                 LockError(
                     f"tool '{choice.tool}' has no source within reach:\n    " + "\n    ".join(tried),

@@ -268,7 +268,7 @@ class Choice(Model):
 
     tool: Name
     source: int = Field(ge=0, description="place in the tool's sources, from 0")
-    passed_over: tuple[str, ...] = ()
+    passed_over: tuple[str, ...] = Field((), description="sources out of reach when it was locked, by ecosystem")
 
 
 class Lock(Model):
@@ -356,6 +356,7 @@ class Plan(Model):
     environment: dict[str, str] = Field(default_factory=dict)
     sections: tuple[Section, ...] = Field(description="what the stages install from")
     scripts: dict[str, Sha256] = Field(default_factory=dict, description="scripts that run in the build")
+    template: Sha256 = Field(description="digest of the Dockerfile's template")
 
     @property
     def digest(self) -> str:

@@ -101,8 +101,8 @@ def show_variant(shop: Workshop, variant: str) -> None:
     ]
     table("Tools", ["group", "tool", "version", "from", "env", "license, and what it is"], rows)
     for choice in lock.choices:
-        for fault in choice.passed_over:
-            say(f"{choice.tool}: passed over {fault}")
+        for source in choice.passed_over:
+            say(f"{choice.tool}: source {source} was not within reach when this was locked")
     for left in plan.left_out:
         say(f"left out: {left.tool} ({left.reason})")
 

@@ -196,7 +196,8 @@ def fetch_fresh(shop: Workshop, locked: Lock, *, update_stale: bool, jobs: int =
         done = fetch(shop, locked, jobs=jobs)
     except GoneError as error:
         where = sorted({section.ecosystem for section, pin in _pins(locked).values() if pin.filename in error.gone})
-        commands = [f"invoke lock --variant {locked.variant} --only {name}" for name in where]
+        overlays = "".join(f" --catalog {folder}" for folder in shop.overlays)
+        commands = [f"invoke lock --variant {locked.variant} --only {name}{overlays}" for name in where]
         if not update_stale:
             raise GoneError(
                 f"{len(error.gone)} locked packages are no longer served:\n    " + "\n    ".join(error.gone),

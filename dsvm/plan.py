@@ -25,6 +25,7 @@ from dsvm.model import (
 )
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts" / "image"
+TEMPLATE = SCRIPTS.parents[1] / "templates" / "Dockerfile.j2"
 KERNELS = "/usr/local/share/jupyter/kernels"
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # A login shell, such as each terminal of JupyterLab, reads /etc/profile, which sets PATH anew.
@@ -58,6 +59,7 @@ def make_plan(catalog: Catalog, lock: Lock) -> Plan:
         environment=_environment(catalog, lock),
         sections=lock.sections,
         scripts=_scripts(stages),
+        template=hashlib.sha256(TEMPLATE.read_bytes()).hexdigest(),
     )
 
 

@@ -66,7 +66,7 @@ FROM system AS image
 COPY --link --from=editor-url /out/ /
 COPY --link --from=env-base /out/ /
 COPY --link --from=env-nets /out/ /
-COPY --link --from=files-88b3e1631d7f / /
+COPY --link --from=files-PLAN / /
 ENV ARRAYS_HOME="C:\\temp \$HOME \"x\" `id`"
 ENV LANG="C.UTF-8"
 ENV PATH="/opt/envs/base/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

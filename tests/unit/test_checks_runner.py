@@ -106,6 +106,7 @@ def stage(name: str, *sections: str, parent: str = "base", output: bool = False)
 
 def make_plan(*tools: PlannedTool, sections: Sequence[Section] = (), stages: Sequence[Stage] = ()) -> Plan:
     return Plan(
+        template=ZERO,
         variant="small",
         summary="A small one",
         accelerator="cpu",
