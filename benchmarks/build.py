@@ -11,6 +11,7 @@ import argparse
 import os
 import platform
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
@@ -64,6 +65,8 @@ class Subject:
 
 def main() -> None:
     given = arguments()
+    # so that engine and folder go away when the benchmark is ended from outside, by `timeout` for one
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
     if os.geteuid() != 0:
         raise InputError("private engines, which the benchmark starts and removes, need root")
     store = Workshop().store
