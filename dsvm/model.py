@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 Accelerator = Literal["cpu", "gpu"]
 Format = Literal["docker", "qcow2", "vhd", "vmdk", "ami", "azure", "gcp"]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.+-]*$", max_length=64)]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9.-]*$", max_length=64)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 # One line of printable text: what is shown in tables and labels can break neither.
 Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=500)]
@@ -200,7 +200,9 @@ class Bootstrap(Model):
     suites: tuple[Line, ...] = Field(min_length=1, description="archive/suite, for example debian/bookworm")
     components: tuple[Name, ...] = ("main",)
     keyring: ImagePath
-    include: tuple[Name, ...] = Field((), description="packages beyond the essential ones")
+    include: tuple[Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.+-]*$")], ...] = Field(
+        (), description="packages beyond the essential ones"
+    )
 
 
 class Index(Model):
@@ -311,7 +313,8 @@ class Step(Model):
 class Stage(Model):
     """A Dockerfile stage. A stage with `output` hands its /out folder to the image."""
 
-    name: Name
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9._-]*$")]
+    section: Name = Field(description="section of the lock that it installs, or a part of it")
     title: Line
     parent: str = Field(description="'base' or the name of an earlier stage")
     steps: tuple[Step, ...]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 
 from dsvm import lock as locks
@@ -87,13 +88,19 @@ def show_variant(shop: Workshop, variant: str) -> None:
     say(f"{variant}: {plan.summary}")
     say(f"base {plan.base.base} ({plan.base_kind}), lock {plan.lock_digest[:12]}\n")
     sections = {section.id: section for section in plan.sections}
+    layers = Counter(stage.section for stage in plan.stages if stage.output or stage.name == plan.system)
     rows = []
-    for stage in plan.stages:
-        section = sections[stage.name]
-        size = sum(pin.size for pin in section.pins)
-        place = "image" if stage.output or stage.name == plan.system else "building only"
-        rows.append([stage.name, stage.parent, section.ecosystem, str(len(section.pins)), f"{size / 1e6:.1f}", place])
-    table("Stages", ["stage", "from", "ecosystem", "packages", "MB", "for"], rows, right=(3, 4))
+    for name, stage in {stage.section: stage for stage in plan.stages}.items():
+        pins = sections[name].pins
+        cells = [
+            name,
+            stage.parent,
+            sections[name].ecosystem,
+            str(len(pins)),
+            f"{sum(pin.size for pin in pins) / 1e6:.1f}",
+        ]
+        rows.append([*cells, str(layers[name] or "building only")])
+    table("Stages", ["stage", "from", "ecosystem", "packages", "MB", "layers"], rows, right=(3, 4, 5))
     say("")
     rows = [
         [tool.group, tool.name, tool.version, tool.ecosystem, tool.env or "-", f"{tool.license}. {tool.summary}"]

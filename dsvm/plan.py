@@ -71,16 +71,17 @@ def _stages(base: Base, lock: Lock) -> tuple[Stage, ...]:
     sections = {section.id: section for section in lock.sections}
     ground = sections["base"].epoch
     stages = [
-        _stage(section, base, "base", ground, title=section.id.replace("-", " ", 1))
+        stage
         for section in lock.sections
         if section.id.startswith("runtime-")
+        for stage in _stages_of(section, base, "base", ground, title=section.id.replace("-", " ", 1))
     ]
     finish = Step(
         script="finish-system",
         args=("--epoch", str(max(ground, sections["system"].epoch))),
         helpers=("clamp-system",),
     )
-    system = _stage(sections["system"], base, "base", ground, title="system packages")
+    (system,) = _stages_of(sections["system"], base, "base", ground, title="system packages")
     stages.append(system.model_copy(update={"steps": (*system.steps, finish)}))
     places = [section for section in lock.sections if section.id.startswith("env-") or _is_tool(section)]
     for section in sorted(places, key=lambda one: (one.epoch, one.id)):
@@ -90,10 +91,10 @@ def _stages(base: Base, lock: Lock) -> tuple[Stage, ...]:
             parent = f"runtime-{runtimes[0]}"
         build = sections.get(f"{section.tools[0]}-build-{base.ecosystem}") if _is_tool(section) else None
         if build is not None:
-            stages.append(_stage(build, base, parent, ground, title=f"build tools of {section.tools[0]}"))
+            stages += _stages_of(build, base, parent, ground, title=f"build tools of {section.tools[0]}")
             parent = build.id
         title = ", ".join(section.tools[:3]) + (f" and {len(section.tools) - 3} more" if section.tools[3:] else "")
-        stages.append(_stage(section, base, parent, 0, title=title, output=True))
+        stages += _stages_of(section, base, parent, 0, title=title, output=True)
     return tuple(stages)
 
 
@@ -101,11 +102,27 @@ def _is_tool(section: Section) -> bool:
     return bool(section.tools) and section.id == f"{section.tools[0]}-{section.ecosystem}"
 
 
-def _stage(section: Section, base: Base, parent: str, ground: int, *, title: str, output: bool = False) -> Stage:
-    """The stage of one section; `ground` is the epoch of what lies below it, whose files are left alone."""
+def _stages_of(
+    section: Section, base: Base, parent: str, ground: int, *, title: str, output: bool = False
+) -> list[Stage]:
+    """The stages of a section, one for each of its parts.
+
+    `ground` is the epoch of what lies below it, whose files are left alone.
+    """
+    ecosystem = ecosystems.get(section.ecosystem)
     later = section.model_copy(update={"epoch": max(section.epoch, ground)})
-    step = ecosystems.get(section.ecosystem).install(later, base)
-    return Stage(name=section.id, title=title, parent=parent, steps=(step,), output=output)
+    parts = ecosystem.parts(later)
+    return [
+        Stage(
+            name=part.id,
+            section=section.id,
+            title=title if len(parts) == 1 else f"{title}; {number} of {len(parts)}",
+            parent=parent,
+            steps=(ecosystem.install(part, base),),
+            output=output,
+        )
+        for number, part in enumerate(parts, 1)
+    ]
 
 
 def _planned(catalog: Catalog, lock: Lock, tool: Tool) -> PlannedTool:

@@ -16,16 +16,8 @@ def image_sections(plan: Plan) -> tuple[Section, ...]:
     while name in stages:
         inside.add(name)
         name = stages[name].parent
-    named = {
-        section for stage in plan.stages if stage.name in inside for step in stage.steps for section in step.sections
-    }
-    return tuple(
-        section for section in plan.sections if section.id == "base" or (section.id in named and not _builds(section))
-    )
-
-
-def _builds(section: Section) -> bool:
-    return section.id.startswith("builder-") or "-build-" in section.id
+    named = {"base", *(stage.section for stage in plan.stages if stage.name in inside)}
+    return tuple(section for section in plan.sections if section.id in named)
 
 
 def image_manifest(plan: Plan) -> dict[str, Any]:

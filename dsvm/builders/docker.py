@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,7 +15,7 @@ from typing import Any, Protocol, TextIO
 from dsvm.bases import archive
 from dsvm.ecosystems import get
 from dsvm.errors import BuildError, EngineError, ProgramError
-from dsvm.model import Model, Plan, canonical_json
+from dsvm.model import Model, Plan, Section, canonical_json
 from dsvm.render import context_name, files_context
 from dsvm.run import run, stream, tail
 from dsvm.store import Store
@@ -63,7 +64,7 @@ class Built(Model):
 
 @dataclass
 class StageState:
-    """How far one row of the build has come. `seconds` is the time that its steps ran."""
+    """How far one row of the build has come. `seconds` is the time in which any of its steps ran."""
 
     name: str
     state: str = "waiting"
@@ -86,27 +87,35 @@ def image_name(variant: str, tag: str = "latest") -> str:
 
 def stores(plan: Plan) -> dict[str, dict[str, str]]:
     """Section -> {file name: sha256} for each section that a stage mounts."""
-    mounted = {section for stage in plan.stages for step in stage.steps for section in step.sections}
     files = {}
-    for section in plan.sections:
-        if section.id in mounted:
-            ecosystem = get(section.ecosystem)
-            files[section.id] = {ecosystem.file_name(pin): pin.sha256 for pin in section.pins}
+    for name, section in _mounted(plan).items():
+        ecosystem = get(section.ecosystem)
+        files[name] = {ecosystem.file_name(pin): pin.sha256 for pin in section.pins}
     return files
+
+
+def _mounted(plan: Plan) -> dict[str, Section]:
+    """The sections and parts of sections that steps read, by name."""
+    known = {section.id: section for section in plan.sections}
+    for section_id in {stage.section for stage in plan.stages}:
+        section = known[section_id]
+        known |= {part.id: part for part in get(section.ecosystem).parts(section)}
+    wanted = {name for stage in plan.stages for step in stage.steps for name in step.sections}
+    return {name: section for name, section in known.items() if name in wanted}
 
 
 def prepare(plan: Plan, store: Store, folder: Path) -> dict[str, Path]:
     """Lay the build contexts out below `folder`, as hard links into the store; returns them by context name."""
     contexts = {files_context(plan): folder / "files", "scripts": folder / "scripts"}
-    for section_id, files in stores(plan).items():
-        section = next(section for section in plan.sections if section.id == section_id)
-        place = folder / "store" / section_id
-        described = folder / "sections" / f"{section_id}.json"
+    mounted = _mounted(plan)
+    for name, files in stores(plan).items():
+        place = folder / "store" / name
+        described = folder / "sections" / f"{name}.json"
         described.parent.mkdir(parents=True, exist_ok=True)
-        described.write_text(canonical_json(section))
+        described.write_text(canonical_json(mounted[name]))
         sha256, _ = store.add(described)
         store.tree(place, {**files, "section.json": sha256})
-        contexts[context_name(section_id)] = place
+        contexts[context_name(name)] = place
     return contexts
 
 
@@ -229,8 +238,7 @@ def _layers(plan: Plan, image: str, env: Mapping[str, str]) -> tuple[Layer, ...]
     sizes = [int(size) for size, by in made if not by.startswith(METADATA)]
     stages = {stage.name: stage for stage in plan.stages}
     owners = [plan.system] * len(stages[plan.system].steps)
-    owners += [stage.name for stage in plan.stages if stage.output]
-    owners += ["files", "workdir"]
+    owners += ["workdir", *(stage.name for stage in plan.stages if stage.output), "files"]
     owners = ["base"] * (len(digests) - len(owners)) + owners
     if not len(sizes) == len(owners) == len(digests):  # an engine that counts in another way
         sizes, owners = [0] * len(digests), ["unknown"] * len(digests)
@@ -248,12 +256,14 @@ class Progress:
     """
 
     def __init__(self, plan: Plan, screen: Screen) -> None:
-        names = ["base", "artefacts", *(stage.name for stage in plan.stages), "image", "export"]
+        self.rows = {stage.name: stage.section for stage in plan.stages}
+        names = ["base", "artefacts", *self.rows.values(), "image", "export"]
         self.stages = {name: StageState(name) for name in names}
-        self.left = {stage.name: len(stage.steps) for stage in plan.stages}  # steps still to come
+        # steps still to come
+        self.left = Counter(stage.section for stage in plan.stages for _ in stage.steps)
         self.screen = screen
         self.vertices: dict[str, str] = {}
-        self.times: dict[str, float] = {}
+        self.times: dict[str, dict[str, tuple[float, float]]] = {}  # row -> vertex -> from when to when it ran
         self.ended: set[str] = set()
         self.logs: dict[str, list[str]] = {}
         self.failed: tuple[str, str] | None = None
@@ -286,7 +296,8 @@ class Progress:
 
     def _vertex(self, vertex: Mapping[str, Any], log: TextIO) -> None:
         digest, name = vertex["digest"], vertex.get("name", "")
-        row = self.vertices.setdefault(digest, _row(name))
+        row = _row(name)
+        row = self.vertices.setdefault(digest, self.rows.get(row, row))
         stage = self.stages.get(row)
         if error := vertex.get("error"):
             log.write(f"[{row}] {error}\n")
@@ -302,11 +313,12 @@ class Progress:
             self._over(stage, digest)
         elif vertex.get("completed"):
             # BuildKit looks at some vertices first and runs them later: they are completed twice
-            seconds = _seconds(vertex["completed"]) - _seconds(vertex["started"])
-            if digest not in self.times:
-                log.write(f"[{row}] {name}: {seconds:.1f} s\n")
-            stage.seconds += max(seconds - self.times.get(digest, 0.0), 0.0)
-            self.times[digest] = max(seconds, self.times.get(digest, 0.0))
+            begun, ended = _seconds(vertex["started"]), _seconds(vertex["completed"])
+            times = self.times.setdefault(row, {})
+            if digest not in times:
+                log.write(f"[{row}] {name}: {ended - begun:.1f} s\n")
+            times[digest] = max(times.get(digest, (0.0, 0.0)), (begun, ended), key=lambda one: one[1] - one[0])
+            stage.seconds = _covered(times.values())
             stage.state = "running"
             self._over(stage, digest)
         elif vertex.get("started"):
@@ -331,7 +343,7 @@ class Progress:
 
 
 def _row(name: str) -> str:
-    """The row that a vertex belongs to, from names like '[env-base 1/2] RUN ...'."""
+    """The row or the stage that a vertex belongs to, from names like '[env-base_3 1/2] RUN ...'."""
     if name.startswith("[context store-"):
         return "artefacts"
     if name.startswith(("[context base]", "[base ")):
@@ -345,6 +357,15 @@ def _row(name: str) -> str:
 
 def _seconds(stamp: str) -> float:
     return datetime.fromisoformat(stamp).timestamp()
+
+
+def _covered(intervals: Iterable[tuple[float, float]]) -> float:
+    """How long it lasts that at least one of `intervals` does."""
+    total, reached = 0.0, float("-inf")
+    for begun, ended in sorted(intervals):
+        total += max(ended - max(begun, reached), 0.0)
+        reached = max(reached, ended)
+    return total
 
 
 def _events(lines: Iterable[str], log: TextIO, progress: Progress) -> Iterator[Mapping[str, Any]]:

@@ -81,8 +81,14 @@ class Ecosystem(Protocol):
     def file_name(self, pin: Pin) -> str:
         """Name of a pin's file in the folder that `install` reads; unique in its section."""
 
+    def parts(self, section: Section) -> Sequence[Section]:
+        """The section itself, or what it falls into: parts that are installed, cached and shipped on their own.
+
+        A part has an id of its own, SECTION_PART, and nothing that other parts' pins determine.
+        """
+
     def install(self, section: Section, base: Base) -> Step:
-        """The one step that installs a section from the store, offline."""
+        """The one step that installs a section, or a part of one, from the store, offline."""
 
     def installed(self, section: Section, run: RunInImage) -> Mapping[str, str]:
         """Name -> version of what an image really holds in the place of `section`."""

@@ -72,6 +72,9 @@ class Apt:
     def file_name(self, pin: Pin) -> str:
         return pin.filename
 
+    def parts(self, section: Section) -> Sequence[Section]:
+        return (section,)
+
     def install(self, section: Section, base: Base) -> Step:
         return Step(
             script="install-apt",

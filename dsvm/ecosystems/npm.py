@@ -126,6 +126,9 @@ class Npm:
     def file_name(self, pin: Pin) -> str:
         return file_name(pin)
 
+    def parts(self, section: Section) -> Sequence[Section]:
+        return (section,)
+
     def install(self, section: Section, base: Base) -> Step:
         node = f"{section.tools[0]}-build-pypi"
         return Step(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ from pydantic import AfterValidator, Field
 from dsvm.ecosystems import Context, Request, RunInImage
 from dsvm.errors import LockError, ProgramError, StoreError
 from dsvm.machine import Machine
-from dsvm.model import Base, Index, Pin, Section, Step
+from dsvm.model import Base, Index, Pin, Section, Step, digest_of
 from dsvm.run import bundled, run
 from dsvm.urls import redact
 
@@ -28,6 +29,11 @@ ENVS = "/opt/envs"
 # What a kernel's environment holds beside its tools: the kernel itself, and pip for `%pip install` in a notebook
 KERNEL_PACKAGES = ("ipykernel", "pip")
 ARCHES = {"amd64": "x86_64", "arm64": "aarch64"}
+# Layers of one environment at the most. More of them make an update smaller and an image slower to mount.
+PARTS = 8
+# Modification time of what wheels install. It is the same for all, so that layers of equal pins are equal, however
+# long ago each was locked; and not 1970, which zip cannot express. npm packs its files with this one.
+FILE_TIME = 499162500  # 1985-10-26 08:15 UTC
 # PEP 600: manylinux2014, 2010 and 1 are names for these glibc versions
 LEGACY_MANYLINUX = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 
@@ -165,11 +171,36 @@ class Pypi:
     def file_name(self, pin: Pin) -> str:
         return pin.filename
 
+    def parts(self, section: Section) -> Sequence[Section]:
+        """Packages stay in the part that their name gives them, whatever else comes or goes.
+
+        The first part brings the environment itself, even when no package belongs to it.
+        """
+        found: dict[int, list[Pin]] = {0: []}
+        for pin in section.pins:
+            found.setdefault(int(hashlib.sha256(pin.name.encode()).hexdigest(), 16) % PARTS, []).append(pin)
+        return [
+            Section(
+                id=f"{section.id}_{number}",
+                ecosystem=section.ecosystem,
+                request=None,
+                input=digest_of([pin.sha256 for pin in pins]),
+                epoch=FILE_TIME,
+                pins=tuple(pins),
+                extra={"env": section.extra["env"], "first": number == 0},
+            )
+            for number, pins in sorted(found.items())
+        ]
+
     def install(self, section: Section, base: Base) -> Step:
         env = section.extra["env"]
         return Step(
             script="install-pypi",
-            args=("--prefix", f"{ENVS}/{env}", "--epoch", str(section.epoch), section.id),
+            args=(
+                *("--prefix", f"{ENVS}/{env}", "--epoch", str(FILE_TIME)),
+                *(() if section.extra["first"] else ("--packages-only",)),
+                section.id,
+            ),
             sections=(section.id, "builder-pypi-pypi"),
             helpers=("compile-wheels",),
             cache="bytecode",

@@ -74,6 +74,9 @@ class Url:
     def file_name(self, pin: Pin) -> str:
         return pin.name
 
+    def parts(self, section: Section) -> Sequence[Section]:
+        return (section,)
+
     def install(self, section: Section, base: Base) -> Step:
         return Step(script="install-url", args=("--epoch", str(section.epoch), section.id), sections=(section.id,))
 

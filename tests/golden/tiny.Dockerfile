@@ -42,30 +42,76 @@ RUN --network=none \
     --mount=type=bind,from=store-editor-url,target=/dsvm/store/editor-url \
     ["/dsvm/bin/install-url", "--epoch", "1760000002", "editor-url"]
 
-# arrays
-FROM runtime-python AS env-base
+# arrays; 1 of 3
+FROM runtime-python AS env-base_0
 RUN --network=none \
     --mount=type=bind,from=scripts,source=/install-pypi,target=/dsvm/bin/install-pypi \
     --mount=type=bind,from=scripts,source=/compile-wheels,target=/dsvm/bin/compile-wheels \
-    --mount=type=bind,from=store-env-base,target=/dsvm/store/env-base \
+    --mount=type=bind,from=store-env-base_0,target=/dsvm/store/env-base_0 \
     --mount=type=bind,from=store-builder-pypi-pypi,target=/dsvm/store/builder-pypi-pypi \
     --mount=type=cache,id=dsvm-bytecode,target=/dsvm/cache,sharing=shared \
-    ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/base", "--epoch", "1760000003", "env-base"]
+    ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/base", "--epoch", "499162500", "env-base_0"]
 
-# notebooks
-FROM runtime-python AS env-nets
+# arrays; 2 of 3
+FROM runtime-python AS env-base_4
 RUN --network=none \
     --mount=type=bind,from=scripts,source=/install-pypi,target=/dsvm/bin/install-pypi \
     --mount=type=bind,from=scripts,source=/compile-wheels,target=/dsvm/bin/compile-wheels \
-    --mount=type=bind,from=store-env-nets,target=/dsvm/store/env-nets \
+    --mount=type=bind,from=store-env-base_4,target=/dsvm/store/env-base_4 \
     --mount=type=bind,from=store-builder-pypi-pypi,target=/dsvm/store/builder-pypi-pypi \
     --mount=type=cache,id=dsvm-bytecode,target=/dsvm/cache,sharing=shared \
-    ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/nets", "--epoch", "1760000004", "env-nets"]
+    ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/base", "--epoch", "499162500", "--packages-only", "env-base_4"]
+
+# arrays; 3 of 3
+FROM runtime-python AS env-base_6
+RUN --network=none \
+    --mount=type=bind,from=scripts,source=/install-pypi,target=/dsvm/bin/install-pypi \
+    --mount=type=bind,from=scripts,source=/compile-wheels,target=/dsvm/bin/compile-wheels \
+    --mount=type=bind,from=store-env-base_6,target=/dsvm/store/env-base_6 \
+    --mount=type=bind,from=store-builder-pypi-pypi,target=/dsvm/store/builder-pypi-pypi \
+    --mount=type=cache,id=dsvm-bytecode,target=/dsvm/cache,sharing=shared \
+    ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/base", "--epoch", "499162500", "--packages-only", "env-base_6"]
+
+# notebooks; 1 of 3
+FROM runtime-python AS env-nets_0
+RUN --network=none \
+    --mount=type=bind,from=scripts,source=/install-pypi,target=/dsvm/bin/install-pypi \
+    --mount=type=bind,from=scripts,source=/compile-wheels,target=/dsvm/bin/compile-wheels \
+    --mount=type=bind,from=store-env-nets_0,target=/dsvm/store/env-nets_0 \
+    --mount=type=bind,from=store-builder-pypi-pypi,target=/dsvm/store/builder-pypi-pypi \
+    --mount=type=cache,id=dsvm-bytecode,target=/dsvm/cache,sharing=shared \
+    ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/nets", "--epoch", "499162500", "env-nets_0"]
+
+# notebooks; 2 of 3
+FROM runtime-python AS env-nets_3
+RUN --network=none \
+    --mount=type=bind,from=scripts,source=/install-pypi,target=/dsvm/bin/install-pypi \
+    --mount=type=bind,from=scripts,source=/compile-wheels,target=/dsvm/bin/compile-wheels \
+    --mount=type=bind,from=store-env-nets_3,target=/dsvm/store/env-nets_3 \
+    --mount=type=bind,from=store-builder-pypi-pypi,target=/dsvm/store/builder-pypi-pypi \
+    --mount=type=cache,id=dsvm-bytecode,target=/dsvm/cache,sharing=shared \
+    ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/nets", "--epoch", "499162500", "--packages-only", "env-nets_3"]
+
+# notebooks; 3 of 3
+FROM runtime-python AS env-nets_4
+RUN --network=none \
+    --mount=type=bind,from=scripts,source=/install-pypi,target=/dsvm/bin/install-pypi \
+    --mount=type=bind,from=scripts,source=/compile-wheels,target=/dsvm/bin/compile-wheels \
+    --mount=type=bind,from=store-env-nets_4,target=/dsvm/store/env-nets_4 \
+    --mount=type=bind,from=store-builder-pypi-pypi,target=/dsvm/store/builder-pypi-pypi \
+    --mount=type=cache,id=dsvm-bytecode,target=/dsvm/cache,sharing=shared \
+    ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/nets", "--epoch", "499162500", "--packages-only", "env-nets_4"]
 
 FROM system AS image
+# Before the layers: a WORKDIR above them would have BuildKit put them together first, to make a folder there.
+WORKDIR /home/ds
 COPY --link --from=editor-url /out/ /
-COPY --link --from=env-base /out/ /
-COPY --link --from=env-nets /out/ /
+COPY --link --from=env-base_0 /out/ /
+COPY --link --from=env-base_4 /out/ /
+COPY --link --from=env-base_6 /out/ /
+COPY --link --from=env-nets_0 /out/ /
+COPY --link --from=env-nets_3 /out/ /
+COPY --link --from=env-nets_4 /out/ /
 COPY --link --from=files-PLAN / /
 ENV ARRAYS_HOME="C:\\temp \$HOME \"x\" `id`"
 ENV LANG="C.UTF-8"
@@ -80,7 +126,6 @@ LABEL org.dsvm.lock="906f00d8e0c0efd7b072e0a90fe8e7fa645f7605d0116ad5a76d590b977
 LABEL org.dsvm.plan="PLAN-DIGEST"
 EXPOSE 8888
 USER 1000:1000
-WORKDIR /home/ds
 HEALTHCHECK --interval=10s --timeout=10s --start-period=60s --retries=6 CMD ["/usr/local/bin/dsvm-start", "--health"]
 ENTRYPOINT ["/usr/bin/tini", "-g", "--", "/usr/local/bin/dsvm-start"]
 CMD []

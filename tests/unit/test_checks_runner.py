@@ -101,7 +101,7 @@ def section(section_id: str, ecosystem: str = "pypi", *packages: str, **extra: A
 
 def stage(name: str, *sections: str, parent: str = "base", output: bool = False) -> Stage:
     steps = (Step(script="install", sections=sections),)
-    return Stage(name=name, title=name, parent=parent, steps=steps, output=output)
+    return Stage(name=name, section=name, title=name, parent=parent, steps=steps, output=output)
 
 
 def make_plan(*tools: PlannedTool, sections: Sequence[Section] = (), stages: Sequence[Stage] = ()) -> Plan:

@@ -41,9 +41,9 @@ EVENTS = [
     vertex("a", "[context store-env-base] load from client", started=BEGIN),
     {"statuses": [{"id": "transferring", "vertex": "a", "name": "transferring", "current": 5_000_000}]},
     vertex("a", "[context store-env-base] load from client", started=BEGIN, completed=END),
-    vertex("b", '[env-base 1/1] RUN ["/dsvm/bin/install-pypi", "{"]', started=BEGIN),
+    vertex("b", '[env-base_0 1/1] RUN ["/dsvm/bin/install-pypi", "{"]', started=BEGIN),
     log("b", "unpacking { [1/2]\n}\n"),
-    vertex("b", '[env-base 1/1] RUN ["/dsvm/bin/install-pypi", "{"]', started=BEGIN, completed=END),
+    vertex("b", '[env-base_0 1/1] RUN ["/dsvm/bin/install-pypi", "{"]', started=BEGIN, completed=END),
     vertex("c", "[runtime-python 1/1] RUN", started=BEGIN, completed=BEGIN, cached=True),
     vertex("d", "exporting to image", started=BEGIN),
 ]
@@ -111,7 +111,7 @@ def test_a_failed_stage_is_named_with_its_own_output(tmp_path: Path) -> None:
     events = [
         vertex("x", "[env-nets 1/1] RUN", started=BEGIN),
         log("x", "no such wheel\n"),
-        vertex("y", "[env-base 1/1] RUN", started=BEGIN, completed=END, error="context canceled"),
+        vertex("y", "[env-base_0 1/1] RUN", started=BEGIN, completed=END, error="context canceled"),
         vertex("x", "[env-nets 1/1] RUN", started=BEGIN, completed=END, error="exit code: 1"),
     ]
     progress, text = follow(as_lines(events, 2))
@@ -167,12 +167,14 @@ def test_build_contexts_hold_exactly_what_the_stages_mount(tmp_path: Path) -> No
         sections.append(section.model_copy(update={"pins": tuple(pins)}))
     plan = PLAN.model_copy(update={"sections": tuple(sections)})
     contexts = docker.prepare(plan, store, tmp_path / "build")
-    stores = {f"store-{name}" for name in tiny.PACKAGES if name != "base"}
-    assert set(contexts) == {files_context(plan), "scripts", *stores}
-    held = {path.name for path in contexts["store-env-base"].iterdir()}
-    assert held == {"arrays-1.4.0-py3-none-any.whl", "numpy-2.4.0-py3-none-any.whl", "section.json"}
-    assert json.loads((contexts["store-env-base"] / "section.json").read_text())["id"] == "env-base"
-    described = contexts["store-env-base"] / "section.json"
+    stores = {f"store-{name}" for name in tiny.PACKAGES if name != "base" and not name.startswith("env-")}
+    parts = {name for name in contexts if name.startswith("store-env-")}
+    assert set(contexts) == {files_context(plan), "scripts", *stores, *parts}
+    env = [contexts[name] for name in sorted(parts) if name.startswith("store-env-base_")]
+    held = [path.name for part in env for path in part.iterdir() if path.name != "section.json"]
+    assert sorted(held) == ["arrays-1.4.0-py3-none-any.whl", "numpy-2.4.0-py3-none-any.whl"]
+    described = env[0] / "section.json"
+    assert json.loads(described.read_text())["id"] == "env-base_0"
     before = (described.stat().st_mtime_ns, described.stat().st_size)
     docker.prepare(plan, store, tmp_path / "build")
     assert (described.stat().st_mtime_ns, described.stat().st_size) == before, "the builder would copy it again"

@@ -10,7 +10,7 @@ import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsvm import render
+from dsvm import ecosystems, render
 from dsvm.model import Lock, Section
 from dsvm.plan import make_plan
 from dsvm.report import image_manifest
@@ -31,7 +31,7 @@ def steps(lock: Lock) -> dict[str, str]:
 def test_a_stage_starts_from_the_smallest_stage_it_needs() -> None:
     plan = make_plan(tiny.catalog(), tiny.lock())
     parents = {stage.name: stage.parent for stage in plan.stages}
-    assert parents["env-base"] == parents["env-nets"] == "runtime-python"
+    assert {parents[name] for name in parents if name.startswith("env-")} == {"runtime-python"}
     assert parents["editor-url"] == "editor-build-apt"
     assert parents["system"] == parents["runtime-python"] == "base"
     names = [stage.name for stage in plan.stages]
@@ -41,6 +41,35 @@ def test_a_stage_starts_from_the_smallest_stage_it_needs() -> None:
 def test_an_update_of_one_place_changes_no_other_stage() -> None:
     before, after = steps(tiny.lock()), steps(later(tiny.lock(), "system", 1000))
     assert {name for name in before if before[name] != after[name]} == {"system"}
+
+
+def test_an_update_of_one_package_changes_its_part_of_the_environment_alone() -> None:
+    lock = tiny.lock()
+    (env,) = (section for section in lock.sections if section.id == "env-base")
+    newer = env.pins[0].model_copy(update={"version": "9.9", "sha256": "9" * 64})
+    after = env.model_copy(update={"epoch": env.epoch + 1, "pins": (newer, *env.pins[1:])})
+    parts = {part.id: part for part in ecosystems.get("pypi").parts(env)}
+    moved = {part.id for part in ecosystems.get("pypi").parts(after) if part != parts.get(part.id)}
+    assert len(parts) > len(moved) == 1
+    changed = lock.model_copy(update={"sections": tuple(after if one.id == env.id else one for one in lock.sections)})
+    assert steps(lock) == steps(changed), "the artefacts of a part tell its layer from the one before"
+
+
+@given(st.lists(st.sampled_from("abcdefghijklmnopqrstuvwxyz"), unique=True, min_size=1), st.data())
+def test_a_package_stays_in_its_part_whatever_else_comes_or_goes(names: list[str], data: st.DataObject) -> None:
+    def parts(names: list[str]) -> dict[str, str]:
+        pins = tuple(tiny.pin("pypi", name, "1") for name in sorted(names))
+        section = Section(
+            id="env-x", ecosystem="pypi", request=None, input="0" * 64, epoch=1, pins=pins, extra={"env": "x"}
+        )
+        found = ecosystems.get("pypi").parts(section)
+        assert found[0].extra["first"] and not any(part.extra["first"] for part in found[1:])
+        return {pin.name: part.id for part in found for pin in part.pins}
+
+    every = parts(names)
+    assert sorted(every) == sorted(names), "none is lost, none stands twice"
+    some = data.draw(st.lists(st.sampled_from(names), unique=True))
+    assert parts(some) == {name: every[name] for name in some}
 
 
 def test_what_changed_last_is_the_upmost_layer() -> None:
