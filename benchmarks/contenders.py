@@ -22,7 +22,7 @@ from dsvm.run import bundled, run
 
 LIMIT = 3600  # seconds for one build
 # How the product exports, and how the others do for a comparison of like with like
-SAME_EXPORT = "type=image,compression=uncompressed,oci-mediatypes=true,unpack=true"
+SAME_EXPORT = "type=image,compression=zstd,compression-level=1,oci-mediatypes=true,unpack=true"
 
 
 class Contender(Protocol):

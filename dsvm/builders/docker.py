@@ -154,8 +154,8 @@ def build(
         *contexts_args,
         # said beside the Dockerfile, which names what determines the image and nothing else
         *([f"--label=org.opencontainers.image.revision={revision}"] if revision else []),
-        # gzip on one core would take longer than the build; a registry push compresses
-        f"--output={kind},name={image},compression=uncompressed,oci-mediatypes=true",
+        # gzip, the default, would take longer than the build
+        f"--output={kind},name={image},compression=zstd,compression-level=1,oci-mediatypes=true",
         *("--metadata-file", meta, "--file", folder / "Dockerfile", folder / "files"),
     ]
     begun = time.monotonic()

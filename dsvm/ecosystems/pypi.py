@@ -29,8 +29,9 @@ ENVS = "/opt/envs"
 # What a kernel's environment holds beside its tools: the kernel itself, and pip for `%pip install` in a notebook
 KERNEL_PACKAGES = ("ipykernel", "pip")
 ARCHES = {"amd64": "x86_64", "arm64": "aarch64"}
-# Layers of one environment at the most. More of them make an update smaller and an image slower to mount.
-PARTS = 8
+# An environment falls into so many parts: large packages, which seldom change and take long, and small ones.
+LARGE = 8_000_000  # bytes of a wheel
+LARGE_PARTS, SMALL_PARTS = 8, 4
 # Modification time of what wheels install. It is the same for all, so that layers of equal pins are equal, however
 # long ago each was locked; and not 1970, which zip cannot express. npm packs its files with this one.
 FILE_TIME = 499162500  # 1985-10-26 08:15 UTC
@@ -172,13 +173,15 @@ class Pypi:
         return pin.filename
 
     def parts(self, section: Section) -> Sequence[Section]:
-        """Packages stay in the part that their name gives them, whatever else comes or goes.
+        """Packages stay in the part that their name and size give them, whatever else comes or goes.
 
         The first part brings the environment itself, even when no package belongs to it.
         """
         found: dict[int, list[Pin]] = {0: []}
         for pin in section.pins:
-            found.setdefault(int(hashlib.sha256(pin.name.encode()).hexdigest(), 16) % PARTS, []).append(pin)
+            number = int(hashlib.sha256(pin.name.encode()).hexdigest(), 16)
+            number = number % LARGE_PARTS if pin.size >= LARGE else LARGE_PARTS + number % SMALL_PARTS
+            found.setdefault(number, []).append(pin)
         return [
             Section(
                 id=f"{section.id}_{number}",

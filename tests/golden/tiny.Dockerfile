@@ -53,24 +53,24 @@ RUN --network=none \
     ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/base", "--epoch", "499162500", "env-base_0"]
 
 # arrays; 2 of 3
-FROM runtime-python AS env-base_4
+FROM runtime-python AS env-base_8
 RUN --network=none \
     --mount=type=bind,from=scripts,source=/install-pypi,target=/dsvm/bin/install-pypi \
     --mount=type=bind,from=scripts,source=/compile-wheels,target=/dsvm/bin/compile-wheels \
-    --mount=type=bind,from=store-env-base_4,target=/dsvm/store/env-base_4 \
+    --mount=type=bind,from=store-env-base_8,target=/dsvm/store/env-base_8 \
     --mount=type=bind,from=store-builder-pypi-pypi,target=/dsvm/store/builder-pypi-pypi \
     --mount=type=cache,id=dsvm-bytecode,target=/dsvm/cache,sharing=shared \
-    ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/base", "--epoch", "499162500", "--packages-only", "env-base_4"]
+    ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/base", "--epoch", "499162500", "--packages-only", "env-base_8"]
 
 # arrays; 3 of 3
-FROM runtime-python AS env-base_6
+FROM runtime-python AS env-base_10
 RUN --network=none \
     --mount=type=bind,from=scripts,source=/install-pypi,target=/dsvm/bin/install-pypi \
     --mount=type=bind,from=scripts,source=/compile-wheels,target=/dsvm/bin/compile-wheels \
-    --mount=type=bind,from=store-env-base_6,target=/dsvm/store/env-base_6 \
+    --mount=type=bind,from=store-env-base_10,target=/dsvm/store/env-base_10 \
     --mount=type=bind,from=store-builder-pypi-pypi,target=/dsvm/store/builder-pypi-pypi \
     --mount=type=cache,id=dsvm-bytecode,target=/dsvm/cache,sharing=shared \
-    ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/base", "--epoch", "499162500", "--packages-only", "env-base_6"]
+    ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/base", "--epoch", "499162500", "--packages-only", "env-base_10"]
 
 # notebooks; 1 of 3
 FROM runtime-python AS env-nets_0
@@ -83,35 +83,35 @@ RUN --network=none \
     ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/nets", "--epoch", "499162500", "env-nets_0"]
 
 # notebooks; 2 of 3
-FROM runtime-python AS env-nets_3
+FROM runtime-python AS env-nets_8
 RUN --network=none \
     --mount=type=bind,from=scripts,source=/install-pypi,target=/dsvm/bin/install-pypi \
     --mount=type=bind,from=scripts,source=/compile-wheels,target=/dsvm/bin/compile-wheels \
-    --mount=type=bind,from=store-env-nets_3,target=/dsvm/store/env-nets_3 \
+    --mount=type=bind,from=store-env-nets_8,target=/dsvm/store/env-nets_8 \
     --mount=type=bind,from=store-builder-pypi-pypi,target=/dsvm/store/builder-pypi-pypi \
     --mount=type=cache,id=dsvm-bytecode,target=/dsvm/cache,sharing=shared \
-    ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/nets", "--epoch", "499162500", "--packages-only", "env-nets_3"]
+    ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/nets", "--epoch", "499162500", "--packages-only", "env-nets_8"]
 
 # notebooks; 3 of 3
-FROM runtime-python AS env-nets_4
+FROM runtime-python AS env-nets_11
 RUN --network=none \
     --mount=type=bind,from=scripts,source=/install-pypi,target=/dsvm/bin/install-pypi \
     --mount=type=bind,from=scripts,source=/compile-wheels,target=/dsvm/bin/compile-wheels \
-    --mount=type=bind,from=store-env-nets_4,target=/dsvm/store/env-nets_4 \
+    --mount=type=bind,from=store-env-nets_11,target=/dsvm/store/env-nets_11 \
     --mount=type=bind,from=store-builder-pypi-pypi,target=/dsvm/store/builder-pypi-pypi \
     --mount=type=cache,id=dsvm-bytecode,target=/dsvm/cache,sharing=shared \
-    ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/nets", "--epoch", "499162500", "--packages-only", "env-nets_4"]
+    ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/nets", "--epoch", "499162500", "--packages-only", "env-nets_11"]
 
 FROM system AS image
 # Before the layers: a WORKDIR above them would have BuildKit put them together first, to make a folder there.
 WORKDIR /home/ds
 COPY --link --from=editor-url /out/ /
 COPY --link --from=env-base_0 /out/ /
-COPY --link --from=env-base_4 /out/ /
-COPY --link --from=env-base_6 /out/ /
+COPY --link --from=env-base_8 /out/ /
+COPY --link --from=env-base_10 /out/ /
 COPY --link --from=env-nets_0 /out/ /
-COPY --link --from=env-nets_3 /out/ /
-COPY --link --from=env-nets_4 /out/ /
+COPY --link --from=env-nets_8 /out/ /
+COPY --link --from=env-nets_11 /out/ /
 COPY --link --from=files-PLAN / /
 ENV ARRAYS_HOME="C:\\temp \$HOME \"x\" `id`"
 ENV LANG="C.UTF-8"
