@@ -362,11 +362,11 @@ def clean(shop: Workshop, *, everything: bool = False) -> tuple[int, int]:
 
 
 def needed_bytes(locked: Lock) -> int:
-    """About how much disk a build takes in an engine that has built nothing yet: 28 GB for cpu-debian's 1.6 GB.
+    """About how much disk a build takes in an engine that has built nothing yet: 24 GB for cpu-debian's 1.6 GB.
 
     Artefacts unpack to four times their size, and the engine keeps that as stages, as layers and unpacked.
     """
-    return 18 * sum({pin.sha256: pin.size for section in locked.sections for pin in section.pins}.values())
+    return 15 * sum({pin.sha256: pin.size for section in locked.sections for pin in section.pins}.values())
 
 
 Variants = Mapping[str, Lock | None]
