@@ -123,9 +123,21 @@ def _of_image(plan: Plan) -> Iterator[Case]:
     yield Case("ports", IMAGE, "only the planned services listen", alone=True)
     if kernels(plan):
         yield Case("kernelspecs", IMAGE, "exactly the planned kernels")
+    yield from _of_cuda(plan)
     for sections in places(plan):
         ids = tuple(section.id for section in sections)
         yield Case("installed", IMAGE, f"installed packages: {' and '.join(ids)}", sections=ids)
+
+
+def _of_cuda(plan: Plan) -> Iterator[Case]:
+    """A CPU image has nothing of CUDA, and a GPU image no environment with two of them."""
+    if plan.accelerator == "cpu":
+        yield Case("no_cuda", IMAGE, "no CUDA library")
+        return
+    for section in plan.sections:
+        if section.id.startswith("env-") and any(pin.name.startswith("nvidia-") for pin in section.pins):
+            env = str(section.extra["env"])
+            yield Case("one_cuda", IMAGE, f"one CUDA in environment {env}, and it loads", env=env)
 
 
 def places(plan: Plan) -> tuple[tuple[Section, ...], ...]:

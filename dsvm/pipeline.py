@@ -278,6 +278,7 @@ def build(shop: Workshop, variant: str, options: BuildOptions) -> tuple[str, Bui
         screen=build_screen(f"Building {variant}"),
         builder=options.builder,
         no_cache=options.no_cache,
+        unpack=options.verify,
         revision=_revision(),
     )
     shop.say(f"built {variant}: {built.size / 1e9:.2f} GB in {len(built.layers)} layers, {built.seconds:.0f} s")

@@ -131,9 +131,12 @@ def build(
     tag: str = "unverified",
     builder: str | None = None,
     no_cache: bool = False,
+    unpack: bool = True,
     revision: str | None = None,
 ) -> Built:
     """Build `plan`, rendered into `folder`, and give the image the tag `tag`.
+
+    Without `unpack` the engine unpacks the image when a container of it starts for the first time.
 
     Raises BuildError (naming stage and log) when a stage fails, EngineError when the engine goes away.
     """
@@ -143,7 +146,7 @@ def build(
     meta.unlink(missing_ok=True)
     image = image_name(plan.variant, tag)
     container_driver = builder is not None and _driver(builder, engine_env) != "docker"
-    kind = "type=docker" if container_driver else "type=image,unpack=true"
+    kind = "type=docker" if container_driver else f"type=image,unpack={str(unpack).lower()}"
     argv: list[str | Path] = [
         *("docker", "buildx", "build", "--progress=rawjson", "--provenance=false", "--sbom=false"),
         *("--platform", f"linux/{plan.base.arch}"),

@@ -222,6 +222,7 @@ def test_damage_of_many_kinds(plan: Plan, spoil: Break, failed: Callable[..., se
         fi
         exec /opt/code-server/bin/code-server "$@"
         END
+        touch /usr/lib/libcudart.so.13
         mv /usr/local/bin/dsvm-start /usr/local/bin/dsvm-start-real
         script /usr/local/bin/dsvm-start <<'END'
         #!/bin/sh
@@ -256,6 +257,7 @@ def test_damage_of_many_kinds(plan: Plan, spoil: Break, failed: Callable[..., se
         "image: installed packages: env-jax",
         "image: installed packages: env-pytorch",
         "image: installed packages: env-tensorflow",
+        "image: no CUDA library",
         "image: only the planned services listen",
         "image: settings and labels",
         "image: starts nothing without a token",

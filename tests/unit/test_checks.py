@@ -101,6 +101,7 @@ PROGRAMS = {
     "git_lfs_track": "git",
     "java_program": "javac",
     "locale_utf8": "locale",
+    "nvcc_compile": "nvcc",
     "pandoc_convert": "pandoc",
     "sudo_switch": "sudo",
     "tini_init": "tini",

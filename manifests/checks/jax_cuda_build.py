@@ -1,0 +1,35 @@
+"""The JAX of a GPU image has its CUDA plugin, which loads; needs no GPU."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import sys
+from importlib import metadata, util
+from pathlib import Path
+
+
+def check() -> dict[str, object]:
+    import jax
+
+    plugins = {dist.name: dist.version for dist in metadata.distributions() if dist.name.startswith("jax-cuda")}
+    kinds = sorted(name.split("-")[1] for name in plugins if name.endswith("-plugin"))
+    assert kinds, "no jax-cuda plugin"
+    assert len(kinds) == 1, f"plugins for several CUDAs: {kinds}"
+    assert plugins[f"jax-{kinds[0]}-plugin"] == plugins[f"jax-{kinds[0]}-pjrt"], (
+        f"plugins of several versions: {plugins}"
+    )
+    spec = util.find_spec(f"jax_plugins.xla_{kinds[0]}")
+    assert spec is not None and spec.origin, f"no module jax_plugins.xla_{kinds[0]}"
+    ctypes.CDLL(str(Path(spec.origin).with_name("xla_cuda_plugin.so")))
+    return {"version": jax.__version__, "plugins": plugins}
+
+
+if __name__ == "__main__":
+    try:
+        result = {"ok": True, **check()}
+    except Exception as error:
+        result = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
+        print(result["reason"], file=sys.stderr)
+    print(json.dumps({"check": "jax_cuda_build", **result}))
+    sys.exit(0 if result["ok"] else 1)

@@ -1,0 +1,76 @@
+"""PyTorch trains on the GPU in mixed precision: the loss falls, and the memory is given back."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+
+class NoGpuError(Exception):
+    """There is nothing here to try it on."""
+
+
+def check() -> dict[str, object]:
+    import torch
+    from torch import nn
+
+    if not torch.cuda.is_available():
+        raise NoGpuError("no GPU")
+    torch.manual_seed(0)
+    before = torch.cuda.memory_allocated()
+    losses = train(torch, nn)
+    assert losses[-1] < 0.3 * losses[0], f"loss {losses[0]:.3f} -> {losses[-1]:.3f}"
+    torch.cuda.synchronize()
+    torch.cuda.empty_cache()
+    left = torch.cuda.memory_allocated() - before
+    assert left < 64 << 20, f"{left} bytes stay allocated after training"
+    result: dict[str, object] = {
+        "loss": [round(losses[0], 4), round(losses[-1], 4)],
+        "device": torch.cuda.get_device_name(),
+        "capability": ".".join(map(str, torch.cuda.get_device_capability())),
+        "devices": torch.cuda.device_count(),
+        "memory peak, bytes": torch.cuda.max_memory_allocated(),
+        "memory left, bytes": left,
+    }
+    if torch.cuda.device_count() > 1:
+        tensors = [
+            torch.full((1000,), float(number), device=f"cuda:{number}") for number in range(torch.cuda.device_count())
+        ]
+        torch.cuda.nccl.all_reduce(tensors)
+        wanted = float(sum(range(torch.cuda.device_count())))
+        assert all(bool((tensor == wanted).all()) for tensor in tensors), "NCCL adds up wrong"
+        result["nccl"] = "all_reduce"
+    return result
+
+
+def train(torch, nn) -> list[float]:
+    x = torch.rand(4000, 2, device="cuda") * 2 - 1
+    y = (x[:, :1] * x[:, 1:] > 0).float()  # no straight line parts these
+    model = nn.Sequential(nn.Linear(2, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1)).cuda()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    scaler = torch.amp.GradScaler("cuda")
+    losses = []
+    for _ in range(200):
+        with torch.autocast("cuda", dtype=torch.float16):
+            score = model(x)
+            assert score.dtype == torch.float16, f"computed in {score.dtype}"
+            loss = nn.functional.binary_cross_entropy_with_logits(score.float(), y)
+        optimizer.zero_grad()
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        losses.append(loss.item())
+    return losses
+
+
+if __name__ == "__main__":
+    try:
+        result = {"ok": True, **check()}
+    except NoGpuError as error:
+        print(json.dumps({"check": "torch_cuda_train", "reason": str(error)}))
+        sys.exit(77)
+    except Exception as error:
+        result = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
+        print(result["reason"], file=sys.stderr)
+    print(json.dumps({"check": "torch_cuda_train", **result}))
+    sys.exit(0 if result["ok"] else 1)

@@ -1,0 +1,44 @@
+"""XGBoost learns on the GPU what no straight line can part."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+
+class NoGpuError(Exception):
+    """There is nothing here to try it on."""
+
+
+def check() -> dict[str, object]:
+    import numpy as np
+    import xgboost as xgb
+
+    assert xgb.build_info()["USE_CUDA"], "a CPU build"
+    if not Path("/dev/nvidiactl").exists():
+        raise NoGpuError("no GPU")
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, size=(20000, 4))
+    y = (x[:, 0] * x[:, 1] > 0).astype(int)  # no straight line parts these
+    data = xgb.QuantileDMatrix(x[:15000], y[:15000])
+    model = xgb.train({"objective": "binary:logistic", "max_depth": 4, "device": "cuda"}, data, num_boost_round=50)
+    used = json.loads(model.save_config())["learner"]["generic_param"]["device"]
+    assert used.startswith("cuda"), f"trained on {used}"
+    chances = model.inplace_predict(x[15000:])
+    accuracy = float(((chances > 0.5) == y[15000:]).mean())
+    assert accuracy > 0.9, f"accuracy {accuracy:.2f}, chance is 0.5"
+    return {"accuracy": round(accuracy, 3), "device": used}
+
+
+if __name__ == "__main__":
+    try:
+        result = {"ok": True, **check()}
+    except NoGpuError as error:
+        print(json.dumps({"check": "xgboost_cuda_train", "reason": str(error)}))
+        sys.exit(77)
+    except Exception as error:
+        result = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
+        print(result["reason"], file=sys.stderr)
+    print(json.dumps({"check": "xgboost_cuda_train", **result}))
+    sys.exit(0 if result["ok"] else 1)
