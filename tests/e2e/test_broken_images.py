@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from workbench import BIG, ROOT, SMALL, Catalog, Done, Invoke, docker, image
+from workbench import BIG, ROOT, SMALL, Catalog, Done, Invoke, Silent, docker, image
 
 from dsvm import checks
 from dsvm.errors import VerifyError
@@ -41,15 +41,6 @@ command() { printf '#!/bin/sh\necho "%s"\n' "$2" | script "/usr/local/bin/$1"; }
 Break = Callable[..., str]
 # ids of the checks that some broken image failed
 caught: set[str] = set()
-
-
-class Silent:
-    """Nobody watches."""
-
-    def step(self, text: str) -> None: ...
-    def begin(self, total: int) -> None: ...
-    def result(self, result: object) -> None: ...
-    def end(self) -> None: ...
 
 
 @pytest.fixture(scope="module")

@@ -181,6 +181,15 @@ def small_disk(megabytes: int) -> Iterator[Path]:
             subprocess.run(["umount", "--lazy", folder], check=False)
 
 
+class Silent:
+    """Nobody watches a verification."""
+
+    def step(self, text: str) -> None: ...
+    def begin(self, total: int) -> None: ...
+    def result(self, result: object) -> None: ...
+    def end(self) -> None: ...
+
+
 # --- commands that are stopped on their way ------------------------------------------------------------------
 
 
