@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from dsvm import ecosystems
+from dsvm.engine import gpu_options
 from dsvm.errors import InputError, ProgramError, VerifyError
 from dsvm.model import Check, CheckResult, Kernel, Outcome, Plan, Report, Section, canonical_json
 from dsvm.report import image_sections
@@ -247,7 +248,7 @@ def verify(
     settings = _inspect(image, plan, engine_env)
     token = secrets.token_urlsafe(24)
     watcher.step(f"Starting {image}")
-    with _started(image, token, engine_env, serves=bool(plan.services)) as container:
+    with _started(image, token, engine_env, serves=bool(plan.services), gpu=plan.accelerator == "gpu") as container:
         _copy_scripts(cases, manifests, container, engine_env)
         _wait_until_healthy(container, engine_env)
         results = [check_settings(plan, settings["Config"])] if not only or IMAGE in only else []
@@ -321,7 +322,7 @@ def _inspect(image: str, plan: Plan, engine_env: Mapping[str, str]) -> Mapping[s
 
 
 @contextmanager
-def _started(image: str, token: str, engine_env: Mapping[str, str], *, serves: bool) -> Iterator[str]:
+def _started(image: str, token: str, engine_env: Mapping[str, str], *, serves: bool, gpu: bool) -> Iterator[str]:
     """A running container of `image`, by name; it is gone afterwards, whatever happens.
 
     An image that serves nothing is kept running by a command that does nothing.
@@ -332,6 +333,7 @@ def _started(image: str, token: str, engine_env: Mapping[str, str], *, serves: b
             [
                 *("docker", "run", "--detach", "--name", name, "--label", "dsvm.verify"),
                 *("--network", "none", "--shm-size", "1g", "--no-healthcheck"),
+                *(gpu_options(engine_env) if gpu else []),
                 # The value comes from docker's own environment: process lists show command lines.
                 *("--env", "DSVM_TOKEN", image),
                 *([] if serves else ["sleep", "infinity"]),

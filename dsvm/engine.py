@@ -169,6 +169,21 @@ def _info(env: Mapping[str, str]) -> tuple[dict[str, Any] | None, str]:
     return None, f"{where}: {lines[-1]}"
 
 
+def gpu_options(env: Mapping[str, str]) -> list[str]:
+    """What `docker run` needs to give a container the machine's GPUs; nothing where the engine has none to give.
+
+    An engine has them when NVIDIA's container toolkit registered its runtime or described the devices (CDI):
+    https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/install-guide.html
+    """
+    info, _ = _info(env)
+    if info is None:
+        return []
+    devices = [str(device.get("ID", "")) for device in info.get("DiscoveredDevices") or []]
+    if any(device.startswith("nvidia.com/gpu") for device in devices):
+        return ["--device=nvidia.com/gpu=all"]
+    return ["--gpus=all"] if "nvidia" in (info.get("Runtimes") or {}) else []
+
+
 def _own_host(info: Mapping[str, Any]) -> str:
     """Address behind docker's current context."""
     if host := os.environ.get("DOCKER_HOST"):

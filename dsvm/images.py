@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dsvm.builders.docker import image_name
+from dsvm.engine import gpu_options
 from dsvm.errors import EngineError, InputError, ProgramError
 from dsvm.model import Plan
 from dsvm.render import LABELS
@@ -89,7 +90,8 @@ def start(
     the container's log when the image does not come up.
     """
     image = image or image_name(variant)
-    if inspect(image, env) is None:
+    found = labels(image, env)
+    if not found and inspect(image, env) is None:
         raise InputError(f"there is no image {image}", hint=f"Run: invoke build --variant {variant}")
     name = container_name(variant)
     state = _state(name, env)
@@ -105,6 +107,7 @@ def start(
     run(
         [
             *("docker", "run", "--detach", "--name", name, "--env", "DSVM_TOKEN", "--shm-size", "1g"),
+            *(gpu_options(env) if found.get(f"{LABELS}.accelerator") == "gpu" else []),
             *(f"--publish=127.0.0.1:{port}:{services[service]['port']}" for service, port in ports.items()),
             image,
         ],

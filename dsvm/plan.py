@@ -28,6 +28,8 @@ SCRIPTS = Path(__file__).resolve().parent.parent / "scripts" / "image"
 TEMPLATE = SCRIPTS.parents[1] / "templates" / "Dockerfile.j2"
 KERNELS = "/usr/local/share/jupyter/kernels"
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# What NVIDIA's container runtime gives an image that asks for it
+GPU_ENVIRONMENT = {"NVIDIA_DRIVER_CAPABILITIES": "compute,utility", "NVIDIA_VISIBLE_DEVICES": "all"}
 # A login shell, such as each terminal of JupyterLab, reads /etc/profile, which sets PATH anew.
 LOGIN_PATH = File(text="PATH=/opt/envs/base/bin:$PATH\n")
 
@@ -206,6 +208,7 @@ def _kernelspec(tool: Tool, kernel: Kernel) -> str:
 def _environment(catalog: Catalog, lock: Lock) -> dict[str, str]:
     # JupyterLab's terminals run $SHELL, and sh without it
     environment: dict[str, str] = {
+        **(GPU_ENVIRONMENT if catalog.variants[lock.variant].accelerator == "gpu" else {}),
         "LANG": "C.UTF-8",
         "PATH": f"/opt/envs/base/bin:{SYSTEM_PATH}",
         "SHELL": "/bin/bash",

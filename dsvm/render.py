@@ -69,6 +69,7 @@ def labels(plan: Plan) -> dict[str, str]:
         "org.opencontainers.image.description": plan.summary,
         "org.opencontainers.image.created": created,
         f"{LABELS}.variant": plan.variant,
+        f"{LABELS}.accelerator": plan.accelerator,
         f"{LABELS}.base": f"{plan.base.base} ({plan.base_kind})",
         f"{LABELS}.lock": plan.lock_digest,
         f"{LABELS}.plan": plan.digest,

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from dsvm import engine
-from dsvm.engine import Finding, diagnose, find_engine
+from dsvm.engine import Finding, diagnose, find_engine, gpu_options
 from dsvm.errors import EngineError
 
 SCRIPT = Path(__file__).parents[2] / "scripts/engine"
@@ -122,6 +122,30 @@ def test_a_shell_that_exports_the_private_engine_needs_nothing_more(
     found = find_engine()
     assert found.is_private
     assert found.env == {}
+
+
+@pytest.mark.parametrize(
+    ("said", "options"),
+    [
+        ({}, []),
+        ({"Runtimes": {"runc": {}}, "DiscoveredDevices": None}, []),
+        ({"Runtimes": {"runc": {}, "nvidia": {}}}, ["--gpus=all"]),
+        ({"DiscoveredDevices": [{"Source": "cdi", "ID": "vendor.com/net=0"}]}, []),
+        (
+            {"Runtimes": {"nvidia": {}}, "DiscoveredDevices": [{"Source": "cdi", "ID": "nvidia.com/gpu=0"}]},
+            ["--device=nvidia.com/gpu=all"],
+        ),
+    ],
+)
+def test_a_container_gets_the_gpus_that_the_engine_has(
+    answers: Path, said: dict[str, object], options: list[str]
+) -> None:
+    put(answers, "default", {**INFO, **said})
+    assert gpu_options({}) == options
+
+
+def test_without_an_engine_there_are_no_gpus(answers: Path) -> None:
+    assert gpu_options({}) == []
 
 
 def test_no_engine_says_what_each_one_said(answers: Path, private_socket: Path) -> None:
