@@ -51,6 +51,7 @@ def deb(
     for path, text in (files or {f"/usr/share/doc/{name}/README": f"{name} {version}\n"}).items():
         (tree / path.lstrip("/")).parent.mkdir(parents=True, exist_ok=True)
         (tree / path.lstrip("/")).write_text(text)
+        (tree / path.lstrip("/")).chmod(0o755 if text.startswith("#!") else 0o644)
     target = folder / f"{name}_{version.replace(':', '%3a')}_amd64.deb"
     subprocess.run(["dpkg-deb", "--root-owner-group", "--build", tree, target], check=True, capture_output=True)
     return target
