@@ -33,7 +33,7 @@ Package = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9+.-]+$")]
 URI_LINE = re.compile(r"^'(?P<uri>[^']+)' (?P<file>\S+) (?P<size>\d+) SHA256:(?P<sha256>[0-9a-f]{64})$")
 # What the Release file says of an archive, as apt's pins and its indextargets call it.
 RELEASE_FIELDS = {"o": "ORIGIN", "l": "LABEL", "n": "CODENAME", "a": "SUITE", "site": "SITE"}
-_lock = threading.Lock()
+_lock = threading.RLock()
 
 
 class Deb(Model):
@@ -277,12 +277,10 @@ class _AptRoot:
         chosen = tuple(sorted(repositories))
         key = (context.work, context.base.base, kind, chosen)
         with _lock:
-            found = cls._made.get(key)
-        if found is None:
-            folder = context.work / "+".join((f"apt-{context.base.base}-{kind}", *chosen))
-            found = cls(folder, context, [context.repositories[name] for name in chosen])
-        with _lock:
-            return cls._made.setdefault(key, found)
+            if key not in cls._made:
+                folder = context.work / "+".join((f"apt-{context.base.base}-{kind}", *chosen))
+                cls._made[key] = cls(folder, context, [context.repositories[name] for name in chosen])
+        return cls._made[key]
 
     def run(self, program: str, *args: str) -> str:
         """What an apt program prints about this root; the package lists are brought up to date first, once."""
@@ -352,9 +350,7 @@ class _AptRoot:
         shown = self._run("apt-get", *alone, "indextargets", "--format", form, "Created-By: Packages")
         for line in shown.splitlines():
             file, *values = line.split("\t")
-            # a field that the Release file lacks stays as it was asked for
-            known = zip(RELEASE_FIELDS, values, strict=True)
-            yield {key: value for key, value in known if value and not value.startswith("$(")}, Path(file)
+            yield dict(zip(RELEASE_FIELDS, values, strict=True)), Path(file)
 
     def refuse_strangers(self, pins: Sequence[Pin]) -> None:
         """Raise LockError for pins of a repository that its manifest neither names nor lets in.

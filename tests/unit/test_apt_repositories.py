@@ -260,6 +260,18 @@ def test_a_repository_that_calls_itself_debian_is_refused(world: World) -> None:
     refused(world.context, "o=Debian, l=Debian, n=bookworm", "tell it from the distribution's own archive")
 
 
+def test_a_repository_that_says_nothing_of_itself_is_told_by_its_host(world: World, server: Server) -> None:
+    folder = world.mirror / "vendor/twelve"
+    debs = [archives.deb(world.folder / "debs", name, "3.0") for name in ("vtool", "hello")]
+    archives.publish(folder, debs, world.vendor, suite="/", origin="", Label="")
+    assert "Origin" not in (folder / "InRelease").read_text()
+    for path in folder.iterdir():
+        server.add(f"/twelve/{path.name}", Resource(path.read_bytes()))
+    here = world.with_repository(uri=server.url, packages=["vtool"])
+    versions = {name: pin.version for name, pin in resolve(here, "vtool", "hello").items()}
+    assert versions == {"vtool": "3.0", "hello": "1.0"}
+
+
 # --- out of reach ------------------------------------------------------------------------------------------
 
 
