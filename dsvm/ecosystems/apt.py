@@ -19,7 +19,6 @@ from dsvm.ecosystems.apt_repositories import (
     keyring,
     named_by,
     preferences,
-    registry_of,
     release_pin,
     roots,
     source_line,
@@ -103,8 +102,7 @@ class Apt:
         found = [match for line in printed.splitlines() if (match := URI_LINE.match(line.strip()))]
         own = f"file:{root.folder}/debs/"  # package files with a URL: they are pinned already
         pins = [*files.values(), *(root.pin(match) for match in found if not match["uri"].startswith(own))]
-        root.refuse_strangers(pins)
-        return sorted(pins, key=lambda pin: pin.name), {}
+        return sorted(root.told_apart(pins), key=lambda pin: pin.name), {}
 
     def status(self, pins: Sequence[Pin], context: Context) -> str:
         """The dpkg status of a system that has exactly `pins` installed."""
@@ -243,11 +241,10 @@ class _AptRoot:
             self.mirrors.append((mirrors[0].rstrip("/") + "/", distribution))
             options = f"arch={context.base.arch} signed-by={bootstrap.keyring}"
             sources.append(f"deb [{options}] {mirrors[0]} {name} {' '.join(bootstrap.components)}\n")
-        for repository in repositories:
-            self.mirrors.append((roots(repository, context)[0] + "/", registry_of(repository, context)))
+        self.mirrors += [(roots(one, context)[0] + "/", one.repository) for one in repositories]
         # apt says file:/ for what we write as file:///
-        known = {(re.sub(r"^file:/+", "file:/", uri), registry) for uri, registry in self.mirrors}
-        self.mirrors = sorted(known, key=lambda pair: (-len(pair[0]), pair[1]))
+        known = {re.sub(r"^file:/+", "file:/", uri): registry for uri, registry in reversed(self.mirrors)}
+        self.mirrors = sorted(known.items(), key=lambda pair: -len(pair[0]))
         (folder / "sources.list").write_text("".join(sources))
         self.config = folder / "apt.conf"
         self.config.write_text(
@@ -352,29 +349,34 @@ class _AptRoot:
             file, *values = line.split("\t")
             yield dict(zip(RELEASE_FIELDS, values, strict=True)), Path(file)
 
-    def refuse_strangers(self, pins: Sequence[Pin]) -> None:
-        """Raise LockError for pins of a repository that its manifest neither names nor lets in.
+    def told_apart(self, pins: Sequence[Pin]) -> Sequence[Pin]:
+        """The same pins, those of a repository under its name, though it may be at the place of another archive.
 
-        Preferences make apt choose so; this makes sure, whatever the repository says of itself.
+        Raises LockError for those that its manifest neither names nor lets in: preferences make apt choose so, and
+        this makes sure, whatever the repository says of itself.
         """
         if not self.repositories:
-            return
+            return pins
+        origin: dict[str, str] = {}
+        faults = []
         with self.lists.lock:
             own = {digest for _, path in self._targets(self.folder / "sources.list") for digest in _digests(path)}
-            faults = []
             for repository in self.repositories:
                 line = self.folder / "etc/sources.list.d" / f"{repository.repository}.list"
                 listed = {digest for _, path in self._targets(line) for digest in _digests(path)} - own
-                theirs = [pin.name for pin in pins if pin.registry != "url" and pin.sha256 in listed]
-                named = [name for name in theirs if named_by(repository, name)]
+                theirs = [pin for pin in pins if pin.registry != "url" and pin.sha256 in listed]
+                origin |= {pin.sha256: repository.repository for pin in theirs}
+                named = [pin.name for pin in theirs if named_by(repository, pin.name)]
                 needed = self._needed_by(named) if repository.needs and named else set()
                 faults += [
-                    f"{name}: it would come from repository '{repository.repository}', whose manifest does not name it"
-                    for name in theirs
-                    if name not in named and name not in needed
+                    f"{pin.name}: it would come from repository '{repository.repository}', "
+                    "whose manifest does not name it"
+                    for pin in theirs
+                    if pin.name not in named and pin.name not in needed
                 ]
         if faults:
             raise LockError("\n".join(faults), hint="Name the package under 'packages' of the repository's manifest")
+        return [pin.model_copy(update={"registry": origin.get(pin.sha256, pin.registry)}) for pin in pins]
 
     def _needed_by(self, packages: Sequence[str]) -> set[str]:
         """All that `packages` need, directly or not."""

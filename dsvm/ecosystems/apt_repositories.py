@@ -52,12 +52,6 @@ def roots(repository: Repository, context: Context) -> Sequence[str]:
     return [f"{root.rstrip('/')}/{place.path}".rstrip("/") for root in known]
 
 
-def registry_of(repository: Repository, context: Context) -> str:
-    """The name under which pins of the repository are locked: the archive's own where it is one."""
-    whole = repository.archive is not None and not place_of(repository, context).path
-    return str(repository.archive) if whole else repository.repository
-
-
 def source_line(repository: Repository, keyring: Path, context: Context) -> str:
     """The line of a sources.list that names the repository."""
     place = place_of(repository, context)

@@ -189,10 +189,25 @@ def old_suite(world: World) -> Context:
 def test_from_another_suite_come_the_named_packages_and_what_they_need(old_suite: Context) -> None:
     pins = resolve(old_suite, "julia", repositories=("debian-bullseye",))
     assert {name: pin.version for name, pin in pins.items()} == {"julia": "1.5", "oldlib": "0.1", "hello": "1.0"}
-    assert {pin.registry for pin in pins.values()} == {"debian"}
+    where = {name: pin.registry for name, pin in pins.items()}
+    assert where == {"julia": "debian-bullseye", "oldlib": "debian-bullseye", "hello": "debian"}
     assert [url.rsplit("/debian/", 1)[1] for url in apt.ECOSYSTEM.locate(pins["julia"], old_suite)] == [
         "pool/julia_1.5_amd64.deb"
     ]
+
+
+def test_another_suite_may_have_moved(world: World, old_suite: Context) -> None:
+    """As Debian's do, to another archive, when they are old; a lock made before then finds its packages there."""
+    before = resolve(old_suite, "julia", repositories=("debian-bullseye",))
+    away = world.mirror / "archived"
+    (away / "dists").mkdir(parents=True)
+    (world.mirror / "debian/dists/bullseye").rename(away / "dists/bullseye")
+    (away / "pool").symlink_to(world.mirror / "debian/pool")
+    sources = {**old_suite.machine.sources, "debian-bullseye": (f"file://{away}",)}
+    here = replace(old_suite, work=_fresh(world), machine=replace(old_suite.machine, sources=sources))
+    assert resolve(here, "julia", repositories=("debian-bullseye",)) == before
+    assert list(apt.ECOSYSTEM.locate(before["julia"], here)) == [f"file://{away}/{before['julia'].file}"]
+    assert next(iter(apt.ECOSYSTEM.locate(before["hello"], here))).startswith(f"file://{world.mirror}/debian/")
 
 
 def test_what_nothing_named_needs_does_not_come_from_another_suite(old_suite: Context) -> None:
