@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 
 from dsvm import ecosystems
 from dsvm.errors import InputError
-from dsvm.model import Base, Index, Model, Source, Tool, Variant
+from dsvm.model import Base, Index, Model, Repository, Source, Tool, Variant
 
 MANIFESTS = Path(__file__).resolve().parent.parent / "manifests"
 # Folders that tools' environments and the project itself own; a tool's file may not land there.
@@ -44,7 +44,13 @@ def tool_model() -> type[Tool]:
 @cache
 def kinds() -> Mapping[str, type[Model]]:
     """Folder of the catalog -> the model of its files; a file's first key names the thing."""
-    return {"tools": tool_model(), "bases": Base, "variants": Variant, "indexes": Index}
+    return {
+        "tools": tool_model(),
+        "bases": Base,
+        "variants": Variant,
+        "indexes": Index,
+        "repositories": Repository,
+    }
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,7 @@ class Catalog:
     bases: Mapping[str, Base]
     variants: Mapping[str, Variant]
     indexes: Mapping[str, Index]
+    repositories: Mapping[str, Repository] = field(default_factory=dict)
     # where each thing was written, (kind, name) -> file, for messages
     origin: Mapping[tuple[str, str], Path] = field(default_factory=dict)
     folders: tuple[Path, ...] = (MANIFESTS,)
@@ -67,6 +74,11 @@ class Catalog:
                 raise InputError("no variant is named", hint=f"Name one: --variant NAME. Known variants: {known}")
             raise InputError(f"unknown variant '{name}'{near(name, self.variants)}", hint=f"Known variants: {known}")
         return self.variants[name]
+
+    @property
+    def registries(self) -> Mapping[str, Index | Repository]:
+        """Indexes and repositories by name, which no two of them share: a lock names its registries so."""
+        return {**self.indexes, **self.repositories}
 
     def file(self, relative: str) -> Path:
         """A file inside the manifests folders, the latest overlay first; InputError when there is none."""
@@ -115,7 +127,7 @@ def load(overlays: Sequence[Path] = (), *, main: Path = MANIFESTS) -> Catalog:
 
 
 def _key(kind: str) -> str:
-    return {"indexes": "index"}.get(kind, kind.removesuffix("s"))
+    return {"indexes": "index", "repositories": "repository"}.get(kind, kind.removesuffix("s"))
 
 
 def _files(folder: Path, faults: list[str]) -> Iterator[tuple[str, Path]]:
@@ -266,18 +278,30 @@ def _cross_check(catalog: Catalog, broken: Set[tuple[str, str]]) -> Iterator[str
             if ".." in pure.parts or any(pure.is_relative_to(folder) for folder in RESERVED):
                 yield f"{where}:{_line_of(where, path)}: a tool may not write '{path}'"
         for number, source in enumerate(tool.sources):
-            yield from _check_source(catalog, where, name, number, source)
+            yield from _check_source(catalog, where, name, number, source, broken)
+    for name in catalog.repositories:
+        yield from _check_repository(catalog, name)
     for name, variant in catalog.variants.items():
         yield from _check_variant(catalog, name, variant, broken)
 
 
-def _check_source(catalog: Catalog, where: Path, tool: str, number: int, source: Source) -> Iterator[str]:
+def _check_source(
+    catalog: Catalog, where: Path, tool: str, number: int, source: Source, broken: Set[tuple[str, str]]
+) -> Iterator[str]:
     if not source.requests():
         known = ", ".join(ecosystems.registry())
         yield f"{where}:1: source {number + 1} of '{tool}' names no ecosystem (one of {known})"
     if source.index is not None and source.index not in catalog.indexes:
         line = _line_of(where, source.index)
         yield f"{where}:{line}: unknown index '{source.index}'{near(source.index, catalog.indexes)}"
+    if source.repository is not None:
+        line = _line_of(where, source.repository)
+        if source.repository not in catalog.repositories and ("repositories", source.repository) not in broken:
+            near_one = near(source.repository, catalog.repositories)
+            yield f"{where}:{line}: unknown repository '{source.repository}'{near_one}"
+        asked = [*source.requests(), *source.build]
+        if not any(one.placement == "system" for name, one in ecosystems.registry().items() if name in asked):
+            yield f"{where}:{line}: 'repository' goes with system packages, and source {number + 1} asks for none"
     for ecosystem, request in source.build.items():
         if ecosystem not in ecosystems.registry():
             line = _line_of(where, ecosystem)
@@ -287,6 +311,16 @@ def _check_source(catalog: Catalog, where: Path, tool: str, number: int, source:
             ecosystems.parse_request(ecosystem, request)
         except ValueError as error:
             yield f"{where}:{_line_of(where, ecosystem)}: build.{ecosystem}: {error}"
+
+
+def _check_repository(catalog: Catalog, name: str) -> Iterator[str]:
+    """A lock says by one name where a pin comes from: a repository's may not be another registry's."""
+    taken = {**dict.fromkeys(ecosystems.registry(), "an ecosystem"), **dict.fromkeys(catalog.indexes, "an index")}
+    for base in catalog.bases.values():
+        suites = base.bootstrap.suites if base.bootstrap else ()
+        taken |= dict.fromkeys((suite.partition("/")[0] for suite in suites), f"an archive of base '{base.base}'")
+    if name in taken:
+        yield f"{catalog.origin['repositories', name]}:1: '{name}' is the name of {taken[name]} already"
 
 
 def _check_variant(catalog: Catalog, name: str, variant: Variant, broken: Set[tuple[str, str]]) -> Iterator[str]:

@@ -34,11 +34,14 @@ class Wanted:
     def as_json(self) -> Any:
         kind = TypeAdapter(ecosystems.get(self.ecosystem).request_type)
         items = [kind.dump_python(item, mode="json") for item in self.request.items]
-        extra = {"kernel": True} if self.request.kernel else {}
+        extra: dict[str, Any] = {"kernel": True} if self.request.kernel else {}
+        if self.request.repositories:
+            extra["repositories"] = list(self.request.repositories)
         return {"env": self.request.env, "items": items, "indexes": list(self.request.indexes), **extra}
 
-    def input(self, base: Base, indexes: Mapping[str, Any]) -> str:
-        named = {name: indexes[name].model_dump(mode="json") for name in self.request.indexes}
+    def input(self, base: Base, registries: Mapping[str, Any]) -> str:
+        names = (*self.request.indexes, *self.request.repositories)
+        named = {name: registries[name].model_dump(mode="json") for name in names}
         return digest_of([self.ecosystem, self.as_json(), base.model_dump(mode="json"), named])
 
 
@@ -121,6 +124,7 @@ def wanted_sections(catalog: Catalog, variant: Variant, choices: Sequence[Choice
     base = catalog.bases[variant.base]
     system: list[Any] = [] if base.system is None else [tuple(base.system)]
     system_tools: list[str] = []
+    repositories: dict[str, None] = {}
     envs: dict[tuple[str, str], list[tuple[Tool, Any, str | None]]] = {}
     sections: list[Wanted] = []
     runtimes: dict[str, None] = {}
@@ -128,6 +132,7 @@ def wanted_sections(catalog: Catalog, variant: Variant, choices: Sequence[Choice
     for choice in choices:
         tool = catalog.tools[choice.tool]
         source = tool.sources[choice.source]
+        own = (source.repository,) if source.repository else ()
         for name, asked in source.requests().items():
             ecosystem = ecosystems.get(name)
             runtimes.update(dict.fromkeys(ecosystem.runtimes))
@@ -137,6 +142,7 @@ def wanted_sections(catalog: Catalog, variant: Variant, choices: Sequence[Choice
             if ecosystem.placement == "system":
                 system.append(asked)
                 system_tools.append(tool.tool)
+                repositories.update(dict.fromkeys(own))
             elif ecosystem.placement == "env":
                 envs.setdefault((name, tool.env), []).append((tool, asked, source.index))
             else:
@@ -144,7 +150,9 @@ def wanted_sections(catalog: Catalog, variant: Variant, choices: Sequence[Choice
                 sections.append(Wanted(section, name, (tool.tool,), Request(section, tool.env, (asked,))))
         for name, raw in source.build.items():
             section = f"{tool.tool}-build-{name}"
-            request = Request(section, section, (ecosystems.parse_request(name, raw),))
+            of_system = ecosystems.get(name).placement == "system"
+            parsed = ecosystems.parse_request(name, raw)
+            request = Request(section, section, (parsed,), repositories=own if of_system else ())
             sections.append(Wanted(section, name, (tool.tool,), request))
     for (name, env), parts in envs.items():
         taken = any(one.id == f"env-{env}" for one in sections)
@@ -168,7 +176,7 @@ def wanted_sections(catalog: Catalog, variant: Variant, choices: Sequence[Choice
         section = f"builder-{name}-{other}"
         sections.append(Wanted(section, other, (), Request(section, section, tuple(items))))
     if system:
-        request = Request("system", "system", tuple(system))
+        request = Request("system", "system", tuple(system), repositories=tuple(repositories))
         sections.append(Wanted("system", base.ecosystem, tuple(system_tools), request))
     return sorted(sections, key=lambda one: one.id)
 
@@ -191,7 +199,7 @@ def stale_sections(catalog: Catalog, lock: Lock) -> list[str]:
     for choice in choices:
         if choice.source not in [place for place, _ in applicable(tools[choice.tool], variant)]:
             return [f"source of {choice.tool}"]
-    wanted = {one.id: one.input(base, catalog.indexes) for one in wanted_sections(catalog, variant, choices)}
+    wanted = {one.id: one.input(base, catalog.registries) for one in wanted_sections(catalog, variant, choices)}
     wanted["base"] = _base_input(base)
     locked = {section.id: section.input for section in lock.sections}
     return sorted(name for name in wanted.keys() | locked.keys() if wanted.get(name) != locked.get(name))
@@ -263,7 +271,7 @@ def resolve(
     wanted = wanted_sections(catalog, variant, choices)
 
     def one(want: Wanted) -> Section:
-        digest = want.input(base, catalog.indexes)
+        digest = want.input(base, catalog.registries)
         # system packages are solved against the base: a new base makes them stale too
         same_base = kept.get("base") is not None and kept["base"].pins == base_section.pins
         if reusable(want.id, want.ecosystem, digest) and (want.ecosystem != base.ecosystem or same_base):
@@ -376,7 +384,9 @@ def _choose(
 
 def _probe(source: Source, context: Context) -> str | None:
     for name, request in source.requests().items():
-        if fault := ecosystems.get(name).probe(request, source.index, context):
+        ecosystem = ecosystems.get(name)
+        named = source.repository if ecosystem.placement == "system" else source.index
+        if fault := ecosystem.probe(request, named, context):
             return fault
     return None
 

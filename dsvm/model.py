@@ -56,6 +56,9 @@ class Source(Model):
     when: When = When()
     formats: tuple[Format, ...] = Field((), description="only for these formats; all when empty")
     index: Name | None = Field(None, description="named package index, from manifests/indexes.yaml")
+    repository: Name | None = Field(
+        None, description="repository of system packages beside the base's own, from manifests/repositories"
+    )
     cuda: str | None = Field(None, description="CUDA version that these packages carry")
     build: dict[Name, Any] = Field(
         default_factory=dict, description="what only building needs, by ecosystem; not in the image"
@@ -212,6 +215,86 @@ class Index(Model):
     url: Line
     packages: tuple[Name, ...] = Field(min_length=1, description="packages that come from here and nowhere else")
     local: Line | None = Field(None, description="local version label that proves the build, for example cpu")
+
+
+# A package name, or a pattern of names in which * and ? stand for other characters.
+PackagePattern = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9+.*?-]+$", max_length=100)]
+
+
+class Key(Model):
+    """The OpenPGP key that signs a repository."""
+
+    urls: tuple[Line, ...] = Field(
+        min_length=1, description="where it may be had, tried in order; one without a scheme is below the place's root"
+    )
+    fingerprint: Annotated[str, StringConstraints(pattern=r"^[0-9A-F]{40}([0-9A-F]{24})?$")] = Field(
+        description="fingerprint of its primary key in full, 40 hexadecimal digits"
+    )
+
+    @field_validator("fingerprint", mode="before")
+    @classmethod
+    def _as_people_write_it(cls, value: object) -> object:
+        return value.replace(" ", "").upper() if isinstance(value, str) else value
+
+
+class Place(Model):
+    """Where in a repository the packages for some bases are."""
+
+    base: tuple[Name, ...] = Field(min_length=1)
+    path: Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9._+-]+(/[A-Za-z0-9._+-]+)*)?$")] = Field(
+        "", description="folder below the repository's root"
+    )
+    suite: Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9._+-]+(/[A-Za-z0-9._+-]+)*/?|/)$")] = Field(
+        description="name of the suite, or a flat folder, which ends in a slash"
+    )
+    components: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._+/-]+$")], ...] = ()
+    key: Key | None = Field(None, description="where it is not the repository's")
+
+    _one_base = field_validator("base", mode="before")(_as_list)
+
+    @model_validator(mode="after")
+    def _flat_or_not(self) -> Self:
+        if self.suite.endswith("/") == bool(self.components):
+            raise ValueError("a suite has components, and a flat folder ('suite' that ends in a slash) has none")
+        return self
+
+
+class Repository(Model):
+    """A repository of system packages beside the base's own: a vendor's, or another suite of the distribution."""
+
+    repository: Name
+    summary: Line
+    uri: Annotated[str, StringConstraints(pattern=r"^(https?|file)://[^\s\[\]'\"]+$")] | None = Field(
+        None, description="its root; 'sources' of a user's own configuration can name another"
+    )
+    archive: Name | None = Field(
+        None, description="instead of 'uri': an archive whose place this machine knows, such as debian or cran"
+    )
+    key: Key | None = Field(None, description="what signs it; the base's own keyring when there is none")
+    places: tuple[Place, ...] = Field(min_length=1)
+    packages: tuple[PackagePattern, ...] = Field(
+        min_length=1, description="packages, or patterns of their names, that come from here"
+    )
+    needs: bool = Field(
+        False, description="what these packages need and nobody else has comes from here too; nothing else ever does"
+    )
+    priority: int = Field(600, ge=501, le=999, description="of these packages; the base's own have 500")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.uri is None) == (self.archive is None):
+            raise ValueError("a repository has exactly one of 'uri' and 'archive'")
+        if self.uri is not None and not all(place.key or self.key for place in self.places):
+            raise ValueError("a repository with a 'uri' has a 'key': urls and fingerprint")
+        bases = [base for place in self.places for base in place.base]
+        if len(bases) != len(set(bases)):
+            raise ValueError("a base has one place in a repository")
+        return self
+
+    def place(self, base: str) -> Place | None:
+        """The place for `base`, with its key; None when the repository has none."""
+        found = next((place for place in self.places if base in place.base), None)
+        return found and found.model_copy(update={"key": found.key or self.key})
 
 
 class Variant(Model):

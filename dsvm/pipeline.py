@@ -73,6 +73,7 @@ class Workshop:
                 work=Path(work),
                 accelerator=one.accelerator,
                 indexes=self.catalog.indexes,
+                repositories=self.catalog.repositories,
             )
 
     def folder(self, variant: str) -> Path:

@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from pydantic import TypeAdapter
 
 from dsvm.machine import Machine
-from dsvm.model import Base, Index, Pin, Section, Step
+from dsvm.model import Base, Index, Pin, Repository, Section, Step
 from dsvm.store import Store
 
 # Runs a command in an image and returns what it prints; raises when the command fails.
@@ -35,6 +35,7 @@ class Context:
     work: Path
     accelerator: str = "cpu"
     indexes: Mapping[str, Index] = field(default_factory=dict)
+    repositories: Mapping[str, Repository] = field(default_factory=dict)
     # What the base image itself holds, in its system ecosystem's own form; "" while the base is resolved.
     base_status: str = ""
 
@@ -47,6 +48,8 @@ class Request:
     env: str
     items: tuple[Any, ...]
     indexes: tuple[str, ...] = ()
+    # beside the base's own, for system packages
+    repositories: tuple[str, ...] = ()
     # whether the place is a Jupyter kernel's, which needs a kernel beside what its tools ask for
     kernel: bool = False
 
@@ -67,7 +70,10 @@ class Ecosystem(Protocol):
         """The package that a tool's version is read from: the first one asked for."""
 
     def probe(self, request: Any, index: str | None, context: Context) -> str | None:
-        """Why this machine cannot get `request` now, or None when it can. Asks the network, in seconds."""
+        """Why this machine cannot get `request` now, or None when it can. Asks the network, in seconds.
+
+        `index` is the index that the source names, or the repository when these are system packages.
+        """
 
     def resolve(self, request: Request, context: Context) -> tuple[Sequence[Pin], Mapping[str, Any]]:
         """All artefacts for `request`, sorted by name, and what installing needs to know (`Section.extra`).

@@ -4,47 +4,90 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import unquote
 
-from pydantic import Field, StringConstraints
+from pydantic import Discriminator, Field, StringConstraints, Tag
 
 from dsvm.ecosystems import Context, Request, RunInImage
+from dsvm.ecosystems.apt_repositories import (
+    UNTRUSTED,
+    OutOfReach,
+    Untrusted,
+    keyring,
+    named_by,
+    preferences,
+    release_pin,
+    roots,
+    source_line,
+)
 from dsvm.errors import LockError, ProgramError
-from dsvm.model import Base, Pin, Section, Step
+from dsvm.model import Base, Model, Pin, Repository, Section, Sha256, Step
 from dsvm.run import run, which
 
 # https://www.debian.org/doc/debian-policy/ch-controlfields.html#s-f-source
 Package = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9+.-]+$")]
 URI_LINE = re.compile(r"^'(?P<uri>[^']+)' (?P<file>\S+) (?P<size>\d+) SHA256:(?P<sha256>[0-9a-f]{64})$")
-_lock = threading.Lock()
+# What the Release file says of an archive, as apt's pins and its indextargets call it.
+RELEASE_FIELDS = {"o": "ORIGIN", "l": "LABEL", "n": "CODENAME", "a": "SUITE", "site": "SITE"}
+_lock = threading.RLock()
+
+
+class Deb(Model):
+    """A package file with a fixed URL; what it needs comes from the repositories."""
+
+    deb: Annotated[str, StringConstraints(pattern=r"^(https?|file)://[^\s'\"]+\.deb$")] = Field(
+        description="URL of the .deb"
+    )
+    package: Package = Field(description="name of the package that it holds")
+    sha256: Sha256 | None = Field(None, description="taken from the first download when it is not given")
+
+
+def _kind(value: object) -> str:
+    return "name" if isinstance(value, str) else "deb"
 
 
 class Apt:
-    """Packages of the base's own distribution"""
+    """Packages of the base's own distribution, or of the 'repository' that the source names, or with a URL"""
 
     name = "apt"
     placement: Literal["system"] = "system"
-    request_type = Annotated[tuple[Package, ...], Field(min_length=1)]
+    request_type = Annotated[
+        tuple[Annotated[Annotated[Package, Tag("name")] | Annotated[Deb, Tag("deb")], Discriminator(_kind)], ...],
+        Field(min_length=1),
+    ]
     runtimes = ()
     builders: Mapping[str, Any] = {}
 
-    def package(self, request: Sequence[str]) -> str:
-        return request[0]
+    def package(self, request: Sequence[str | Deb]) -> str:
+        first = request[0]
+        return first if isinstance(first, str) else first.package
 
-    def probe(self, request: Sequence[str], index: str | None, context: Context) -> str | None:
-        root = _AptRoot.of(context)
-        policy = root.run("apt-cache", "policy", *request)
+    def probe(self, request: Sequence[str | Deb], index: str | None, context: Context) -> str | None:
+        for one in request:
+            if isinstance(one, Deb) and (fault := context.machine.unreachable(one.deb)):
+                return fault
+        wanted = [one for one in request if isinstance(one, str)]
+        if not wanted:
+            return None
+        try:
+            root = _AptRoot.of(context, (index,) if index else ())
+            policy = root.run("apt-cache", "policy", *wanted)
+        except OutOfReach as error:
+            return error.message
         known = set(re.findall(r"^(\S+):\n  Installed: .*\n  Candidate: (?!\(none\))", policy, re.MULTILINE))
-        missing = [name for name in request if name not in known]
+        missing = [name for name in wanted if name not in known]
         where = " ".join(context.base.bootstrap.suites) if context.base.bootstrap else context.base.base
-        return f"{', '.join(missing)}: not in {where}" if missing else None
+        beside = f", and repository '{index}' has no such package that its manifest lets in" if index else ""
+        return f"{', '.join(missing)}: not in {where}{beside}" if missing else None
 
     def resolve(self, request: Request, context: Context) -> tuple[Sequence[Pin], Mapping[str, Any]]:
-        root = _AptRoot.of(context)
-        names = list(dict.fromkeys(name for item in request.items for name in item))
+        root = _AptRoot.of(context, request.repositories)
+        asked = list(dict.fromkeys(one for item in request.items for one in item))
+        files = {one: _fetched(one, context) for one in asked if isinstance(one, Deb)}
+        names = [one if isinstance(one, str) else root.local(files[one]) for one in asked]
         try:
             printed = root.run(
                 "apt-get",
@@ -57,8 +100,9 @@ class Apt:
                 hint="Correct the package names, or leave the tool out: --leave-out TOOL",
             ) from error
         found = [match for line in printed.splitlines() if (match := URI_LINE.match(line.strip()))]
-        pins = sorted((root.pin(match) for match in found), key=lambda pin: pin.name)
-        return pins, {}
+        own = f"file:{root.folder}/debs/"  # package files with a URL: they are pinned already
+        pins = [*files.values(), *(root.pin(match) for match in found if not match["uri"].startswith(own))]
+        return sorted(root.told_apart(pins), key=lambda pin: pin.name), {}
 
     def status(self, pins: Sequence[Pin], context: Context) -> str:
         """The dpkg status of a system that has exactly `pins` installed."""
@@ -67,7 +111,11 @@ class Apt:
         return shown.replace("\nVersion: ", "\nStatus: install ok installed\nVersion: ")
 
     def locate(self, pin: Pin, context: Context) -> Iterable[str]:
-        return [f"{mirror}/{pin.file}" for mirror in context.machine.apt_mirrors(pin.registry)]
+        if pin.registry == "url":
+            return [pin.file]
+        repository = context.repositories.get(pin.registry)
+        places = roots(repository, context) if repository else context.machine.apt_mirrors(pin.registry)
+        return [f"{place}/{pin.file}" for place in places]
 
     def file_name(self, pin: Pin) -> str:
         return pin.filename
@@ -90,20 +138,82 @@ class Apt:
         return {row[1]: row[2] for row in rows if row[0].startswith("ii")}
 
 
+def _fetched(deb: Deb, context: Context) -> Pin:
+    """The pin of a package file with a fixed URL, which is in the store afterwards."""
+    sha256, size = context.store.download([deb.deb], name=deb.package, machine=context.machine, sha256=deb.sha256)
+    try:
+        shown = run(["dpkg-deb", "--field", context.store.path(sha256), "Package", "Version"], timeout=60).stdout
+    except ProgramError as error:
+        said = error.output.strip().splitlines()[-1:] or [error.message]
+        raise LockError(f"{deb.deb}: not a Debian package: {said[0]}", hint="Correct its URL") from error
+    control = dict(line.split(": ", 1) for line in shown.splitlines())
+    if control["Package"] != deb.package:
+        raise LockError(
+            f"{deb.deb}: holds the package {control['Package']}, and the manifest says {deb.package}",
+            hint="Correct 'package' or the URL in the manifest",
+        )
+    return Pin(
+        name=deb.package, version=control["Version"], file=deb.deb, size=size, sha256=sha256, registry="url"
+    )  # fmt: skip
+
+
 def _explanation(output: str) -> str:
     """What apt says of a failure, without its preamble."""
     lines = [line for line in output.splitlines() if line.startswith(("E:", " ")) and "Reading" not in line]
     return "\n".join(f"    {line}" for line in lines[-12:]) or f"    {output.strip()}"
 
 
-class _AptRoot:
-    """A private root in which apt sees the base's archive and the base's installed packages, nothing of the host."""
+def _repository_fault(repository: Repository, output: str) -> LockError:
+    """What apt says of a repository that it cannot read, sorted by whether another source may take over."""
+    said = [line for line in output.splitlines() if line.startswith(("E:", "W:", "Err:"))]
+    name = f"repository '{repository.repository}'"
+    if any(UNTRUSTED.search(line) for line in said):
+        return Untrusted(
+            f"{name}: it is not signed by the key that its manifest names:\n"
+            + "\n".join(f"    {line}" for line in said[-4:]),
+            hint="Do not go on before its owner says which key signs it",
+        )
+    reasons = [line.partition(": ")[2] for line in said if line.startswith("E:")] or [output.strip()[-200:]]
+    return OutOfReach(f"{name} cannot be read: {reasons[0].strip()}", hint="Check the network and its URI")
 
-    _made: ClassVar[dict[tuple[Path, str, str], _AptRoot]] = {}
 
-    def __init__(self, folder: Path, context: Context) -> None:
+def _digests(path: Path) -> Iterator[str]:
+    """SHA-256 of every package of a list."""
+    with path.open("rb") as lines:
+        yield from (line[8:72].decode() for line in lines if line.startswith(b"SHA256: "))
+
+
+class _Lists:
+    """apt's package lists for one base, shared by all roots of a run: each archive is read once."""
+
+    _made: ClassVar[dict[Path, _Lists]] = {}
+
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
+        # held while apt runs: no root reads lists that another one is writing
         self.lock = threading.Lock()
+        # source -> what went wrong with it, or None
+        self.read: dict[str, LockError | None] = {}
+
+    @classmethod
+    def of(cls, folder: Path) -> _Lists:
+        with _lock:
+            return cls._made.setdefault(folder, cls(folder))
+
+
+class _AptRoot:
+    """A private root in which apt sees archives and the base's installed packages, and nothing of the host.
+
+    The archives are the base's own and, of the repositories that are named, what their manifests let in.
+    """
+
+    _made: ClassVar[dict[tuple[Path, str, str, tuple[str, ...]], _AptRoot]] = {}
+
+    def __init__(self, folder: Path, context: Context, repositories: Sequence[Repository]) -> None:
+        self.folder = folder
+        self.context = context
+        self.repositories = repositories
+        self.lists = _Lists.of(context.work / f"apt-{context.base.base}-lists")
         bootstrap = context.base.bootstrap
         if bootstrap is None:
             raise LockError(f"base {context.base.base} names no archive: it has no 'bootstrap'")
@@ -113,8 +223,9 @@ class _AptRoot:
                 f"{bootstrap.keyring}: no such keyring, so packages of {context.base.base} cannot be trusted",
                 hint=f"Install the distribution's keyring package ({Path(bootstrap.keyring).stem})",
             )
-        for sub in ("lists/partial", "cache/archives/partial", "etc/empty", "log"):
+        for sub in ("cache/archives/partial", "etc/empty", "etc/sources.list.d", "keys", "debs", "log"):
             (folder / sub).mkdir(parents=True, exist_ok=True)
+        (self.lists.folder / "partial").mkdir(parents=True, exist_ok=True)
         (folder / "status").write_text(context.base_status)
         # longest first: debian-security's URI may start with debian's
         self.mirrors: list[tuple[str, str]] = []
@@ -130,21 +241,25 @@ class _AptRoot:
             self.mirrors.append((mirrors[0].rstrip("/") + "/", distribution))
             options = f"arch={context.base.arch} signed-by={bootstrap.keyring}"
             sources.append(f"deb [{options}] {mirrors[0]} {name} {' '.join(bootstrap.components)}\n")
-        self.mirrors = sorted(set(self.mirrors), key=lambda pair: -len(pair[0]))
+        self.mirrors += [(roots(one, context)[0] + "/", one.repository) for one in repositories]
+        # apt says file:/ for what we write as file:///
+        known = {re.sub(r"^file:/+", "file:/", uri): registry for uri, registry in reversed(self.mirrors)}
+        self.mirrors = sorted(known.items(), key=lambda pair: -len(pair[0]))
         (folder / "sources.list").write_text("".join(sources))
         self.config = folder / "apt.conf"
         self.config.write_text(
             f'APT::Architecture "{context.base.arch}";\n'
             f'APT::Architectures {{ "{context.base.arch}"; }};\n'
             'APT::Install-Recommends "false";\n'
+            'APT::Get::List-Cleanup "false";\n'  # the lists are other roots' too
             'Acquire::Languages "none";\n'
             'Acquire::Retries "3";\n'
             'Dir::Etc "/";\n'  # nothing of the host's own configuration
             f'Dir::Etc::SourceList "{folder}/sources.list";\n'
-            f'Dir::Etc::SourceParts "{folder}/etc/empty";\n'
-            f'Dir::Etc::Preferences "{folder}/etc/none";\n'
+            f'Dir::Etc::SourceParts "{folder}/etc/sources.list.d";\n'
+            f'Dir::Etc::Preferences "{folder}/etc/preferences";\n'
             f'Dir::Etc::PreferencesParts "{folder}/etc/empty";\n'
-            f'Dir::State::Lists "{folder}/lists";\n'
+            f'Dir::State::Lists "{self.lists.folder}";\n'
             f'Dir::State::Status "{folder}/status";\n'
             f'Dir::State::Extended_States "{folder}/extended_states";\n'
             f'Dir::Cache "{folder}/cache";\n'
@@ -154,28 +269,120 @@ class _AptRoot:
         self.updated = False
 
     @classmethod
-    def of(cls, context: Context) -> _AptRoot:
+    def of(cls, context: Context, repositories: Sequence[str] = ()) -> _AptRoot:
         kind = "empty" if not context.base_status else "base"
-        key = (context.work, context.base.base, kind)
+        chosen = tuple(sorted(repositories))
+        key = (context.work, context.base.base, kind, chosen)
         with _lock:
             if key not in cls._made:
-                cls._made[key] = cls(context.work / f"apt-{context.base.base}-{kind}", context)
+                folder = context.work / "+".join((f"apt-{context.base.base}-{kind}", *chosen))
+                cls._made[key] = cls(folder, context, [context.repositories[name] for name in chosen])
         return cls._made[key]
 
     def run(self, program: str, *args: str) -> str:
         """What an apt program prints about this root; the package lists are brought up to date first, once."""
-        env = {"APT_CONFIG": str(self.config), "LC_ALL": "C.UTF-8"}
-        with self.lock:
+        with self.lists.lock:
             if not self.updated:
-                try:
-                    run(["apt-get", "--quiet", "--error-on=any", "update"], env=env, timeout=600)
-                except ProgramError as error:
-                    raise LockError(
-                        "the distribution's archive cannot be read:\n" + _explanation(error.output),
-                        hint="Check the network, the mirror and the proxy (apt-get update)",
-                    ) from error
+                self._update()
                 self.updated = True
-            return run([program, *args], env=env, timeout=300).stdout
+            return self._run(program, *args)
+
+    def local(self, pin: Pin) -> str:
+        """Path of a fetched package file under a name by which apt knows that it is one."""
+        path = self.folder / "debs" / f"{pin.name}.deb"
+        path.unlink(missing_ok=True)
+        path.symlink_to(self.context.store.path(pin.sha256))
+        return str(path)
+
+    def _run(self, program: str, *args: str, timeout: float = 300) -> str:
+        env = {"APT_CONFIG": str(self.config), "LC_ALL": "C.UTF-8"}
+        return run([program, *args], env=env, timeout=timeout).stdout
+
+    def _update(self) -> None:
+        main = self.folder / "sources.list"
+        if "" not in self.lists.read:
+            try:
+                self._read(main)
+            except ProgramError as error:
+                raise LockError(
+                    "the distribution's archive cannot be read:\n" + _explanation(error.output),
+                    hint="Check the network, the mirror and the proxy (apt-get update)",
+                ) from error
+            self.lists.read[""] = None
+        for repository in self.repositories:
+            name = repository.repository
+            line = self.folder / "etc/sources.list.d" / f"{name}.list"
+            if fault := self.lists.read.get(name):
+                raise fault
+            try:
+                key = keyring(repository, self.folder / "keys", self.context)
+                line.write_text(source_line(repository, key, self.context) + "\n")
+                if name not in self.lists.read:
+                    self._read(line)
+            except ProgramError as error:
+                self.lists.read[name] = _repository_fault(repository, error.output)
+            except LockError as error:
+                self.lists.read[name] = error
+            else:
+                self.lists.read[name] = None
+            if fault := self.lists.read[name]:
+                line.unlink(missing_ok=True)
+                raise fault
+        own = [fields for fields, _ in self._targets(main)] if self.repositories else []
+        text = ""
+        for repository in self.repositories:
+            targets = self._targets(self.folder / "etc/sources.list.d" / f"{repository.repository}.list")
+            text += preferences(repository, release_pin(repository, next(targets)[0], own))
+        (self.folder / "etc/preferences").write_text(text)
+
+    def _read(self, sources: Path) -> None:
+        """Bring the lists of one file of sources up to date."""
+        alone = (f"--option=Dir::Etc::SourceList={sources}", f"--option=Dir::Etc::SourceParts={self.folder}/etc/empty")
+        self._run("apt-get", "--quiet", "--error-on=any", *alone, "update", timeout=600)
+
+    def _targets(self, sources: Path) -> Iterator[tuple[Mapping[str, str], Path]]:
+        """What one file of sources has brought: fields of the Release file, and the list of packages."""
+        alone = (f"--option=Dir::Etc::SourceList={sources}", f"--option=Dir::Etc::SourceParts={self.folder}/etc/empty")
+        form = "\t".join(f"$({name})" for name in ("FILENAME", *RELEASE_FIELDS.values()))
+        shown = self._run("apt-get", *alone, "indextargets", "--format", form, "Created-By: Packages")
+        for line in shown.splitlines():
+            file, *values = line.split("\t")
+            yield dict(zip(RELEASE_FIELDS, values, strict=True)), Path(file)
+
+    def told_apart(self, pins: Sequence[Pin]) -> Sequence[Pin]:
+        """The same pins, those of a repository under its name, though it may be at the place of another archive.
+
+        Raises LockError for those that its manifest neither names nor lets in: preferences make apt choose so, and
+        this makes sure, whatever the repository says of itself.
+        """
+        if not self.repositories:
+            return pins
+        origin: dict[str, str] = {}
+        faults = []
+        with self.lists.lock:
+            own = {digest for _, path in self._targets(self.folder / "sources.list") for digest in _digests(path)}
+            for repository in self.repositories:
+                line = self.folder / "etc/sources.list.d" / f"{repository.repository}.list"
+                listed = {digest for _, path in self._targets(line) for digest in _digests(path)} - own
+                theirs = [pin for pin in pins if pin.registry != "url" and pin.sha256 in listed]
+                origin |= {pin.sha256: repository.repository for pin in theirs}
+                named = [pin.name for pin in theirs if named_by(repository, pin.name)]
+                needed = self._needed_by(named) if repository.needs and named else set()
+                faults += [
+                    f"{pin.name}: it would come from repository '{repository.repository}', "
+                    "whose manifest does not name it"
+                    for pin in theirs
+                    if pin.name not in named and pin.name not in needed
+                ]
+        if faults:
+            raise LockError("\n".join(faults), hint="Name the package under 'packages' of the repository's manifest")
+        return [pin.model_copy(update={"registry": origin.get(pin.sha256, pin.registry)}) for pin in pins]
+
+    def _needed_by(self, packages: Sequence[str]) -> set[str]:
+        """All that `packages` need, directly or not."""
+        kinds = ("recommends", "suggests", "conflicts", "breaks", "replaces", "enhances")
+        shown = self._run("apt-cache", "depends", "--recurse", *(f"--no-{kind}" for kind in kinds), *packages)
+        return set(re.findall(r"^([a-z0-9]\S*)$", shown, re.MULTILINE))
 
     def pin(self, match: re.Match[str]) -> Pin:
         name, version, _ = match["file"].rsplit("_", 2)
@@ -184,7 +391,7 @@ class _AptRoot:
         return Pin(
             name=name,
             version=unquote(version),
-            file=uri.removeprefix(mirror),
+            file=uri.removeprefix(mirror).removeprefix("./"),
             size=int(match["size"]),
             sha256=match["sha256"],
             registry=distribution,

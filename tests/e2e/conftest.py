@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from workbench import BIG, INVOKE, ROOT, SMALL, Catalog, Done, Invoke, docker, run
 
-# The big image is built first, by the command that a newcomer types; what disturbs it least comes next. The registry
-# test takes the small image's name away.
+# The big image is built first, by the command that a newcomer types; what disturbs it least comes next. The last
+# two take the small image's name away.
 FILES = (
     "test_quickstart",
     "test_start",
@@ -24,6 +25,7 @@ FILES = (
     "test_reproducible",
     "test_registry_base",
     "test_gpu",
+    "test_repository",
 )
 
 

@@ -97,6 +97,42 @@ def test_unknown_names_between_files_are_faults(manifests: Path) -> None:
     assert "no file 'checks/none.py'" in found
 
 
+def repository(manifests: Path, name: str = "vendor") -> None:
+    (manifests / "repositories").mkdir()
+    (manifests / f"repositories/{name}.yaml").write_text(
+        f"repository: {name}\nsummary: A vendor's\nuri: https://vendor.test/debian\n"
+        f"key: {{urls: [key.asc], fingerprint: {'A' * 40}}}\n"
+        "places: [{base: tiny-12, suite: /}]\npackages: [vtool]\n"
+    )
+
+
+def test_a_repository_is_known_by_name_and_goes_with_system_packages(manifests: Path) -> None:
+    repository(manifests)
+    edit(manifests / "tools/arrays.yaml", "    apt: [libgomp1]", "    apt: [vtool]\n    repository: vendor")
+    assert catalog.load(main=manifests).tools["arrays"].sources[0].repository == "vendor"
+    edit(manifests / "tools/arrays.yaml", "repository: vendor", "repository: vender")
+    assert f"{manifests}/tools/arrays.yaml:9: unknown repository 'vender' (did you mean 'vendor'?)" in faults(manifests)
+    edit(manifests / "tools/arrays.yaml", "    apt: [vtool]\n    repository: vender", "    repository: vendor")
+    assert any("'repository' goes with system packages" in fault for fault in faults(manifests))
+
+
+@pytest.mark.parametrize(
+    ("name", "owner"), [("debian", "an archive of base"), ("special", "an index"), ("pypi", "an ecosystem")]
+)
+def test_a_repository_has_a_name_that_no_other_registry_has(manifests: Path, name: str, owner: str) -> None:
+    repository(manifests, name)
+    assert any(f"'{name}' is the name of {owner}" in fault for fault in faults(manifests))
+
+
+def test_a_broken_repository_is_one_fault_with_its_line(manifests: Path) -> None:
+    repository(manifests)
+    edit(manifests / "tools/arrays.yaml", "    apt: [libgomp1]", "    apt: [vtool]\n    repository: vendor")
+    edit(manifests / "repositories/vendor.yaml", "packages: [", "packges: [")
+    found = faults(manifests)
+    assert f"{manifests}/repositories/vendor.yaml:6: unknown key 'packges' (did you mean 'packages'?)" in found
+    assert not any("unknown repository" in fault for fault in found)
+
+
 @pytest.mark.parametrize(
     ("addition", "claim"),
     [

@@ -86,7 +86,8 @@ def test_links_inside_the_project_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", [README, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
 def test_manifests_in_the_text_are_right(page: Path, tmp_path: Path) -> None:
     """Blocks that begin with the comment `# FOLDER/tools/NAME.yaml` are loaded as one overlay."""
-    blocks = re.findall(r"```yaml\n# \S*?((?:tools|variants|bases|indexes)/\S+)\n(.*?)```", page.read_text(), re.DOTALL)
+    kinds = "|".join(catalog.kinds())
+    blocks = re.findall(rf"```yaml\n# \S*?((?:{kinds})/\S+)\n(.*?)```", page.read_text(), re.DOTALL)
     assert blocks
     for name, text in blocks:
         path = tmp_path / name

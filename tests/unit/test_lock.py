@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dsvm import lock as locks
 from dsvm.errors import LockError
-from dsvm.model import Lock, Pin, Section
+from dsvm.model import Lock, Pin, Repository, Section
 from dsvm.plan import make_plan
 
 PINS = st.builds(
@@ -99,6 +99,26 @@ def test_what_is_wanted_is_grouped_by_place() -> None:
     assert wanted["env-nets"].request.kernel
     assert wanted["env-nets"].request.indexes == ("special",)
     assert not wanted["env-base"].request.kernel
+
+
+def test_repositories_go_to_the_system_and_make_it_stale_alone() -> None:
+    catalog, lock = tiny.catalog(), tiny.lock()
+    values = {"repository": "vendor", "summary": "x", "archive": "debian", "packages": ("libgomp1",)}
+    place = {"base": "tiny-12", "suite": "sid", "components": ("main",)}
+    vendor = Repository.model_validate({**values, "places": [place]})
+    tool = catalog.tools["arrays"]
+    asks = tool.model_copy(update={"sources": (tool.sources[0].model_copy(update={"repository": "vendor"}),)})
+    catalog = replace(catalog, tools={**catalog.tools, "arrays": asks}, repositories={"vendor": vendor})
+    wanted = {one.id: one for one in locks.wanted_sections(catalog, catalog.variants["tiny"], lock.choices)}
+    assert {name for name, one in wanted.items() if one.request.repositories} == {"system"}
+    assert wanted["system"].as_json()["repositories"] == ["vendor"]
+    assert locks.stale_sections(catalog, lock) == ["system"]
+    # what the repository's manifest says counts, as an index's does
+    inputs = set()
+    for packages in (("libgomp1",), ("libgomp*",)):
+        changed = {"vendor": vendor.model_copy(update={"packages": packages})}
+        inputs.add(wanted["system"].input(catalog.bases["tiny-12"], changed))
+    assert len(inputs) == 2
 
 
 def test_sources_are_taken_by_what_the_variant_is() -> None:

@@ -1,0 +1,146 @@
+"""A vendor's signed repository and a .deb with a URL, served on loopback: lock, fetch, build, verify."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import apt_archive as archives
+import pytest
+from pysequoia import Tsk
+from workbench import CUT_OFF, SMALL, Catalog, Invoke, docker, run
+
+TOOL = """\
+tool: {name}
+summary: A tool of a vendor
+homepage: https://vendor.test
+license: MIT
+group: system
+sources:
+  - {source}
+commands: [{name}]
+checks:
+  - version: {name} --version
+  - run: {name} 2 3
+    expect: ^5$
+"""
+PROGRAM = '#!/bin/sh\n[ "$1" = --version ] && echo {name} {version} || dc -e "$1 $2 + p"\n'
+# what real vendors' packages do
+POSTINST = """\
+#!/bin/sh
+set -e
+echo 'deb http://vendor.test stable main' > /etc/apt/sources.list.d/vendor.list
+mkdir -p /usr/share/keyrings
+echo key > /usr/share/keyrings/vendor.gpg
+"""
+
+
+@dataclass(frozen=True)
+class Vendor:
+    url: str
+    folder: Path
+    key: Tsk
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def vendor(tmp_path: Path) -> Iterator[Vendor]:
+    """A repository with `vtool`, which needs `vlib` of its own and Debian's dc, and beside it vstudio's .deb."""
+    debs, folder, key = tmp_path / "debs", tmp_path / "served", archives.new_key("Vendor")
+
+    def program(name: str, version: str, **fields: str) -> Path:
+        files = {f"/usr/bin/{name}": PROGRAM.format(name=name, version=version)}
+        return archives.deb(debs, name, version, files=files, **fields)
+
+    vtool = program("vtool", "2.0", Depends="vlib, dc", postinst=POSTINST)
+    # the newer dc is not what the repository's manifest names
+    archives.publish(
+        folder / "apt",
+        [vtool, archives.deb(debs, "vlib"), archives.deb(debs, "dc", "99")],
+        key,
+        origin="Vendor",
+    )
+    archives.write_key(folder / "apt/key.asc", [key], armored=True)
+    (folder / "vstudio-3.1.deb").write_bytes(program("vstudio", "3.1", Depends="dc").read_bytes())
+    handler = functools.partial(_Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield Vendor(f"http://127.0.0.1:{server.server_address[1]}", folder, key)
+        server.shutdown()
+
+
+@pytest.fixture
+def shop(own: Catalog, vendor: Vendor) -> Catalog:
+    """The small catalog with two tools of the vendor's."""
+    (own.folder / "repositories").mkdir()
+    write_repository(own, vendor, archives.fingerprint(vendor.key))
+    sources = {
+        "vtool": "{apt: [vtool], repository: vendor}",
+        "vstudio": f'{{apt: [{{deb: "{vendor.url}/vstudio-3.1.deb", package: vstudio}}]}}',
+    }
+    for name, source in sources.items():
+        (own.folder / f"tools/{name}.yaml").write_text(TOOL.format(name=name, source=source))
+    variant = own.folder / f"variants/{SMALL}.yaml"
+    variant.write_text(variant.read_text().replace("dc]", "dc, vtool, vstudio]"))
+    return own
+
+
+def write_repository(catalog: Catalog, vendor: Vendor, fingerprint: str) -> None:
+    (catalog.folder / "repositories/vendor.yaml").write_text(
+        f"repository: vendor\nsummary: A vendor's\nuri: {vendor.url}/apt\n"
+        f"key: {{urls: [key.asc], fingerprint: {fingerprint}}}\n"
+        "places: [{base: debian-12, suite: stable, components: [main]}]\n"
+        "packages: [vtool, vlib]\n"
+    )
+
+
+@pytest.mark.usefixtures("no_proxy")
+def test_a_vendor_s_packages_are_locked_built_and_verified(shop: Catalog, vendor: Vendor, invoke: Invoke) -> None:
+    try:
+        invoke("build", *shop.words, "--update-stale").passed()
+        (system,) = (section for section in shop.read()["sections"] if section["id"] == "system")
+        pins = {pin["name"]: pin for pin in system["pins"]}
+        where = {name: pins[name]["registry"] for name in ("vtool", "vlib", "vstudio", "dc")}
+        assert where == {"vtool": "vendor", "vlib": "vendor", "vstudio": "url", "dc": "debian"}
+        assert pins["dc"]["version"] != "99"
+        named = json.dumps([pin for pin in pins.values() if pin["registry"] != "url"])
+        assert "127.0.0.1" not in named, "a lock names no repository's host"
+        traces = ("-name", "vendor.list", "-o", "-name", "vendor.gpg", "-o", "-name", "dsvm-trust")
+        inside = docker(
+            *("run", "--rm", "--user", "root", "--entrypoint", "find", f"dsvm/{SMALL}:latest", "/", "-xdev"), *traces
+        )
+        assert inside == "", "the image has neither the repository nor its key"
+        # what was fetched is enough: no repository, no network
+        invoke("build", *shop.words, "--offline", "--no-cache", under=tuple(CUT_OFF)).passed()
+    finally:
+        run(["docker", "image", "rm", "--force", f"dsvm/{SMALL}:latest"])
+
+
+@pytest.mark.usefixtures("no_proxy")
+def test_what_is_not_as_the_manifest_says_stops_the_lock(shop: Catalog, vendor: Vendor, invoke: Invoke) -> None:
+    before = shop.lock.read_bytes()
+    wanted, real = archives.fingerprint(archives.new_key()), archives.fingerprint(vendor.key)
+    write_repository(shop, vendor, wanted)
+    invoke("lock", *shop.words).refused(3, "repository 'vendor'", wanted, real, "manifest")
+    write_repository(shop, vendor, real)
+    archives.sign_again(vendor.folder / "apt", archives.new_key("Thief"))
+    invoke("lock", *shop.words).refused(3, "repository 'vendor'", "not signed by the key", "NO_PUBKEY")
+    (vendor.folder / "apt/dists/stable/InRelease").unlink()
+    invoke("lock", *shop.words).refused(3, "tool 'vtool'", "repository 'vendor' cannot be read", "--leave-out vtool")
+    assert shop.lock.read_bytes() == before, "nothing is written"
+
+
+@pytest.fixture
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loopback is reached without this machine's proxies."""
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "127.0.0.1")
