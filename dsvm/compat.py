@@ -57,7 +57,7 @@ class Part:
     """One package of one tool, or a tool that promises CUDA: what rules compare with rows."""
 
     tool: str
-    place: str  # env-NAME, or system
+    place: str  # env-NAME, system, or TOOL-ECOSYSTEM for a tool with a prefix of its own
     package: str | None = None
     versions: SpecifierSet = ANY
     # what speaks for versions that may be chosen, the oldest first; None for versions without a row
@@ -256,17 +256,19 @@ def _texts(source: Any, catalog: Catalog) -> Iterator[str]:
 def _promised(tables: _Tables, variant: Variant, base: Base, tool: str, env: str, source: Any) -> Iterator[Part]:
     """Parts of a source that is not locked yet."""
     promised = _cuda(source.cuda) if source.cuda else None
-    names = list(source.requests())
-    in_env = [name for name in names if ecosystems.get(name).placement == "env"]
-    place = f"env-{env}" if in_env else "system"
-    own = any("python" in ecosystems.get(name).runtimes for name in in_env)
+    place = _place_of(tool, env, source)
+    own = any(
+        ecosystems.get(name).placement == "env" and "python" in ecosystems.get(name).runtimes
+        for name in source.requests()
+    )
+    python = (base.python or None) if own else None
     parts = []
     for requirement in _requirements(source):
         package = canonicalize_name(requirement.name)
         if package not in tables.spans:
             continue
         spoken = tables.find(package, requirement.specifier)
-        part = Part(tool, place, package, requirement.specifier, spoken, base.python if own else None, promised)
+        part = Part(tool, place, package, requirement.specifier, spoken, python, promised)
         cuda: frozenset[Cuda] | None = frozenset()
         if variant.accelerator == "gpu":
             if promised is not None and (not part.newest_known or _offers(part.rows, None)):
@@ -292,7 +294,7 @@ def _pinned(tables: _Tables, base: Base, lock: Lock, chosen: Sequence[tuple[str,
         place = _place(section)
         present = marks(section.pins)
         runtime = section.pin("python")
-        python = runtime.version if runtime is not None else base.python
+        python = runtime.version if runtime is not None else base.python or None
         for pin in section.pins:
             package = canonicalize_name(pin.name)
             if package not in tables.spans:
@@ -306,9 +308,16 @@ def _pinned(tables: _Tables, base: Base, lock: Lock, chosen: Sequence[tuple[str,
             yield replace(part, cuda=cuda)
     for tool, env, source in chosen:
         if tool in promises and tool not in kept:
-            in_env = any(ecosystems.get(name).placement == "env" for name in source.requests())
-            place = f"env-{env}" if in_env else "system"
+            place = _place_of(tool, env, source)
             yield Part(tool, place, promised=promises[tool], cuda=frozenset({promises[tool]}))
+
+
+def _place_of(tool: str, env: str, source: Any) -> str:
+    """Where what a source brings lies together: an environment before a prefix, and that before the system."""
+    placements = {ecosystems.get(name).placement: name for name in reversed([*source.requests()])}
+    if "env" in placements:
+        return f"env-{env}"
+    return next((f"{tool}-{name}" for kind, name in placements.items() if kind != "system"), "system")
 
 
 def _envs(lock: Lock) -> Iterator[Section]:
@@ -319,8 +328,17 @@ def _envs(lock: Lock) -> Iterator[Section]:
     )
 
 
+def _outside_system(lock: Lock) -> Iterator[Section]:
+    """Environments and prefixes of tools: what is in the image and not of its distribution."""
+    for section in lock.sections:
+        prefix = bool(section.tools) and section.id == f"{section.tools[0]}-{section.ecosystem}"
+        if prefix or section.id.startswith("env-"):
+            yield section
+
+
 def _place(section: Section) -> str:
-    return f"env-{section.extra['env']}" if "env" in section.extra else section.id
+    env = section.id.startswith("env-") and section.extra.get("env")
+    return f"env-{env}" if env else section.id
 
 
 def _exactly(pin: Pin) -> SpecifierSet:
@@ -389,8 +407,9 @@ def _carried(pin: Pin, rows: Sequence[FrameworkRow], present: Mapping[str, Cuda]
 
 def _all_marks(lock: Lock) -> dict[str, dict[str, Cuda]]:
     found: dict[str, dict[str, Cuda]] = {}
-    for section in _envs(lock):
-        found.setdefault(_place(section), {}).update(marks(section.pins))
+    for section in _outside_system(lock):
+        if told := marks(section.pins):
+            found.setdefault(_place(section), {}).update(told)
     return found
 
 
@@ -465,7 +484,8 @@ def framework_cuda(scene: Scene) -> Iterator[Finding]:
 
 def one_cuda(scene: Scene) -> Iterator[Finding]:
     """An environment holds the libraries of one CUDA major version"""
-    for place in dict.fromkeys(part.place for part in scene.parts if part.place != "system"):
+    places = [*(part.place for part in scene.parts if part.place != "system"), *scene.marks]
+    for place in dict.fromkeys(places) if scene.gpu else ():
         members = [part for part in scene.parts if part.place == place and part.cuda]
         found = scene.marks.get(place, {})
         if found:
@@ -547,24 +567,23 @@ def driver(scene: Scene) -> Iterator[Finding]:
         needs = f"; this image needs {lowest} or newer" if lowest else ""
         yield Finding("driver", "not checked", f"no driver is named (driver: of the variant, or --driver){needs}")
         return
-    groups: dict[frozenset[Cuda], list[Part]] = {}
+    groups: dict[int, list[Part]] = {}
     for part in users:
-        groups.setdefault(part.cuda or frozenset(), []).append(part)
-    for cuda, parts in groups.items():
-        names = _list(part.tool for part in parts)
-        rows = [floors[one[0]] for one in sorted(cuda) if one[0] in floors]
-        if not rows:
-            yield Finding("driver", "not checked", f"{names}: no row for {_say(cuda)}")
-            continue
-        row = min(rows, key=lambda row: row.driver)
+        known = [one[0] for one in part.cuda or () if one[0] in floors]
+        if known:
+            groups.setdefault(min(known, key=lambda major: floors[major].driver), []).append(part)
+        else:
+            yield Finding("driver", "not checked", f"{part.name}: no row for {_say(part.cuda or ())}")
+    for major, parts in groups.items():
+        row = floors[major]
         enough = scene.driver is not None and scene.driver >= row.driver
-        what = f"{_say(cuda)} ({names}) needs driver {row.driver} or newer, and its machines have {scene.driver}"
+        who = ", ".join(dict.fromkeys(f"{part.tool} with {_say(part.cuda or ())}" for part in parts))
         reach = [one.cuda for one in scene.compat.cuda if scene.driver is not None and one.driver <= scene.driver]
         older = f", or take builds for CUDA {max(reach)}" if reach else ""
         yield Finding(
             "driver",
             "ok" if enough else "error",
-            what,
+            f"CUDA {major} needs driver {row.driver} or newer, and the machines have {scene.driver}: {who}",
             scene.cite(row),
             "" if enough else f"install driver {row.driver} on the machines{older}",
         )
@@ -601,8 +620,11 @@ def gpu_architecture(scene: Scene) -> Iterator[Finding]:
             yield Finding("gpu-architecture", "not checked", f"{part.name}: no row for {_say(part.cuda or ())}")
         elif lacking:
             others = [row.cuda for row in builds if all(row.sm[0] <= gpu.sm <= row.sm[1] for gpu in lacking)]
+            made = {one[0] for one in _offers(part.rows, None)} or set(floors)
             others = others or [
-                str(row.cuda) for row in scene.compat.cuda if not builds and all(gpu.sm >= row.sm for gpu in lacking)
+                str(major)
+                for major, row in floors.items()
+                if not builds and major in made and all(gpu.sm >= row.sm for gpu in lacking)
             ]
             instead = f"take its build for CUDA {' or '.join(others)}, or " if others else ""
             yield Finding(
@@ -635,7 +657,7 @@ def gpu_driver(scene: Scene) -> Iterator[Finding]:
         yield Finding(
             "gpu-driver",
             "error" if over else "ok",
-            f"{gpu.gpu}: driver {gpu.last_driver} is the last that supports it, and its machines have {scene.driver}",
+            f"{gpu.gpu}: driver {gpu.last_driver} is the last that supports it, and the machines have {scene.driver}",
             scene.cite(gpu),
             f"install driver {gpu.last_driver} on machines with {gpu.gpu}" if over else "",
         )
@@ -697,7 +719,8 @@ def cpu_image(scene: Scene) -> Iterator[Finding]:
 
 def end_of_life(scene: Scene) -> Iterator[Finding]:
     """Distribution, Python and driver are maintained; the policy says when that is an error"""
-    subjects = [(scene.base.os, scene.base.release), ("python", scene.base.python)]
+    subjects = [(scene.base.os, scene.base.release)]
+    subjects += [("python", scene.base.python)] if scene.base.python else []
     subjects += [("nvidia-driver", str(scene.driver))] if scene.driver is not None and scene.gpu else []
     for product, release in subjects:
         row = next(

@@ -60,8 +60,18 @@ def write(path: Path, data: object) -> None:
     path.write_text(yaml.safe_dump(data))
 
 
+def load(folder: Path) -> Catalog:
+    """The catalog of `folder` on top of the project's bases and rows; its tools would only take time."""
+    main = folder.with_name(f"{folder.name}-main")
+    if not main.exists():
+        main.mkdir()
+        for name in ("bases", "compat.yaml"):
+            (main / name).symlink_to(catalogs.MANIFESTS / name)
+    return catalogs.load([folder], main=main)
+
+
 def found(folder: Path, lock: Lock | None = None, **more: Any) -> list[Finding]:
-    ours = catalogs.load([folder])
+    ours = load(folder)
     scene = compat.make_scene(ours, ours.variant("mine"), lock, **{"today": TODAY, **more})
     return compat.examine(scene)
 
@@ -76,14 +86,16 @@ def level(findings: list[Finding], rule: str) -> list[str]:
 
 def locked(folder: Path, places: Mapping[str, Mapping[str, str]]) -> Lock:
     """A lock of 'mine' that holds these packages: place -> name -> version."""
-    ours = catalogs.load([folder])
+    ours = load(folder)
     variant = ours.variant("mine")
     choices = tuple(Choice(tool=tool.tool, source=0) for tool in locks.tools_of(ours, variant))
     sections = [
         Section(
             id=place,
-            ecosystem="pypi" if place.startswith("env-") else "apt",
-            tools=tuple(tool.tool for tool in locks.tools_of(ours, variant) if f"env-{tool.env}" == place),
+            ecosystem={"env": "pypi", "cutool": "url"}.get(place.split("-")[0], "apt"),
+            tools=tuple(
+                tool.tool for tool in locks.tools_of(ours, variant) if place in (f"env-{tool.env}", f"{tool.tool}-url")
+            ),
             request={},
             input="0" * 64,
             epoch=1,
@@ -105,7 +117,12 @@ REFUSED: Mapping[str, tuple[Mapping[str, Mapping[str, Any]], Mapping[str, Any], 
         {"pytorch": TORCH},
         {"driver": 550},
         "driver",
-        ("CUDA 13.0 (pytorch) needs driver 580 or newer", "have 550", "CUDA Compatibility", "2026-11-22", "CUDA 12"),
+        (
+            "CUDA 13 needs driver 580 or newer, and the machines have 550: pytorch with CUDA 13.0",
+            "CUDA Compatibility",
+            "2026-11-22",
+            "CUDA 12",
+        ),
     ),
     "TensorFlow and PyTorch cu130 in one environment": (
         {"pytorch": {**TORCH, "env": "deep"}, "tensorflow": {**TENSORFLOW, "env": "deep"}},
@@ -171,7 +188,7 @@ def test_the_reasoning_names_every_rule_what_it_saw_and_the_source(tmp_path: Pat
     done = command("compat", "--explain", "mine", "--catalog", mine, server=server, home=tmp_path)
     assert done.returncode == 0, done.stderr
     assert [name for name in map(compat.rule_name, compat.RULES) if f"\n{name}: " not in done.stdout] == []
-    assert "CUDA 13.0 (pytorch) needs driver 580 or newer, and its machines have 580" in done.stdout
+    assert "CUDA 13 needs driver 580 or newer, and the machines have 580: pytorch with CUDA 13.0" in done.stdout
     assert "pytorch (torch ~=2.13): h100; torch for CUDA 13.0 carries sm_75 to sm_120" in done.stdout
     assert "source: NVIDIA, CUDA Compatibility" in done.stdout
     assert "\033" not in done.stdout
@@ -326,6 +343,15 @@ def test_cudnn_must_be_one_that_the_framework_accepts(tmp_path: Path) -> None:
     assert errors(mine, locked(mine, {"env-tensorflow": {**pins, "nvidia-cudnn-cu12": "9.14.0.64"}})) == []
     old = locked(mine, {"env-tensorflow": {**pins, "nvidia-cudnn-cu12": "9.1.0.70"}})
     assert [rule for rule, _ in errors(mine, old)] == ["cudnn"]
+
+
+def test_a_tool_with_a_prefix_of_its_own_is_no_part_of_the_system(tmp_path: Path) -> None:
+    source = {"url": [{"url": "https://example.invalid/a.tgz", "version": "1", "to": "/opt/cutool"}], "cuda": "13.0"}
+    mine = overlay(tmp_path, {"cutool": source, "tensorflow": TENSORFLOW}, driver="570")
+    assert [rule for rule, _ in errors(mine)] == ["driver"]
+    assert level(found(mine), "toolkit") == []
+    held = {"cuda-version": "13.0", "libnccl-cu12": "2.27"}
+    assert [rule for rule, _ in errors(mine, locked(mine, {"cutool-url": held}), driver="580")] == ["one-cuda"]
 
 
 def test_a_compiler_of_another_major_version_is_a_warning(tmp_path: Path) -> None:
@@ -487,7 +513,7 @@ def test_a_folder_of_one_s_own_adds_rows_and_replaces_them(tmp_path: Path) -> No
     }
     write(mine / "compat.yaml", PATIENT | rows)
     assert errors(mine) == []
-    assert len(catalogs.load([mine]).compat.builds) == len(catalogs.load().compat.builds)
+    assert len(load(mine).compat.builds) == len(catalogs.load().compat.builds)
 
 
 # --- dates -------------------------------------------------------------------------------------------------
@@ -536,7 +562,7 @@ def test_warnings_are_said_once_and_stop_nothing(tmp_path: Path) -> None:
 
 def many(folder: Path, number: int) -> Catalog:
     tools = {f"tool{n}": {"pypi": ["torch ~= 2.13"], "cuda": "13.0", "env": f"env{n}"} for n in range(number)}
-    return catalogs.load([overlay(folder, tools, driver="580", gpus=["h100", "b200"])])
+    return load(overlay(folder, tools, driver="580", gpus=["h100", "b200"]))
 
 
 def test_the_work_grows_with_the_tools_and_no_faster(tmp_path: Path) -> None:
