@@ -34,6 +34,8 @@ _MAJOR_IN_NAME = re.compile(r"-cu(?:da)?(\d{2})x?(?:-plugin|-pjrt)?$")
 _NUMBERED_AS_CUDA = re.compile(r"^(?:nvidia-cuda-(?:runtime|nvrtc|nvcc|cupti)(?:-cu\d+)?|cuda-(?:toolkit|version))$")
 _CUDNN = re.compile(r"^nvidia-cudnn(?:-cu\d+)?$")
 _LOCAL = re.compile(r"^cu(\d{2})(\d)$")
+# packages with the compiler
+_COMPILER = re.compile(r"\bcuda-(?:toolkit|nvcc|compiler)\b")
 # distribution packages that are CUDA or the driver
 _SYSTEM_CUDA = re.compile(r"^(?:cuda-(?:toolkit|libraries|drivers)|libcudart|libcublas|libcudnn|libnccl|nvidia-)")
 
@@ -664,9 +666,13 @@ def gpu_driver(scene: Scene) -> Iterator[Finding]:
 
 
 def toolkit(scene: Scene) -> Iterator[Finding]:
-    """The system's CUDA compiler can build extensions of the frameworks"""
-    compilers = [part for part in scene.parts if part.place == "system" and part.cuda]
-    users = [part for part in scene.parts if part.place != "system" and part.cuda] if scene.gpu else []
+    """The image's CUDA compiler can build extensions of the frameworks"""
+    compilers = [
+        part
+        for part in scene.parts
+        if part.package is None and part.cuda and any(_COMPILER.search(text) for text in scene.texts.get(part.tool, ()))
+    ]
+    users = [part for part in scene.parts if part.package is not None and part.cuda]
     for compiler in compilers if scene.gpu else ():
         majors = {one[0] for one in compiler.cuda or ()}
         others = [part for part in users if not majors & {one[0] for one in part.cuda or ()}]

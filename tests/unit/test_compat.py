@@ -359,6 +359,8 @@ def test_a_compiler_of_another_major_version_is_a_warning(tmp_path: Path) -> Non
     mine = overlay(tmp_path / "a", {"cuda-toolkit": toolkit, "tensorflow": TENSORFLOW, "pytorch": TORCH})
     (finding,) = [one for one in found(mine) if one.rule == "toolkit"]
     assert (finding.level, "tensorflow CUDA 12" in finding.what, "pytorch" in finding.what) == ("warning", True, False)
+    inside = overlay(tmp_path / "c", {"nvcc": {"pypi": ["cuda-toolkit[nvcc]"], "cuda": "13"}, "tensorflow": TENSORFLOW})
+    assert level(found(inside), "toolkit") == ["warning"], "also where it is a wheel"
     same = overlay(tmp_path / "b", {"cuda-toolkit": toolkit, "pytorch": TORCH})
     assert level(found(same), "toolkit") == ["ok"]
 
@@ -420,6 +422,49 @@ def test_a_cpu_build_where_cuda_was_promised_is_refused(tmp_path: Path) -> None:
     plugin = {"jax": "0.12.0.1", "jax-cuda13-plugin": "0.12.0.1"}
     lock = locked(mine, {"env-pytorch": {"torch": "2.13.0+cu130"}, "env-jax": plugin})
     assert errors(mine, lock) == []
+
+
+# what the solver gave for each on 2026-11-22, without what has nothing to do with CUDA
+RESOLVED: Mapping[str, tuple[Mapping[str, str], compat.Cuda]] = {
+    "torch": (
+        {
+            "cuda-bindings": "13.5.0", "cuda-toolkit": "13.2.2", "nvidia-cublas": "13.4.1.3",
+            "nvidia-cuda-nvrtc": "13.2.86", "nvidia-cuda-runtime": "13.2.86", "nvidia-cudnn-cu13": "9.26.0.51",
+            "nvidia-cufft": "12.2.0.57", "nvidia-cusolver": "12.2.0.11", "nvidia-nccl-cu13": "2.30.7",
+            "nvidia-nvjitlink": "13.5.37", "torch": "2.15.0",
+        },
+        (13, 2),
+    ),
+    "tensorflow": (
+        {
+            "nvidia-cublas-cu12": "12.9.3.13", "nvidia-cuda-nvcc-cu12": "12.9.86",
+            "nvidia-cuda-runtime-cu12": "12.9.79", "nvidia-cudnn-cu12": "9.28.0.42", "nvidia-nccl-cu12": "2.32.3",
+            "tensorflow": "2.21.0",
+        },
+        (12, 9),
+    ),
+    "jax": (
+        {
+            "jax": "0.12.0.1", "jax-cuda13-pjrt": "0.12.0.1", "jax-cuda13-plugin": "0.12.0.1",
+            "nvidia-cuda-nvcc": "13.5.37", "nvidia-cuda-runtime": "13.5.37", "nvidia-cudnn-cu13": "9.28.1.4",
+            "nvidia-cufft": "12.5.0.14",
+        },
+        (13,),
+    ),
+    "xgboost": ({"nvidia-nccl-cu13": "2.32.3", "xgboost": "3.4.1"}, (13,)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("package", RESOLVED)
+def test_what_solvers_really_give_is_understood(package: str, tmp_path: Path) -> None:
+    pins, cuda = RESOLVED[package]
+    mine = overlay(tmp_path, {package: {"pypi": [package], "cuda": ".".join(map(str, cuda))}}, gpus=["h100"])
+    lock = locked(mine, {f"env-{package}": pins})
+    assert errors(mine, lock, driver="580") == []
+    ours = load(mine)
+    (part,) = compat.make_scene(ours, ours.variant("mine"), lock).parts
+    assert part.cuda == frozenset({cuda})
+    assert [rule for rule, _ in errors(mine, lock, driver="570")] == (["driver"] if cuda[0] == 13 else [])
 
 
 @given(st.integers(10, 99), st.integers(0, 9), st.sampled_from(["torch", "nvidia_nccl", "Some.Thing"]))
