@@ -369,10 +369,14 @@ def test_a_repository_of_another_distribution_is_refused(tmp_path: Path) -> None
     def using(name: str) -> list[str]:
         url = f"https://developer.download.nvidia.com/compute/cuda/repos/{name}/x86_64/cuda.tgz"
         source = {"url": [{"url": url, "version": "1", "sha256": "0" * 64, "to": "/opt/cuda"}]}
-        return [rule for rule, _ in errors(overlay(tmp_path / name, {"cutool": source}))]
+        mine = overlay(tmp_path / name, {"cutool": source})
+        other = {"path": "cuda/repos/other13", "os": "other", "release": "13", "source": "jax", "date": TODAY}
+        write(mine / "compat.yaml", PATIENT | {"repositories": [other]})
+        return [rule for rule, _ in errors(mine)]
 
     assert using("debian13") == []
     assert using("ubuntu2404") == ["repository"]
+    assert using("other13") == ["repository"], "a release of the same number"
     assert using("somewhere-else") == []
 
 
