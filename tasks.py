@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import invoke.tasks
 from invoke.context import Context
 
 from dsvm.console import number, plain_errors, say
+
+if TYPE_CHECKING:
+    from dsvm.pipeline import Workshop
 
 # No one-letter options: invoke would give each command its own, and -c another meaning in each.
 task = partial(invoke.tasks.task, auto_shortflags=False)
@@ -16,12 +20,18 @@ task = partial(invoke.tasks.task, auto_shortflags=False)
 # A variant is never left out, yet has a default: invoke takes the `--help` after a command for what it lacks.
 VARIANT = "image definition, for example cpu-debian (see: invoke list)"
 CATALOG = "DIR: a folder with manifests of your own, on top of the project's (repeatable)"
+GPU = "GPUs that it must run on, in place of the variant's: v100,a100"
+DRIVER = "NVIDIA driver branch of its machines, in place of the variant's: 580"
 
 
-def _shop(catalog: list[str] | None, *, offline: bool = False):  # type: ignore[no-untyped-def]
+def _shop(
+    catalog: list[str] | None, *, offline: bool = False, gpu: str | None = None, driver: str | None = None
+) -> Workshop:
     from dsvm.pipeline import Workshop
 
-    return Workshop(overlays=[Path(folder).resolve() for folder in catalog or ()], offline=offline, say=say)
+    gpus = [name.strip() for name in gpu.split(",") if name.strip()] if gpu is not None else None
+    overlays = [Path(folder).resolve() for folder in catalog or ()]
+    return Workshop(overlays=overlays, offline=offline, say=say, gpus=gpus, driver=driver)
 
 
 # --- make an image -----------------------------------------------------------------------------------------
@@ -37,19 +47,22 @@ def _shop(catalog: list[str] | None, *, offline: bool = False):  # type: ignore[
         "update-stale": "resolve again at once what mirrors have dropped",
         "cache": "use BuildKit's cache (--no-cache: run every stage again)",
         "builder": "buildx builder to use",
+        "gpu": GPU,
+        "driver": DRIVER,
         "catalog": CATALOG,
     },
 )
 @plain_errors
 def build(c: Context, variant: str = "", verify: bool = True, offline: bool = False, locked: bool = False,
           update_stale: bool = False, cache: bool = True, builder: str | None = None,
+          gpu: str | None = None, driver: str | None = None,
           catalog: list[str] | None = None) -> None:  # fmt: skip
     """Build and verify an image: lock, fetch, render, build, verify, whatever of it is missing."""
     from dsvm.pipeline import BuildOptions
     from dsvm.pipeline import build as build_image
 
     options = BuildOptions(verify, locked, update_stale, no_cache=not cache, builder=builder)
-    build_image(_shop(catalog, offline=offline), variant, options)
+    build_image(_shop(catalog, offline=offline, gpu=gpu, driver=driver), variant, options)
 
 
 @task(
@@ -60,17 +73,20 @@ def build(c: Context, variant: str = "", verify: bool = True, offline: bool = Fa
         "upgrade": "resolve everything again, to the newest versions that the manifests allow",
         "leave-out": "TOOL: leave it out, recorded in the lock and shown in every report (repeatable)",
         "put-back": "TOOL: take it in again (repeatable)",
+        "gpu": GPU,
+        "driver": DRIVER,
         "catalog": CATALOG,
     },
 )
 @plain_errors
 def lock(c: Context, variant: str = "", only: str | None = None, upgrade: bool = False,
          leave_out: list[str] | None = None, put_back: list[str] | None = None,
+         gpu: str | None = None, driver: str | None = None,
          catalog: list[str] | None = None) -> None:  # fmt: skip
     """Pin every artefact of a variant; says what moved."""
     from dsvm.pipeline import lock as make_lock
 
-    shop = _shop(catalog)
+    shop = _shop(catalog, gpu=gpu, driver=driver)
     make_lock(shop, variant, only=only, upgrade=upgrade, leave_out=leave_out or (), put_back=put_back or ())
 
 
@@ -161,6 +177,28 @@ def show(c: Context, variant: str = "", catalog: list[str] | None = None) -> Non
     from dsvm.overview import show_variant
 
     show_variant(_shop(catalog), variant)
+
+
+@task(
+    iterable=["catalog"],
+    help={
+        "explain": "VARIANT: every rule, what it looked at and what it found; fails where the gate would",
+        "gpu": GPU,
+        "driver": DRIVER,
+        "catalog": CATALOG,
+    },
+)
+@plain_errors
+def compat(c: Context, explain: str | None = None, gpu: str | None = None, driver: str | None = None,
+           catalog: list[str] | None = None) -> None:  # fmt: skip
+    """What fits together: drivers, CUDA, frameworks, Python, GPUs and ends of life, with sources."""
+    from dsvm.overview import show_compat, show_reasoning
+
+    shop = _shop(catalog, gpu=gpu, driver=driver)
+    if explain is None:
+        show_compat(shop)
+    else:
+        show_reasoning(shop, explain)
 
 
 @task(iterable=["catalog"], help={"variant": "also check the disk for this variant", "catalog": CATALOG})

@@ -16,13 +16,16 @@ from pydantic_core import ErrorDetails
 
 from dsvm import ecosystems
 from dsvm.errors import InputError
-from dsvm.model import Base, Index, Model, Repository, Source, Tool, Variant
+from dsvm.model import Base, Compat, Index, Model, Repository, Source, Tool, Variant
 
 MANIFESTS = Path(__file__).resolve().parent.parent / "manifests"
+COMPAT = "compat.yaml"
 # Folders that tools' environments and the project itself own; a tool's file may not land there.
 RESERVED = ("/etc/dsvm", "/dsvm", "/proc", "/sys", "/dev", "/run", "/tmp", "/out")  # noqa: S108
 
 Loc = tuple[str | int, ...]
+# What the YAML reader raises for a scalar that is none of its kind, such as the date 2026-13-01
+NOT_OF_ITS_KIND = (yaml.YAMLError, ValueError, TypeError, AttributeError)
 
 
 @cache
@@ -65,6 +68,7 @@ class Catalog:
     # where each thing was written, (kind, name) -> file, for messages
     origin: Mapping[tuple[str, str], Path] = field(default_factory=dict)
     folders: tuple[Path, ...] = (MANIFESTS,)
+    compat: Compat = field(default_factory=Compat)
 
     def variant(self, name: str) -> Variant:
         """The variant called `name`; InputError with the known names when there is none."""
@@ -104,10 +108,12 @@ def load(overlays: Sequence[Path] = (), *, main: Path = MANIFESTS) -> Catalog:
     things: dict[str, dict[str, Any]] = {kind: {} for kind in kinds()}
     origin: dict[tuple[str, str], Path] = {}
     broken: set[tuple[str, str]] = set()
+    compat = Compat()
     for folder in (main, *overlays):
         if not folder.is_dir():
             faults.append(f"{folder}: no such folder")
             continue
+        compat = compat.with_later(_load_compat(folder / COMPAT, compat, faults))
         for kind, path in _files(folder, faults):
             thing = _load_file(path, kind, faults)
             if thing is None:
@@ -119,7 +125,7 @@ def load(overlays: Sequence[Path] = (), *, main: Path = MANIFESTS) -> Catalog:
                 faults.append(f"{path}:1: {_key(kind)} '{name}' stands in {earlier} too")
             things[kind][name] = thing
             origin[kind, name] = path
-    catalog = Catalog(origin=origin, folders=(main, *overlays), **things)
+    catalog = Catalog(origin=origin, folders=(main, *overlays), compat=compat, **things)
     faults += _cross_check(catalog, broken)
     if faults:
         raise InputError(faults)
@@ -143,19 +149,47 @@ def _files(folder: Path, faults: list[str]) -> Iterator[tuple[str, Path]]:
 
 def _load_file(path: Path, kind: str, faults: list[str]) -> Model | None:
     read = read_yaml(path)
-    if isinstance(read, str):
-        faults.append(read)
-        return None
-    data, lines = read
-    model = kinds()[kind]
-    try:
-        thing = model.model_validate(data)
-    except ValidationError as error:
-        faults += [_say(path, lines, model, detail) for detail in _most_telling(error.errors(include_url=False))]
+    thing = _parse(path, read, kinds()[kind], faults)
+    if thing is None:
         return None
     if getattr(thing, _key(kind)) != path.stem:
         faults.append(f"{path}:1: {_key(kind)} '{getattr(thing, _key(kind))}' must stand in a file of that name")
     return thing
+
+
+def _parse(
+    path: Path, read: tuple[Any, Mapping[Loc, int]] | str, model: type[Model], faults: list[str]
+) -> Model | None:
+    if isinstance(read, str):
+        faults.append(read)
+        return None
+    data, lines = read
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        faults += [_say(path, lines, model, detail) for detail in _most_telling(error.errors(include_url=False))]
+        return None
+
+
+def _load_compat(path: Path, earlier: Compat, faults: list[str]) -> Compat:
+    """The compatibility rows of one folder; empty where it has none. Two rows of one key in a file are a fault."""
+    if not path.is_file():
+        return Compat()
+    read = read_yaml(path)
+    rows = _parse(path, read, Compat, faults)
+    if not isinstance(rows, Compat) or isinstance(read, str):
+        return Compat()
+    known = earlier.sources | rows.sources
+    for table, members in rows.tables.items():
+        seen: set[tuple[str, ...]] = set()
+        for number, row in enumerate(members):
+            where = f"{path}:{read[1][table, number]}"
+            if row.key in seen:
+                faults.append(f"{where}: {table}: a row for {' '.join(row.key)} stands above already")
+            seen.add(row.key)
+            if row.source not in known:
+                faults.append(f"{where}: unknown source '{row.source}'{near(row.source, known)}")
+    return rows
 
 
 def read_yaml(path: Path) -> tuple[Any, dict[Loc, int]] | str:
@@ -175,23 +209,45 @@ def read_yaml(path: Path) -> tuple[Any, dict[Loc, int]] | str:
     lines: dict[Loc, int] = {}
     if fault := _index(node, (), lines):
         return f"{path}:{fault}"
-    return loader.construct_document(node), lines
+    try:
+        return loader.construct_document(node), lines
+    except NOT_OF_ITS_KIND:
+        scalar = _unreadable(loader, node)
+        what = f"'{scalar.value}' is no {scalar.tag.split(':')[-1]}" if scalar is not None else "a tag does not fit"
+        return f"{path}:{(scalar or node).start_mark.line + 1}: not valid YAML: {what}"
 
 
-def _index(node: yaml.Node, loc: Loc, lines: dict[Loc, int]) -> str | None:
-    """Fill `lines`; returns `line: what` for a key that stands twice."""
+def _unreadable(loader: yaml.SafeLoader, node: yaml.Node) -> yaml.Node | None:
+    """The first scalar below `node` that YAML takes for a date or number, and that is none."""
+    if isinstance(node, yaml.ScalarNode):
+        try:
+            loader.construct_document(node)
+        except NOT_OF_ITS_KIND:
+            return node
+        return None
+    children = [one for pair in node.value for one in pair] if isinstance(node, yaml.MappingNode) else node.value
+    return next((found for child in children if (found := _unreadable(loader, child)) is not None), None)
+
+
+def _index(node: yaml.Node, loc: Loc, lines: dict[Loc, int], above: tuple[yaml.Node, ...] = ()) -> str | None:
+    """Fill `lines`; returns `line: what` for a key that stands twice or is no text, and for data inside itself."""
+    if any(node is one for one in above):
+        return f"{node.start_mark.line + 1}: an alias inside what it names"
+    above = (*above, node)
     lines.setdefault(loc, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                return f"{key.start_mark.line + 1}: a key is one word, no list or table"
             child = (*loc, key.value)
             if child in lines:
                 return f"{key.start_mark.line + 1}: key '{key.value}' stands twice"
             lines[child] = key.start_mark.line + 1
-            if fault := _index(value, child, lines):
+            if fault := _index(value, child, lines, above):
                 return fault
     elif isinstance(node, yaml.SequenceNode):
         for number, value in enumerate(node.value):
-            if fault := _index(value, (*loc, number), lines):
+            if fault := _index(value, (*loc, number), lines, above):
                 return fault
     return None
 
@@ -331,6 +387,12 @@ def _check_variant(catalog: Catalog, name: str, variant: Variant, broken: Set[tu
     for tool in variant.tools:
         if tool not in catalog.tools and ("tools", tool) not in broken:
             yield f"{where}:{_line_of(where, tool)}: unknown tool '{tool}'{near(tool, catalog.tools)}"
+    known = [row.gpu for row in catalog.compat.gpus]
+    yield from (
+        f"{where}:{_line_of(where, gpu)}: unknown GPU '{gpu}'{near(gpu, known)}"
+        for gpu in variant.gpus
+        if gpu not in known
+    )
     chosen = [tool for tool in dict.fromkeys(variant.tools) if tool in catalog.tools]
     for tool in chosen:
         for other in catalog.tools[tool].requires:
@@ -367,4 +429,5 @@ def _line_of(path: Path, word: str) -> int:
 
 def schemas() -> Mapping[str, Mapping[str, Any]]:
     """File name -> JSON Schema, for editors."""
-    return {f"{_key(kind)}.json": model.model_json_schema() for kind, model in kinds().items()}
+    models = {_key(kind): model for kind, model in kinds().items()} | {"compat": Compat}
+    return {f"{name}.json": model.model_json_schema() for name, model in models.items()}

@@ -24,6 +24,14 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
+COLOURS = {"green": 32, "yellow": 33, "red": 31, "dim": 2}
+
+
+def coloured(text: str, colour: str) -> str:
+    """`text` in a colour where people read it on a terminal, plain everywhere else."""
+    return f"\033[{COLOURS[colour]}m{text}\033[0m" if sys.stdout.isatty() else text
+
+
 def plain_errors(task: Task) -> Task:
     """Let `task` end an expected failure with its message, its hint and its exit code."""
 

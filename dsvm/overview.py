@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from typing import Any
 
+from dsvm import compat
 from dsvm import lock as locks
 from dsvm.catalog import MANIFESTS, schemas
-from dsvm.console import say, table
+from dsvm.console import coloured, say, table
 from dsvm.errors import DsvmError, EngineError
-from dsvm.model import Lock
-from dsvm.pipeline import Workshop, needed_bytes
+from dsvm.model import FrameworkRow, Lock, Row
+from dsvm.pipeline import Workshop, findings, gate, needed_bytes
 from dsvm.plan import make_plan
+
+# of compat.py's findings, the worst first, with their colours
+LEVELS: Mapping[compat.Level, str] = {"error": "red", "warning": "yellow", "not checked": "dim", "ok": "green"}
 
 
 def show_list(shop: Workshop) -> None:
@@ -112,6 +118,105 @@ def show_variant(shop: Workshop, variant: str) -> None:
             say(f"{choice.tool}: source {source} was not within reach when this was locked")
     for left in plan.left_out:
         say(f"left out: {left.tool} ({left.reason})")
+
+
+def show_compat(shop: Workshop) -> None:
+    """The rows of compat.yaml with their sources, and what the gate says of each variant."""
+    rows = shop.catalog.compat
+    today = date.today()
+
+    def show(title: str, columns: list[str], members: Sequence[Row], cells: Callable[[Any], list[str]]) -> None:
+        table(title, [*columns, "read on", "source"], [[*cells(row), str(row.date), row.source] for row in members])
+        say("")
+
+    show(
+        "CUDA by major version",
+        ["cuda", "driver from", "GPUs from"],
+        rows.cuda,
+        lambda row: [str(row.cuda), str(row.driver), f"sm_{row.sm}"],
+    )
+    show(
+        "Drivers that toolkits bundle",
+        ["toolkit", "linux", "windows"],
+        rows.toolkits,
+        lambda row: [row.toolkit, row.linux, row.windows or "-"],
+    )
+    show(
+        "GPUs",
+        ["gpu", "architecture", "first CUDA", "last driver"],
+        rows.gpus,
+        lambda row: [row.gpu, f"sm_{row.sm}", row.cuda or "-", str(row.last_driver or "-")],
+    )
+    show(
+        "Architectures in a build",
+        ["package", "cuda", "from", "to"],
+        rows.builds,
+        lambda row: [row.package, row.cuda, *(f"sm_{sm}" for sm in row.sm)],
+    )
+    show("Frameworks", ["package", "version", "python", "cuda", "cudnn"], rows.frameworks, _framework_cells)
+    show(
+        "Repositories of vendors",
+        ["path", "for"],
+        rows.repositories,
+        lambda row: [row.path, f"{row.os} {row.release}"],
+    )
+    show(
+        "Ends of life",
+        ["product", "release", "support", "extended", "today"],
+        rows.ends,
+        lambda row: [
+            row.product, row.release, str(row.support), str(row.extended or "-"), compat.end_state(rows, row, today)[0]
+        ],
+    )  # fmt: skip
+    table("Sources", ["source", "what it is"], [[name, text] for name, text in rows.sources.items()])
+    say("")
+    verdicts = []
+    for name in sorted(shop.catalog.variants):
+        lock = _fresh_lock(shop, name)
+        found = findings(shop, name, lock)
+        count = Counter(finding.level for finding in found)
+        refused = ", ".join(dict.fromkeys(finding.rule for finding in compat.violations(found)))
+        verdict = f"refused: {refused}" if refused else "fits"
+        verdicts.append(
+            [name, "lock" if lock else "promises", verdict, *(str(count[level]) for level in [*LEVELS][1:])]
+        )
+    table("Variants", ["variant", "judged by", "verdict", *[*LEVELS][1:]], verdicts, right=(3, 4, 5))
+    say("\nWhy: invoke compat --explain VARIANT")
+
+
+def _fresh_lock(shop: Workshop, variant: str) -> Lock | None:
+    """The lock of `variant` if it fits the manifests: else it says nothing about what will be in the image."""
+    lock = locks.find(shop.catalog, variant)
+    return lock if lock is not None and not locks.stale_sections(shop.catalog, lock) else None
+
+
+def _framework_cells(row: FrameworkRow) -> list[str]:
+    span = f"{row.since} to before {row.before}" if row.before else f"from {row.since}"
+    cuda = ", ".join([*row.cuda, *(f"[{extra}]" for extra in row.extras)])
+    return [row.package, span, row.python or "-", cuda or "none", row.cudnn or "-"]
+
+
+def show_reasoning(shop: Workshop, variant: str) -> None:
+    """Every rule with what it looked at and its verdict; raises what the gate raises."""
+    lock = _fresh_lock(shop, variant)
+    found = findings(shop, variant, lock)
+    one = shop.catalog.variants[variant]
+    say(f"{variant}: base {one.base}, {one.accelerator}, judged by {'its lock' if lock else 'what manifests promise'}")
+    for rule in compat.RULES:
+        name = compat.rule_name(rule)
+        say(f"\n{name}: {rule.__doc__}")
+        mine = [finding for finding in found if finding.rule == name]
+        for finding in mine:
+            say(f"  {coloured(f'{finding.level:<11}', LEVELS[finding.level])}  {finding.what}")
+            more = (("source", finding.why), ("do", finding.remedy))
+            for line in (f"{word}: {text}" for word, text in more if text):
+                say(f"{'':<17}{line}")
+        if not mine:
+            say("  nothing in this variant that it looks at")
+    say("")
+    shop.warned |= {finding.what for finding in found}
+    gate(shop, variant, lock)
+    say(f"{variant} fits together")
 
 
 def show_doctor(shop: Workshop, variant: str | None) -> None:

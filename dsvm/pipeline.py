@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from dsvm import compat
 from dsvm import lock as locks
 from dsvm.catalog import Catalog, load
 from dsvm.errors import EngineError, GoneError, InputError, LockError, ProgramError, StoreError, VerifyError
@@ -36,6 +37,10 @@ class Workshop:
     overlays: Sequence[Path] = ()
     offline: bool = False
     say: Say = field(default=print)
+    # in place of what the variant says
+    gpus: Sequence[str] | None = None
+    driver: str | None = None
+    warned: set[str] = field(default_factory=set)
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -81,6 +86,30 @@ class Workshop:
         return ROOT / "build" / variant
 
 
+# --- the gate ----------------------------------------------------------------------------------------------
+
+
+def findings(
+    shop: Workshop, variant: str, locked: Lock | None = None, *, left_out: Sequence[str] = ()
+) -> list[compat.Finding]:
+    """What the rules of compat.py find on `variant`, by its lock or else by what its manifests promise."""
+    one = shop.catalog.variant(variant)
+    return compat.examine(
+        compat.make_scene(shop.catalog, one, locked, left_out=left_out, gpus=shop.gpus, driver=shop.driver)
+    )
+
+
+def gate(shop: Workshop, variant: str, locked: Lock | None = None, *, left_out: Sequence[str] = ()) -> None:
+    """Refuse a combination that cannot work, every reason at once; say warnings, each once."""
+    found = findings(shop, variant, locked, left_out=left_out)
+    for finding in found:
+        if finding.level == "warning" and finding.what not in shop.warned:
+            shop.warned.add(finding.what)
+            shop.say(f"warning: {finding.rule}: {finding.what}")
+    overlays = "".join(f" --catalog {folder}" for folder in shop.overlays)
+    compat.refuse(variant, found, hint=f"The reasoning: invoke compat --explain {variant}{overlays}")
+
+
 # --- lock --------------------------------------------------------------------------------------------------
 
 
@@ -102,6 +131,7 @@ def lock(
     for tool in put_back:
         if gone.pop(tool, None) is None:
             raise InputError(f"'{tool}' is not left out of {variant}")
+    gate(shop, variant, left_out=[*gone])
     path = locks.lock_path(shop.catalog, variant)
     asked = only or upgrade or leave_out or put_back
     if previous is not None and not asked and not locks.stale_sections(shop.catalog, previous):
@@ -119,6 +149,7 @@ def lock(
             leave_out=gone,
             say=lambda line: shop.say(f"lock: {line}"),
         )
+    gate(shop, variant, new)
     for change in locks.changes(previous, new):
         shop.say(f"  {change}")
     if previous == new:
@@ -224,6 +255,7 @@ def render(shop: Workshop, variant: str) -> tuple[Plan, Path]:
     found = locks.find(shop.catalog, variant)
     if found is None:
         raise LockError(f"{variant} has no lock", hint=f"Run: invoke lock --variant {variant}")
+    gate(shop, variant, found)
     plan = make_plan(shop.catalog, found)
     rendering.write(plan, shop.folder(variant))
     return plan, shop.folder(variant)
@@ -250,6 +282,7 @@ def build(shop: Workshop, variant: str, options: BuildOptions) -> tuple[str, Bui
     from dsvm.render import LABELS
 
     locked = need_lock(shop, variant, locked=options.locked)
+    gate(shop, variant, locked)
     plan = make_plan(shop.catalog, locked)
     name = docker.image_name(variant)
     env = shop.engine.env
@@ -385,7 +418,9 @@ def fetch_all(shop: Workshop, variant: str, *, update_stale: bool, jobs: int) ->
     """Fetch everything that a build of `variant` reads, the base's layout included."""
     from dsvm import bases
 
-    locked = fetch_fresh(shop, need_lock(shop, variant), update_stale=update_stale, jobs=jobs)
+    needed = need_lock(shop, variant)
+    gate(shop, variant, needed)
+    locked = fetch_fresh(shop, needed, update_stale=update_stale, jobs=jobs)
     base = next(section for section in locked.sections if section.id == "base")
     with shop.context(variant) as context:
         log = shop.folder(variant) / "base.log"

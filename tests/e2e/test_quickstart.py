@@ -44,14 +44,19 @@ def test_quickstart_does_nothing_twice(cpu_debian: Done, tmp_path: Path) -> None
     assert done.seconds < 30
 
 
+def not_warnings(done: Done) -> list[str]:
+    """What was said beside what the gate warns of, which the calendar decides."""
+    return [line for line in done.out.splitlines() if not line.startswith("warning: end-of-life: ")]
+
+
 def test_build_again(cpu_debian: Done, invoke: Invoke) -> None:
     done = invoke("build", "--variant", BIG).passed()
-    assert done.out.splitlines() == [f"dsvm/{BIG}:latest is up to date"]
+    assert not_warnings(done) == [f"dsvm/{BIG}:latest is up to date"]
 
 
 def test_build_again_without_a_network(cpu_debian: Done, invoke: Invoke) -> None:
     done = invoke("build", "--variant", BIG, "--offline").passed()
-    assert done.out.splitlines() == [f"dsvm/{BIG}:latest is up to date"]
+    assert not_warnings(done) == [f"dsvm/{BIG}:latest is up to date"]
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,11 @@ def test_all_faults_of_all_files_come_at_once(manifests: Path) -> None:
         ("", "empty"),
         ("- a\n", "valid dictionary"),
         ("tool: \x00", "not valid YAML"),
+        ("=", "'=' is no value"),
+        ("tool: !!timestamp soon\n", "'soon' is no timestamp"),
+        ("tool: a\n? [b]\n: c\n", "arrays.yaml:2: a key is one word"),
+        ("tool: &a [*a]\n", "an alias inside what it names"),
+        ("tool: arrays\nsummary: 2026-13-01\n", "arrays.yaml:2: not valid YAML: '2026-13-01' is no timestamp"),
     ],
 )
 def test_broken_yaml_has_a_line(manifests: Path, text: str, what: str) -> None:
