@@ -10,6 +10,7 @@ fail() {
 trap 'fail "stopped at line $LINENO"' ERR
 
 prefix=$(conda info --base)
+[ -n "$prefix" ] || fail "conda names no base environment"
 "$prefix/bin/python" -c 'import bz2, ctypes, lzma, sqlite3, ssl, zlib; ssl.create_default_context()'
 conda list --json | "$prefix/bin/python" -c '
 import json, sys

@@ -23,6 +23,7 @@ FILES = (
     "test_bad_luck",
     "test_reproducible",
     "test_registry_base",
+    "test_conda_image",
 )
 
 

@@ -120,7 +120,7 @@ def fill(channel: Path, python: str = "3.11.2") -> Path:
         "1.0",
         {
             "bin/tool": f"#!/bin/sh\ncat {PLACEHOLDER}/share/tool/words\n",
-            "share/tool/words": "words of the tool\n",
+            "share/tool/words": "tool 1.0\n",
             "share/tool/place": f"{PLACEHOLDER}/share/tool:{PLACEHOLDER}/lib\n",
             "lib/libtool.so.1": b"\x7fELF\0\1" + PLACEHOLDER.encode() + b"/lib:x\0tail\0",
             "lib/libtool.so": Link("libtool.so.1"),

@@ -342,8 +342,9 @@ def laid(context: Context, wheel: Path, tmp_path: Path) -> Laid:
 def install(root: Path, section: Section) -> subprocess.CompletedProcess[str]:
     step = conda.ECOSYSTEM.install(section, BASE)
     argv = [SYSTEM_PYTHON, INSTALL, "--root", root, *step.args]
-    # a proxy that nobody serves: whatever asks the network fails
+    # a proxy that nobody serves: whatever asks the network fails; and a base has no certificates
     env = {"PATH": "/usr/bin:/bin", "HOME": str(root), "ALL_PROXY": "http://127.0.0.1:9"}
+    env |= {"SSL_CERT_FILE": "/nowhere", "SSL_CERT_DIR": "/nowhere"}
     return subprocess.run(list(map(str, argv)), capture_output=True, text=True, env=env, check=False)
 
 
