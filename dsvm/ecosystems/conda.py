@@ -5,26 +5,24 @@ Not in /opt/envs: what pip and conda both write to breaks, and conda's Python is
 
 from __future__ import annotations
 
-import asyncio
-import datetime
 import json
 import re
+import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
+from dsvm import conda_solver
 from dsvm.condarc import channel_urls, expand
 from dsvm.download import download
 from dsvm.ecosystems import Context, Request, RunInImage
 from dsvm.errors import GoneError, LockError, StoreError
 from dsvm.model import Base, Model, Pin, Section, Step
+from dsvm.run import run
 from dsvm.urls import redact
-
-if TYPE_CHECKING:
-    from rattler import GenericVirtualPackage, RepoDataRecord, SparseRepoData
 
 SUBDIRS = {"amd64": "linux-64", "arm64": "linux-aarch64"}
 ARCHSPECS = {"amd64": "x86_64", "arm64": "aarch64"}
@@ -32,7 +30,8 @@ ARCHSPECS = {"amd64": "x86_64", "arm64": "aarch64"}
 LINUX = "4.18"
 # `__cuda` of a gpu variant that names none: what a driver of NVIDIA's long-term branch 580 can run.
 CUDA = "13.0"
-SOLVER_TIME = datetime.timedelta(minutes=5)
+SOLVER_SECONDS, LOADING_SECONDS = 300, 300
+PLACE_HINT = "See the channel's place in .condarc, or name it under 'sources' of DSVM's configuration"
 LONGEST = 12  # lines of an explanation
 
 
@@ -101,7 +100,7 @@ class Conda:
         if len(request.items) != 1:
             raise LockError(f"{request.section}: a tool is one conda environment, not {len(request.items)}")
         asked: Environment = request.items[0]
-        pins = [_pin(channel, record, context) for channel, record in self._solve(asked, context)]
+        pins = [_pin(found, context) for found in self._solve(asked, context)]
         extra = {
             "commands": list(asked.commands),
             "prefix": asked.prefix,
@@ -109,35 +108,32 @@ class Conda:
         }
         return sorted(pins, key=lambda pin: pin.name), extra
 
-    def _solve(self, asked: Environment, context: Context) -> list[tuple[str, RepoDataRecord]]:
-        """(channel, record) of every package of the environment."""
-        import rattler
-        from rattler.exceptions import SolverError
-
+    def _solve(self, asked: Environment, context: Context) -> list[dict[str, Any]]:
+        """Every package of the environment, as `conda_solver` answers."""
         channels = expand(asked.channels)
-        places = {rattler.Channel(name).base_url: name for name in channels}
         try:
-            data = [one for name in channels for one in _repodata(name, context)]
+            indexes = [[name, *one] for name in channels for one in _indexes(name, context)]
         except StoreError as error:
             raise LockError(f"conda: {error.message}", hint=error.hint) from error
-        machine = list(_virtual_packages(asked, context))
-        try:
-            found = asyncio.run(
-                rattler.solve_with_sparse_repodata(
-                    [rattler.MatchSpec(text, strict=True) for text in asked.packages],
-                    data,
-                    virtual_packages=machine,
-                    timeout=SOLVER_TIME,
-                )
-            )
-        except SolverError as error:
+        machine = _virtual_packages(asked, context)
+        question = {"specs": asked.packages, "machine": machine, "indexes": indexes, "seconds": SOLVER_SECONDS}
+        done = run(
+            [sys.executable, conda_solver.__file__],
+            stdin=json.dumps(question),
+            timeout=SOLVER_SECONDS + LOADING_SECONDS,
+        )
+        answer = json.loads(done.stdout)
+        if "broken" in answer:
+            raise LockError(f"conda: {answer['broken']}", hint=PLACE_HINT)
+        if "fault" in answer:
             raise LockError(
                 f"no set of conda packages satisfies {', '.join(asked.packages)} from {', '.join(channels)}:\n"
-                + _shortened(str(error))
-                + f"\nThe image has {', '.join(map(_said, machine))}",
+                + _shortened(answer["fault"])
+                + f"\nThe image has {', '.join(f'{name} {version}' for name, version, _ in machine)}",
                 hint="Loosen a requirement, name another channel, or leave the tool out: --leave-out TOOL",
-            ) from error
-        return [(places[record.channel], record) for record in found]
+            )
+        packages: list[dict[str, Any]] = answer["packages"]
+        return packages
 
     def locate(self, pin: Pin, context: Context) -> Iterable[str]:
         return [f"{url}/{pin.file}" for url in channel_urls(context.machine, pin.registry)]
@@ -184,24 +180,16 @@ def _name(text: str) -> str:
     return re.split(r"[\s=<>!~\[]", text, maxsplit=1)[0].lower()
 
 
-def _virtual_packages(asked: Environment, context: Context) -> Iterator[GenericVirtualPackage]:
-    """What packages may demand of the machine, as the image has it: https://docs.conda.io -> virtual packages."""
-    from rattler import BuildString, GenericVirtualPackage, PackageName, Version
-
-    found = [
+def _virtual_packages(asked: Environment, context: Context) -> list[tuple[str, str, str]]:
+    """What packages may demand of the machine, as the image has it: (name, version, build)."""
+    cuda = [("__cuda", asked.cuda or CUDA, "0")] if context.accelerator == "gpu" else []
+    return [
         ("__archspec", "1", ARCHSPECS[context.base.arch]),
+        *cuda,
         ("__glibc", context.base.glibc, "0"),
         ("__linux", LINUX, "0"),
         ("__unix", "0", "0"),
     ]
-    if context.accelerator == "gpu":
-        found.insert(1, ("__cuda", asked.cuda or CUDA, "0"))
-    for name, version, build in found:
-        yield GenericVirtualPackage(PackageName(name), Version(version), BuildString(build))
-
-
-def _said(package: GenericVirtualPackage) -> str:
-    return f"{package.name.normalized} {package.version}"
 
 
 def _shortened(text: str) -> str:
@@ -211,36 +199,26 @@ def _shortened(text: str) -> str:
     return "\n".join([*lines[:LONGEST], *([f"and {rest} more lines"] if rest > 0 else [])])
 
 
-def _pin(channel: str, record: RepoDataRecord, context: Context) -> Pin:
-    file = f"{record.subdir}/{record.file_name}"
-    sha256, size = record.sha256.hex() if record.sha256 else None, record.size
+def _pin(found: Mapping[str, Any], context: Context) -> Pin:
+    file, channel, sha256, size = found["file"], found["channel"], found["sha256"], found["size"]
     if sha256 is None or size is None:
         urls = [f"{url}/{file}" for url in channel_urls(context.machine, channel)]
         sha256, size = context.store.download(urls, name=file, machine=context.machine, sha256=sha256)
-    return Pin(
-        name=record.name.normalized,
-        version=str(record.version),
-        file=file,
-        size=size,
-        sha256=sha256,
-        registry=channel,
-    )
+    return Pin(name=found["name"], version=found["version"], file=file, size=size, sha256=sha256, registry=channel)
 
 
 _one_at_a_time = threading.Lock()
 
 
-def _repodata(channel: str, context: Context) -> Iterator[SparseRepoData]:
-    """The index of a channel: packages for the base's processor and those for any. Kept while the lock is made.
+def _indexes(channel: str, context: Context) -> Iterator[tuple[str, str]]:
+    """(subdir, file) of a channel's indexes: packages for the base's processor and those for any.
 
-    Raises StoreError when no place serves it.
+    They are kept while the lock is made. Raises StoreError when no place serves one.
     """
-    from rattler import Channel, SparseRepoData
-
     for subdir in (SUBDIRS[context.base.arch], "noarch"):
         with _one_at_a_time:  # sections are resolved side by side, and most ask for the same channel
             path = _index(channel, subdir, context)
-        yield SparseRepoData(Channel(channel), subdir, path)
+        yield subdir, str(path)
 
 
 def _index(channel: str, subdir: str, context: Context) -> Path:

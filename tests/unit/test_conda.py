@@ -245,6 +245,21 @@ def test_a_channel_in_a_folder_is_read_too(context: Context, channel: Path) -> N
     assert section == resolve(dataclasses.replace(context, work=context.work / "other"))
 
 
+def test_the_first_channel_that_has_a_package_is_its_place(context: Context, channel: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    publish(other, "tool", "3.0", {"share/other": ""})
+    publish(other, "extra", "1.0", {"share/extra": ""}, depends=["tool"])
+    reindex(other)
+    places = {"main": (channel.as_uri(),), "r": (other.as_uri(),)}
+    there = dataclasses.replace(context, machine=dataclasses.replace(context.machine, sources=places))
+    asked = conda.Environment(packages=("extra",), channels=("defaults",), prefix="/opt/a")
+    found = {pin.name: (pin.version, pin.registry) for pin in resolve(there, asked).pins}
+    assert found == {"base-files": ("1.2", "main"), "extra": ("1.0", "r"), "tool": ("1.0", "main")}
+    swapped = asked.model_copy(update={"channels": ("r", "main")})
+    found = {pin.name: (pin.version, pin.registry) for pin in resolve(there, swapped).pins}
+    assert found == {"extra": ("1.0", "r"), "tool": ("3.0", "r")}
+
+
 def test_a_gpu_variant_has_cuda_and_a_cpu_variant_has_none(context: Context) -> None:
     asked = conda.Environment(packages=("with-cuda",), prefix="/opt/a")
     gpu = dataclasses.replace(context, accelerator="gpu")
@@ -291,6 +306,16 @@ def test_a_channel_that_is_missing_is_a_reason(context: Context) -> None:
     fault = conda.ECOSYSTEM.probe(ASKED.model_copy(update={"channels": ("nothere",)}), None, context)
     assert "channel nothere: " in (fault or "")
     assert "404" in (fault or "")
+
+
+@pytest.mark.parametrize(("ending", "what"), [(".zst", "repodata.json.zst"), ("", "linux-64 is no index")])
+def test_a_page_in_the_place_of_an_index_is_a_reason(context: Context, mirror: Server, ending: str, what: str) -> None:
+    del mirror.resources["/conda-forge/linux-64/repodata.json.zst"]
+    mirror.add(f"/conda-forge/linux-64/repodata.json{ending}", Resource(b"<html>Please log in</html>"))
+    fault = conda.ECOSYSTEM.probe(ASKED, None, context)
+    assert fault is not None
+    assert fault.startswith("conda: channel conda-forge: ")
+    assert what in fault
 
 
 # --- installing --------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[2] / "dsvm"
 # Lower layers first: a module imports only from layers before its own.
 LAYERS = (
-    ("errors", "model", "versions", "urls"),
+    ("errors", "model", "versions", "urls", "conda_solver"),
     ("run", "console", "config"),
     ("machine", "condarc", "download", "store", "progress", "engine"),
     ("ecosystems",),
