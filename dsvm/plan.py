@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from dsvm import ecosystems
 from dsvm.catalog import Catalog
@@ -199,9 +199,9 @@ def _kernelspec(tool: Tool, kernel: Kernel) -> str:
         "{connection_file}",
     )
     spec: dict[str, object] = {"argv": list(argv), "display_name": kernel.display, "language": kernel.language}
-    if not kernel.argv:
+    if argv[0].startswith("/"):
         # what `!pip` and `!command` find first is the kernel's own environment
-        spec["env"] = {"PATH": f"/opt/envs/{tool.env}/bin:${{PATH}}"}
+        spec["env"] = {"PATH": f"{PurePosixPath(argv[0]).parent}:${{PATH}}"}
     return json.dumps(spec, indent=1) + "\n"
 
 

@@ -36,6 +36,7 @@ def redact(text: str) -> str:
         return f"://{user}:***@" if colon and user else "://***@"
 
     text = re.sub(r"://([^/?#\s'\"]*)@", userinfo, text)
+    text = re.sub(r"(://[^/?#\s'\"]+/t/)[^/?#\s'\"]+", r"\1***", text)  # a conda channel's token
     words = "token|secret|password|signature|sig|key|auth|credential"
     return re.sub(rf"(?i)([?&][^=&\s]*(?:{words})[^=&\s]*=)[^&#\s'\"]+", r"\1***", text)
 

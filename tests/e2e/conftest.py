@@ -26,6 +26,7 @@ FILES = (
     "test_registry_base",
     "test_gpu",
     "test_repository",
+    "test_conda_image",
 )
 
 

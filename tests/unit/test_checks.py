@@ -94,7 +94,9 @@ def test_python_check_fails_with_a_stub_of_its_tool(script: Path, work: Path, tm
 
 # What each shell check must find on PATH; without one of these it must fail, with a stub of it too.
 PROGRAMS = {
+    "anaconda_regression": "conda",
     "compilers": "cmake",
+    "conda_environment": "conda",
     "curl_loopback": "curl",
     "fonts_match": "fc-match",
     "git_clone": "git",

@@ -10,9 +10,9 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[2] / "dsvm"
 # Lower layers first: a module imports only from layers before its own.
 LAYERS = (
-    ("errors", "model", "versions", "urls"),
+    ("errors", "model", "versions", "urls", "conda_solver"),
     ("run", "console", "config"),
-    ("machine", "download", "store", "progress", "engine"),
+    ("machine", "condarc", "download", "store", "progress", "engine"),
     ("ecosystems",),
     ("catalog",),
     ("bases",),
@@ -77,7 +77,9 @@ def test_no_ecosystem_is_named_outside_its_folder() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq | ast.NotEq):
                 words = [one.value for one in (node.left, *node.comparators) if isinstance(one, ast.Constant)]
-                wrong += [f"{path.name}:{node.lineno}" for word in words if word in ("apt", "pypi", "npm", "url")]
+                wrong += [
+                    f"{path.name}:{node.lineno}" for word in words if word in ("apt", "conda", "pypi", "npm", "url")
+                ]
     assert not wrong
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsvm import ecosystems, render
+from dsvm.catalog import load
 from dsvm.model import Lock, Section
-from dsvm.plan import make_plan
+from dsvm.plan import _kernelspec, make_plan
 from dsvm.report import image_manifest
 
 
@@ -97,6 +99,14 @@ def test_the_plan_is_named_by_what_determines_the_image() -> None:
     assert one.digest == make_plan(tiny.catalog(), tiny.lock()).digest
     assert one.digest != make_plan(tiny.catalog(), later(tiny.lock(), "env-base", 1)).digest
     assert set(one.scripts) >= {"install-apt", "install-pypi", "compile-wheels", "dsvm-start"}
+
+
+def test_a_kernel_finds_programs_of_its_own_place_first() -> None:
+    tools = {tool.tool: tool for tool in load().tools.values() if tool.kernel}
+    specs = {name: json.loads(_kernelspec(tool, tool.kernel)) for name, tool in tools.items() if tool.kernel}
+    assert specs["jupyterlab"]["env"] == {"PATH": "/opt/envs/base/bin:${PATH}"}
+    assert specs["conda"]["env"] == {"PATH": "/opt/conda/bin:${PATH}"}
+    assert "env" not in specs["irkernel"], "R is on everybody's PATH"
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"])))

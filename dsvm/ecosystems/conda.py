@@ -1,0 +1,261 @@
+"""Conda packages, solved and linked by rattler: for each tool a prefix of its own, with a Python of its own.
+
+Not in /opt/envs: what pip and conda both write to breaks, and conda's Python is not the distribution's.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from dsvm import conda_solver
+from dsvm.condarc import channel_urls, expand
+from dsvm.download import download
+from dsvm.ecosystems import Context, Request, RunInImage
+from dsvm.errors import GoneError, LockError, StoreError
+from dsvm.model import Base, Model, Pin, Section, Step
+from dsvm.run import run
+from dsvm.urls import redact
+
+SUBDIRS = {"amd64": "linux-64", "arm64": "linux-aarch64"}
+ARCHSPECS = {"amd64": "x86_64", "arm64": "aarch64"}
+# What an image may count on wherever it runs: the kernel of Red Hat 8, the oldest that is still kept up for hosts.
+LINUX = "4.18"
+# `__cuda` of a gpu variant that names none: what a driver of NVIDIA's long-term branch 580 can run.
+CUDA = "13.0"
+SOLVER_SECONDS, LOADING_SECONDS = 300, 300
+PLACE_HINT = "See the channel's place in .condarc, or name it under 'sources' of DSVM's configuration"
+LONGEST = 12  # lines of an explanation
+
+
+def _spec(text: str) -> str:
+    from rattler import MatchSpec
+
+    try:
+        spec = MatchSpec(text, strict=True)
+    except Exception as error:  # of no class that rattler exports
+        raise ValueError(f"'{text}' is not a conda package: {str(error).splitlines()[0]}") from error
+    if spec.channel is not None or "url=" in str(spec):
+        raise ValueError(f"'{text}': a package says no place here; name the channels in 'channels'")
+    if text.startswith("__"):
+        raise ValueError(f"'{text}' is a virtual package: a property of the machine, which nothing can install")
+    return text
+
+
+def _prefix(path: str) -> str:
+    if path == "/opt/envs":
+        raise ValueError("/opt/envs is for the environments of pypi")
+    return path
+
+
+Channel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$")]
+Command = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
+
+
+class Environment(Model):
+    """Conda packages, in an environment of the tool's own"""
+
+    packages: tuple[Annotated[str, AfterValidator(_spec)], ...] = Field(
+        min_length=1, description="NAME, NAME VERSIONS or NAME VERSIONS BUILD, as conda takes it; the tool's own first"
+    )
+    channels: tuple[Channel, ...] = Field(
+        ("conda-forge",), min_length=1, description="names of channels; one that has a package hides the later ones"
+    )
+    prefix: Annotated[str, AfterValidator(_prefix)] = Field(
+        pattern=r"^/opt/[a-z0-9][a-z0-9.+-]*$", description="folder of the image that becomes the environment"
+    )
+    commands: tuple[Command, ...] = Field((), description="programs of its bin to link into /usr/local/bin")
+    cuda: str | None = Field(
+        None, pattern=r"^\d+\.\d+$", description=f"__cuda of gpu variants, {CUDA} when it is not given"
+    )
+
+
+class Conda:
+    """Conda packages, in an environment of the tool's own"""
+
+    name = "conda"
+    placement: Literal["tool"] = "tool"
+    request_type = Environment
+    runtimes = ("python",)
+    builders: Mapping[str, Any] = {"pypi": ("py-rattler ~= 0.28.0",)}
+
+    def package(self, request: Environment) -> str:
+        return _name(request.packages[0])
+
+    def probe(self, request: Environment, index: str | None, context: Context) -> str | None:
+        try:
+            self._solve(request, context)
+        except (LockError, StoreError) as error:
+            return error.message
+        return None
+
+    def resolve(self, request: Request, context: Context) -> tuple[Sequence[Pin], Mapping[str, Any]]:
+        if len(request.items) != 1:
+            raise LockError(f"{request.section}: a tool is one conda environment, not {len(request.items)}")
+        asked: Environment = request.items[0]
+        pins = [_pin(found, context) for found in self._solve(asked, context)]
+        extra = {
+            "commands": list(asked.commands),
+            "prefix": asked.prefix,
+            "specs": {_name(text): text for text in asked.packages},
+        }
+        return sorted(pins, key=lambda pin: pin.name), extra
+
+    def _solve(self, asked: Environment, context: Context) -> list[dict[str, Any]]:
+        """Every package of the environment, as `conda_solver` answers."""
+        channels = expand(asked.channels)
+        try:
+            indexes = [[name, *one] for name in channels for one in _indexes(name, context)]
+        except StoreError as error:
+            raise LockError(f"conda: {error.message}", hint=error.hint) from error
+        machine = _virtual_packages(asked, context)
+        question = {"specs": asked.packages, "machine": machine, "indexes": indexes, "seconds": SOLVER_SECONDS}
+        done = run(
+            [sys.executable, conda_solver.__file__],
+            stdin=json.dumps(question),
+            timeout=SOLVER_SECONDS + LOADING_SECONDS,
+        )
+        answer = json.loads(done.stdout)
+        if "broken" in answer:
+            raise LockError(f"conda: {answer['broken']}", hint=PLACE_HINT)
+        if "fault" in answer:
+            raise LockError(
+                f"no set of conda packages satisfies {', '.join(asked.packages)} from {', '.join(channels)}:\n"
+                + _shortened(answer["fault"])
+                + f"\nThe image has {', '.join(f'{name} {version}' for name, version, _ in machine)}",
+                hint="Loosen a requirement, name another channel, or leave the tool out: --leave-out TOOL",
+            )
+        packages: list[dict[str, Any]] = answer["packages"]
+        return packages
+
+    def locate(self, pin: Pin, context: Context) -> Iterable[str]:
+        return [f"{url}/{pin.file}" for url in channel_urls(context.machine, pin.registry)]
+
+    def file_name(self, pin: Pin) -> str:
+        return pin.filename
+
+    def parts(self, section: Section) -> Sequence[Section]:
+        return (section,)
+
+    def install(self, section: Section, base: Base) -> Step:
+        builder = "builder-conda-pypi"
+        return Step(
+            script="install-conda",
+            args=("--epoch", str(section.epoch), "--rattler", builder, section.id),
+            sections=(section.id, builder),
+        )
+
+    def installed(self, section: Section, run: RunInImage) -> Mapping[str, str]:
+        found: dict[str, str] = json.loads(run(["/usr/bin/python3", "-I", "-c", LIST, section.extra["prefix"]]))
+        return found
+
+
+# Prints {name: version}: conda's records, with a word where files are missing, and what pip has put beside them.
+LIST = """
+import json, os, pathlib, sys
+prefix = pathlib.Path(sys.argv[1])
+found, owned = {}, set()
+for path in prefix.glob("conda-meta/*.json"):
+    record = json.loads(path.read_text())
+    owned.update(record["files"])
+    gone = sum(not os.path.lexists(prefix / name) for name in record["files"])
+    found[record["name"]] = record["version"] + (f" without {gone} of its files" if gone else "")
+for path in prefix.glob("lib/python3*/site-packages/*.dist-info/METADATA"):
+    if str(path.relative_to(prefix)) not in owned:
+        name, _, version = path.parent.name.removesuffix(".dist-info").rpartition("-")
+        found["pypi:" + name] = version
+print(json.dumps(found))
+"""
+
+
+def _name(text: str) -> str:
+    """The name in a package request: what stands before blanks, comparisons and brackets."""
+    return re.split(r"[\s=<>!~\[]", text, maxsplit=1)[0].lower()
+
+
+def _virtual_packages(asked: Environment, context: Context) -> list[tuple[str, str, str]]:
+    """What packages may demand of the machine, as the image has it: (name, version, build)."""
+    cuda = [("__cuda", asked.cuda or CUDA, "0")] if context.accelerator == "gpu" else []
+    return [
+        ("__archspec", "1", ARCHSPECS[context.base.arch]),
+        *cuda,
+        ("__glibc", context.base.glibc, "0"),
+        ("__linux", LINUX, "0"),
+        ("__unix", "0", "0"),
+    ]
+
+
+def _shortened(text: str) -> str:
+    """A solver's explanation without its first words, the first lines of it."""
+    lines = text.strip().removeprefix("Cannot solve the request because of: ").splitlines()
+    rest = len(lines) - LONGEST
+    return "\n".join([*lines[:LONGEST], *([f"and {rest} more lines"] if rest > 0 else [])])
+
+
+def _pin(found: Mapping[str, Any], context: Context) -> Pin:
+    file, channel, sha256, size = found["file"], found["channel"], found["sha256"], found["size"]
+    if sha256 is None or size is None:
+        urls = [f"{url}/{file}" for url in channel_urls(context.machine, channel)]
+        sha256, size = context.store.download(urls, name=file, machine=context.machine, sha256=sha256)
+    return Pin(name=found["name"], version=found["version"], file=file, size=size, sha256=sha256, registry=channel)
+
+
+_one_at_a_time = threading.Lock()
+
+
+def _indexes(channel: str, context: Context) -> Iterator[tuple[str, str]]:
+    """(subdir, file) of a channel's indexes: packages for the base's processor and those for any.
+
+    They are kept while the lock is made. Raises StoreError when no place serves one.
+    """
+    for subdir in (SUBDIRS[context.base.arch], "noarch"):
+        with _one_at_a_time:  # sections are resolved side by side, and most ask for the same channel
+            path = _index(channel, subdir, context)
+        yield subdir, str(path)
+
+
+def _index(channel: str, subdir: str, context: Context) -> Path:
+    from backports import zstd
+
+    path = context.work / "conda" / channel / subdir / "repodata.json"
+    if path.is_file():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    faults: list[StoreError] = []
+    for url in channel_urls(context.machine, channel):
+        place = f"{url}/{subdir}/repodata.json"
+        try:
+            try:
+                part = _get(f"{place}.zst", path.with_name("part"), context)
+                with zstd.open(part) as packed, path.with_name("unpacked").open("wb") as plain:
+                    while chunk := packed.read(1 << 20):
+                        plain.write(chunk)
+                path.with_name("unpacked").replace(path)
+            except GoneError:
+                _get(place, path.with_name("part"), context).replace(path)
+            return path
+        except StoreError as error:
+            faults.append(error)
+        except zstd.ZstdError as error:
+            faults.append(StoreError(f"{place}.zst: {error}"))
+    raise StoreError(
+        f"channel {channel}: " + "\n  ".join(fault.message for fault in faults),
+        hint=faults[0].hint
+        or "See the channel's place in .condarc, or name it under 'sources' of DSVM's configuration",
+    )
+
+
+def _get(url: str, part: Path, context: Context) -> Path:
+    part.unlink(missing_ok=True)
+    download(context.machine.client, [url], part, name=redact(url))
+    return part
+
+
+ECOSYSTEM = Conda()
