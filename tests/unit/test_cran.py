@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import shutil
 import subprocess
-import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
-from functools import cache
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
+from r_packages import files, tarball
 from server import Resource, Server
 
 from dsvm import lock as locks
@@ -171,71 +169,13 @@ def test_every_fault_is_told_at_once() -> None:
 
 # --- a repository of our own -------------------------------------------------------------------------------
 
-# One with C code that offers it to others by a header, one that calls it from C and from R, one of R alone.
-PACKAGES = {
-    "twice": {
-        "DESCRIPTION": "Package: twice\nVersion: 1.2-3\nTitle: Twice\nDescription: Doubles.\nLicense: MIT\n"
-        "Author: A\nMaintainer: A <a@example.org>\nDepends: R (>= 3.5)\n",
-        "NAMESPACE": "useDynLib(twice, .registration = TRUE)\nexport(twice)\n",
-        "R/twice.R": "#' doubles\ntwice <- function(x) .Call(C_twice, x)\n",
-        "man/twice.Rd": "\\name{twice}\n\\alias{twice}\n\\title{Twice}\n\\description{Doubles.}\n\\usage{twice(x)}\n"
-        "\\arguments{\\item{x}{a number}}\n",
-        "inst/include/twice.h": "static double twice(double x) { return 2 * x; }\n",
-        "src/twice.c": """\
-#include <Rinternals.h>
-#include <R_ext/Rdynload.h>
-#include <assert.h>
-#include "../inst/include/twice.h"
-static SEXP C_twice(SEXP x) { assert(isReal(x)); return ScalarReal(twice(asReal(x))); }
-static const R_CallMethodDef calls[] = {{"C_twice", (DL_FUNC) &C_twice, 1}, {NULL, NULL, 0}};
-void R_init_twice(DllInfo *dll) { R_registerRoutines(dll, NULL, calls, NULL, NULL); R_useDynamicSymbols(dll, FALSE); }
-""",
-    },
-    "four": {
-        "DESCRIPTION": "Package: four\nVersion: 0.4\nTitle: Four\nDescription: Four times.\nLicense: MIT\nAuthor: A\n"
-        "Maintainer: A <a@example.org>\nImports: twice (>= 1.2-0), utils\nLinkingTo: twice\nNeedsCompilation: yes\n",
-        "NAMESPACE": "useDynLib(four)\nimport(twice)\nexport(four, eight)\n",
-        "R/four.R": "four <- function(x) twice(twice(x))\neight <- function(x) .Call('eight', x, PACKAGE = 'four')\n",
-        "data/numbers.csv": "n\n1\n2\n",
-        "src/four.c": '#include <Rinternals.h>\n#include <twice.h>\n'
-        "SEXP eight(SEXP x) { return ScalarReal(twice(twice(twice(asReal(x))))); }\n",
-        "exec/run": "#!/bin/sh\necho four\n",
-    },
-    "broken": {
-        "DESCRIPTION": "Package: broken\nVersion: 1.0\nTitle: B\nDescription: B.\nLicense: MIT\nAuthor: A\n"
-        "Maintainer: A <a@example.org>\n",
-        "NAMESPACE": "",
-        "R/broken.R": "stop('it does not load')\n",
-    },
-}  # fmt: skip
-
-
-@cache
-def tarball(name: str) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w:gz") as tar:
-        for file, text in PACKAGES[name].items():
-            member = tarfile.TarInfo(f"{name}/{file}")
-            member.size = len(text)
-            # somebody else's, setuid and writable by all: none of that may survive
-            member.mode, member.uid, member.mtime = 0o4777 if file.startswith("exec/") else 0o666, 1234, 1
-            tar.addfile(member, io.BytesIO(text.encode()))
-    return out.getvalue()
-
-
-INDEX = "\n".join(
-    f"{text['DESCRIPTION']}MD5sum: {hashlib.md5(tarball(name)).hexdigest()}\n" for name, text in PACKAGES.items()
-)
-
 
 @pytest.fixture
 def repository(server: Server) -> str:
     """Path of a dated snapshot that the server serves."""
     folder = f"/cran/{DAY}/src/contrib"
-    server.add(f"{folder}/PACKAGES", Resource(INDEX.encode()))
-    for name in PACKAGES:
-        version = INDEX.split(f"Package: {name}\nVersion: ")[1].split()[0]
-        server.add(f"{folder}/{name}_{version}.tar.gz", Resource(tarball(name)))
+    for name, content in files().items():
+        server.add(f"{folder}/{name}", Resource(content))
     return folder
 
 
@@ -308,7 +248,7 @@ def test_the_place_is_the_machine_s_own_before_the_manifest_s(context: Context) 
 def test_a_folder_can_be_the_mirror(context: Context, tmp_path: Path) -> None:
     folder = tmp_path / f"mirror/{DAY}/src/contrib"
     folder.mkdir(parents=True)
-    (folder / "PACKAGES").write_text(INDEX)
+    (folder / "PACKAGES").write_text(files()["PACKAGES"].decode())
     (folder / "twice_1.2-3.tar.gz").write_bytes(tarball("twice"))
     machine = Machine(
         environ=context.machine.environ,
