@@ -69,7 +69,7 @@ def build(c: Context, variant: str = "", verify: bool = True, offline: bool = Fa
     iterable=["catalog", "leave_out", "put_back"],
     help={
         "variant": VARIANT,
-        "only": "resolve this ecosystem again, whatever its state (apt, pypi, npm, conda, url)",
+        "only": "resolve this ecosystem again, whatever its state (apt, conda, cran, npm, pypi, url)",
         "upgrade": "resolve everything again, to the newest versions that the manifests allow",
         "leave-out": "TOOL: leave it out, recorded in the lock and shown in every report (repeatable)",
         "put-back": "TOOL: take it in again (repeatable)",

@@ -143,8 +143,9 @@ def wanted_sections(catalog: Catalog, variant: Variant, choices: Sequence[Choice
                 system.append(asked)
                 system_tools.append(tool.tool)
                 repositories.update(dict.fromkeys(own))
-            elif ecosystem.placement == "env":
-                envs.setdefault((name, tool.env), []).append((tool, asked, source.index))
+            elif ecosystem.placement in ("env", "image"):
+                env = tool.env if ecosystem.placement == "env" else name
+                envs.setdefault((name, env), []).append((tool, asked, source.index))
             else:
                 section = f"{tool.tool}-{name}"
                 sections.append(Wanted(section, name, (tool.tool,), Request(section, tool.env, (asked,))))
@@ -171,7 +172,9 @@ def wanted_sections(catalog: Catalog, variant: Variant, choices: Sequence[Choice
         packages = ecosystems.parse_request(base.ecosystem, base.runtimes[runtime])
         system.insert(0, packages)
         section = f"runtime-{runtime}"
-        sections.append(Wanted(section, base.ecosystem, (), Request(section, section, (packages,))))
+        compilers = [base.compilers[runtime]] if runtime in base.compilers else []
+        needed = (packages, *(ecosystems.parse_request(base.ecosystem, one) for one in compilers))
+        sections.append(Wanted(section, base.ecosystem, (), Request(section, section, needed)))
     for (name, other), items in builders.items():
         section = f"builder-{name}-{other}"
         sections.append(Wanted(section, other, (), Request(section, section, tuple(items))))

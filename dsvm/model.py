@@ -95,7 +95,7 @@ class Check(Model):
     run: str | None = Field(None, description="command that must succeed")
     expect: str | None = Field(None, description="regular expression that the output of `run` must match")
     script: str | None = Field(
-        None, description='checks/NAME.{py,R,sh} in the manifests; its last words are JSON with "ok": true'
+        None, description='checks/NAME.{py,R,jl,sh} in the manifests; its last words are JSON with "ok": true'
     )
     timeout: int = Field(300, ge=1, le=3600, description="seconds")
     alone: bool = Field(False, description="must not run beside other checks")
@@ -114,8 +114,8 @@ class Check(Model):
             raise ValueError("'expect' goes with 'run'")
         if self.script is not None:
             path = PurePosixPath(self.script)
-            if path.is_absolute() or ".." in path.parts or path.suffix not in (".py", ".R", ".sh"):
-                raise ValueError("'script' is a .py, .R or .sh file inside the manifests folder")
+            if path.is_absolute() or ".." in path.parts or path.suffix not in (".py", ".R", ".jl", ".sh"):
+                raise ValueError("'script' is a .py, .R, .jl or .sh file inside the manifests folder")
         return self
 
 
@@ -204,6 +204,9 @@ class Base(Model):
     ecosystem: Name = Field("apt", description="ecosystem of its system packages")
     system: Any = Field(None, description="system packages of every image, as its ecosystem takes them")
     runtimes: dict[Name, Any] = Field(default_factory=dict, description="system packages of a language runtime")
+    compilers: dict[Name, Any] = Field(
+        default_factory=dict, description="what compiling for a runtime needs beside it; not in the image"
+    )
 
 
 class Bootstrap(Model):
@@ -222,8 +225,23 @@ class Index(Model):
 
     index: Name
     url: Line
-    packages: tuple[Name, ...] = Field(min_length=1, description="packages that come from here and nowhere else")
+    packages: tuple[Name, ...] = Field(
+        (), description="packages that come from here and nowhere else; all, when it is a snapshot with a date"
+    )
     local: Line | None = Field(None, description="local version label that proves the build, for example cpu")
+    date: datetime.date | None = Field(None, description="day of the snapshot, for {date} in URLs")
+
+    @model_validator(mode="after")
+    def _packages_or_date(self) -> Self:
+        if (self.date is None) == (not self.packages):
+            raise ValueError("an index has either 'packages' or, for a whole snapshot, a 'date'")
+        if self.date is not None and "{date}" not in self.url:
+            raise ValueError("the 'url' of a snapshot has a place for its date: {date}")
+        return self
+
+    def at(self, url: str) -> str:
+        """`url`, the index's own or a mirror's, with the date in its place."""
+        return url.replace("{date}", self.date.isoformat()) if self.date else url
 
 
 # A package name, or a pattern of names in which * and ? stand for other characters.

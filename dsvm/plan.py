@@ -91,10 +91,12 @@ def _stages(base: Base, lock: Lock) -> tuple[Stage, ...]:
         runtimes = ecosystems.get(section.ecosystem).runtimes
         if runtimes:
             parent = f"runtime-{runtimes[0]}"
-        build = sections.get(f"{section.tools[0]}-build-{base.ecosystem}") if _is_tool(section) else None
-        if build is not None:
-            stages += _stages_of(build, base, parent, ground, title=f"build tools of {section.tools[0]}")
-            parent = build.id
+        compiled = _is_tool(section) or ecosystems.get(section.ecosystem).placement == "image"
+        for tool in section.tools if compiled else ():
+            build = sections.get(f"{tool}-build-{base.ecosystem}")
+            if build is not None:
+                stages += _stages_of(build, base, parent, ground, title=f"build tools of {tool}")
+                parent = build.id
         title = ", ".join(section.tools[:3]) + (f" and {len(section.tools) - 3} more" if section.tools[3:] else "")
         stages += _stages_of(section, base, parent, 0, title=title, output=True)
     return tuple(stages)

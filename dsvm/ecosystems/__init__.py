@@ -57,8 +57,9 @@ class Request:
 @runtime_checkable
 class Ecosystem(Protocol):
     name: str
-    # system: one transaction for the whole image; env: one for each Python environment; tool: one for each tool
-    placement: Literal["system", "env", "tool"]
+    # system: one transaction for the whole image; image: one place beside that; env: one for each Python environment;
+    # tool: one for each tool
+    placement: Literal["system", "image", "env", "tool"]
     # pydantic type of what a source says under this ecosystem's key
     request_type: Any
     # runtimes of the base (keys of its `runtimes`) that the stage installing it starts from

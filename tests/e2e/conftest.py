@@ -23,6 +23,7 @@ FILES = (
     "test_broken_images",
     "test_bad_luck",
     "test_reproducible",
+    "test_r_and_julia",
     "test_registry_base",
     "test_gpu",
     "test_repository",

@@ -12,7 +12,7 @@ from dsvm.model import Plan, PlannedTool
 from dsvm.versions import printed_versions, same_version
 from image.harness import Image, fail
 
-INTERPRETERS = {".py": "python", ".R": "Rscript", ".sh": "bash"}
+INTERPRETERS = {".py": "python", ".R": "Rscript", ".jl": "julia", ".sh": "bash"}
 
 
 def _tool(plan: Plan, case: Case) -> PlannedTool:

@@ -129,14 +129,51 @@ def test_a_changed_file_or_a_broken_entry_is_compiled_again(tmp_path: Path) -> N
     }
 
 
-def test_an_archive_cannot_leave_its_folder(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "members",
+    [
+        [("top/../../../evil", tarfile.REGTYPE, "")],
+        [("../evil", tarfile.REGTYPE, "")],
+        [("../evil", tarfile.SYMTYPE, "x")],
+        [("/evil", tarfile.REGTYPE, "")],
+        [("out", tarfile.SYMTYPE, ".."), ("out/evil", tarfile.REGTYPE, "")],
+        [("out", tarfile.SYMTYPE, "../evil"), ("out", tarfile.REGTYPE, "")],
+        [("out", tarfile.LNKTYPE, "../secret")],
+        [("evil", tarfile.CHRTYPE, "")],
+        [("evil", tarfile.FIFOTYPE, "")],
+    ],
+)
+def test_an_archive_cannot_leave_its_folder(tmp_path: Path, members: list[tuple[str, bytes, str]]) -> None:
     archive = tmp_path / "bad.tar"
+    (tmp_path / "secret").touch()
     with tarfile.open(archive, "w") as tar:
-        member = tarfile.TarInfo("top/../../../evil")
-        tar.addfile(member)
-    with pytest.raises(tarfile.FilterError):
+        for name, kind, link in members:
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, link
+            tar.addfile(member)
+    with pytest.raises(SystemExit, match=r"install-url: .*leads out of"):
         install_url.unpack_tar(archive, tmp_path / "out", 0)
     assert not list(tmp_path.glob("**/evil"))
+    assert not Path("/evil").exists()
+
+
+def test_links_inside_an_archive_stay_links(tmp_path: Path) -> None:
+    archive = tmp_path / "good.tar"
+    with tarfile.open(archive, "w") as tar:
+        for name, kind, link in [
+            ("top/lib/a.so.1", tarfile.REGTYPE, ""),
+            ("top/lib/a.so", tarfile.SYMTYPE, "a.so.1"),
+            ("top/lib/b.so", tarfile.LNKTYPE, "top/lib/a.so.1"),
+            ("top/host", tarfile.SYMTYPE, "/usr/lib/host"),
+        ]:
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, link
+            tar.addfile(member)
+    out = tmp_path / "out"
+    install_url.unpack_tar(archive, out, 1)
+    assert (out / "lib/a.so").readlink() == Path("a.so.1")
+    assert (out / "lib/b.so").samefile(out / "lib/a.so.1")
+    assert (out / "host").readlink() == Path("/usr/lib/host")
 
 
 def test_git_settings_have_one_order_and_keep_their_values(tmp_path: Path) -> None:

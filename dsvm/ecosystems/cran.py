@@ -1,0 +1,329 @@
+"""R packages from a dated snapshot of a repository, compiled for the base's own R into /opt/r/site-library."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import operator
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from pydantic import AfterValidator, Field
+
+from dsvm.ecosystems import Context, Request, RunInImage, get, parse_request
+from dsvm.errors import LockError, StoreError
+from dsvm.machine import Machine
+from dsvm.model import Base, Index, Pin, Section, Step
+from dsvm.urls import redact
+from dsvm.versions import upstream_version
+
+LIBRARY = "/opt/r/site-library"
+RUNTIME = "r"
+# What R itself consists of; no repository has these.
+R_ITSELF = {
+    *("base", "compiler", "datasets", "graphics", "grDevices", "grid", "methods", "parallel", "splines", "stats"),
+    *("stats4", "tcltk", "tools", "utils"),
+}
+NAME = r"[A-Za-z][A-Za-z0-9.]*[A-Za-z0-9]"
+VERSION = r"\d+(?:[.-]\d+)*"
+NEED = re.compile(rf"(?P<name>{NAME}|R)\s*(?:\(?\s*(?P<sign>>=|<=|==|>|<)\s*(?P<version>{VERSION})\s*\)?)?")
+SIGNS: Mapping[str, Callable[[Any, Any], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    "==": operator.eq,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+# Distributions' packages of R and of R packages: r-base-core and r-cran-mass, R-core and R-MASS.
+SYSTEM_R = ("r-base-core", "R-core")
+SYSTEM_PACKAGE = re.compile(r"(?:r-cran-|r-bioc-|R-)(?P<name>.+)")
+
+
+class Need(NamedTuple):
+    """A package, or R itself, perhaps of certain versions only."""
+
+    name: str
+    sign: str = ""
+    version: str = ""
+
+    def allows(self, version: str) -> bool:
+        return not self.sign or SIGNS[self.sign](order(version), order(self.version))
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.sign} {self.version})" if self.sign else self.name
+
+
+class Package(NamedTuple):
+    """What the index of a repository says of a package; `file` is relative to src/contrib."""
+
+    name: str
+    version: str
+    file: str
+    md5: str | None
+    needs: tuple[Need, ...]
+
+
+def order(version: str) -> tuple[int, ...]:
+    """R's order of versions: number by number, '-' as good as '.'."""
+    return tuple(int(number) for number in re.split("[.-]", version))
+
+
+def parse_need(text: str) -> Need:
+    match = NEED.fullmatch(text.strip())
+    if match is None or (text.count("("), text.count(")")) not in ((0, 0), (1, 1)):
+        raise ValueError(f"'{text}' is not an R package, such as 'glmnet' or 'glmnet >= 4.1'")
+    return Need(match["name"], match["sign"] or "", match["version"] or "")
+
+
+def _requirement(text: str) -> str:
+    if parse_need(text).name in {"R", *R_ITSELF}:
+        raise ValueError(f"'{text}' is a part of R itself")
+    return text
+
+
+class Cran:
+    """R packages, from the dated snapshot that `index` names"""
+
+    name = "cran"
+    placement: Literal["image"] = "image"
+    request_type = Annotated[tuple[Annotated[str, AfterValidator(_requirement)], ...], Field(min_length=1)]
+    runtimes = (RUNTIME,)
+    builders: Mapping[str, Any] = {}
+
+    def package(self, request: Sequence[str]) -> str:
+        return parse_need(request[0]).name
+
+    def probe(self, request: Sequence[str], index: str | None, context: Context) -> str | None:
+        try:
+            self._needed(Request("probe", "probe", (request,), (index,) if index else ()), context)
+        except LockError as error:
+            return error.message
+        return None
+
+    def resolve(self, request: Request, context: Context) -> tuple[Sequence[Pin], Mapping[str, Any]]:
+        found = self._needed(request, context)
+        with ThreadPoolExecutor(8) as pool:
+            pins = list(pool.map(lambda package: _pin(package, request.indexes[0], context), found))
+        return sorted(pins, key=lambda pin: pin.name), {"order": [package.name for package in found]}
+
+    def _needed(self, request: Request, context: Context) -> list[Package]:
+        wanted = [parse_need(text) for item in request.items for text in item]
+        if len(request.indexes) != 1:
+            named = " and ".join(request.indexes) or "none"
+            raise LockError(
+                f"{request.section}: all R packages of an image come from one snapshot; its tools name {named}",
+                hint="Give each 'cran' source the same 'index', one of manifests/indexes with a date",
+            )
+        r, given = _runtime(context)
+        return needed(wanted, _packages(request.indexes[0], context), r, given)
+
+    def locate(self, pin: Pin, context: Context) -> Iterator[str]:
+        for repository in repositories(pin.registry, context):
+            yield f"{repository}/src/contrib/{pin.file}"
+            # where a repository without dates keeps what is no longer the newest
+            yield f"{repository}/src/contrib/Archive/{pin.name}/{pin.filename}"
+
+    def file_name(self, pin: Pin) -> str:
+        return pin.filename
+
+    def parts(self, section: Section) -> Sequence[Section]:
+        return (section,)
+
+    def install(self, section: Section, base: Base) -> Step:
+        files = {pin.name: pin.filename for pin in section.pins}
+        return Step(
+            script="install-cran",
+            args=(
+                *("--epoch", str(section.epoch), "--library", LIBRARY, section.id),
+                *(files[name] for name in section.extra["order"]),
+            ),
+            sections=(section.id,),
+        )
+
+    def installed(self, section: Section, run: RunInImage) -> Mapping[str, str]:
+        fields = ("-exec", "grep", "-HE", "^(Package|Version): ", "{}", ";")
+        lines = run(["find", LIBRARY, "-mindepth", "2", "-maxdepth", "2", "-name", "DESCRIPTION", *fields])
+        found: dict[str, dict[str, str]] = {}
+        for path, field, value in re.findall(r"^(.+?):(Package|Version): (\S+)", lines, re.MULTILINE):
+            found.setdefault(path, {})[field] = value
+        return {fields.get("Package", path): fields.get("Version", "") for path, fields in found.items()}
+
+
+# --- the repository ----------------------------------------------------------------------------------------
+
+
+def repositories(registry: str, context: Context) -> tuple[str, ...]:
+    """URLs that may hold the snapshot: the machine's own for it or for `cran`, else the one in its manifest."""
+    index = context.indexes.get(registry)
+    machine = context.machine
+    urls = machine.source(registry) or machine.source("cran") or ((index.url,) if index else ())
+    return tuple(index.at(url) if index else url for url in urls)
+
+
+def _packages(name: str, context: Context) -> Mapping[str, tuple[Package, ...]]:
+    """The index of the first repository that can be read."""
+    index: Index = context.indexes[name]
+    faults = []
+    for repository in repositories(name, context):
+        try:
+            return read_index(context.machine, repository)
+        except StoreError as error:
+            faults.append(error)
+    date = f" of {index.date}" if index.date else ""
+    raise LockError(
+        f"{name}: the snapshot{date} cannot be read:\n" + "\n".join(f"    {fault.message}" for fault in faults),
+        hint=f"{faults[0].hint}\nA mirror of yours: sources: {{{name}: URL}} in DSVM's configuration".strip(),
+    )
+
+
+@lru_cache(maxsize=4)
+def read_index(machine: Machine, repository: str) -> Mapping[str, tuple[Package, ...]]:
+    """Name -> its packages in the source index of a repository. StoreError when there is none."""
+    for name in ("PACKAGES.gz", "PACKAGES"):
+        url = f"{repository}/src/contrib/{name}"
+        content = _document(machine, url)
+        if content is not None:
+            break
+    else:
+        raise StoreError(f"{redact(repository)}: no R repository: it has no src/contrib/PACKAGES")
+    try:
+        text = (gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content).decode()
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise StoreError(f"{redact(url)}: not an index of R packages: {error}") from error
+    found: dict[str, list[Package]] = {}
+    for package in parse_index(text):
+        found.setdefault(package.name, []).append(package)
+    if not found:
+        raise StoreError(f"{redact(url)}: not an index of R packages")
+    return {name: tuple(packages) for name, packages in found.items()}
+
+
+def _document(machine: Machine, url: str) -> bytes | None:
+    """A small file, or None when its place says that there is none."""
+    if url.startswith("file:"):
+        path = Path(unquote(urlsplit(url).path))
+        return path.read_bytes() if path.is_file() else None
+    answer = machine.get(url)
+    if answer.status_code in (403, 404, 410):
+        return None
+    if answer.status_code >= 400:
+        raise StoreError(f"{redact(url)}: HTTP {answer.status_code}")
+    return answer.content
+
+
+def parse_index(text: str) -> Iterator[Package]:
+    """The packages of a PACKAGES file; entries that say nothing usable are passed over."""
+    from debian.deb822 import Deb822
+
+    for entry in Deb822.iter_paragraphs(text.splitlines(), use_apt_pkg=False):
+        name, version = entry.get("Package", ""), entry.get("Version", "")
+        folder = entry.get("Path", "")
+        safe = not folder.startswith("/") and ".." not in folder.split("/") and re.fullmatch(r"[\w./+-]*", folder)
+        if not re.fullmatch(NAME, name) or not re.fullmatch(VERSION, version) or not safe:
+            continue
+        file = f"{name}_{version}.tar.gz"
+        yield Package(
+            name=name,
+            version=version,
+            file=f"{folder.rstrip('/')}/{file}" if folder else file,
+            md5=entry.get("MD5sum"),
+            needs=tuple(_needs(",".join(entry.get(field, "") for field in ("Depends", "Imports", "LinkingTo")))),
+        )
+
+
+def _needs(text: str) -> Iterator[Need]:
+    for one in text.split(","):
+        try:
+            yield parse_need(one)
+        except ValueError:
+            continue  # nothing between two commas, or R (>= r12345), a state of R's own repository
+
+
+def _pin(package: Package, registry: str, context: Context) -> Pin:
+    """The index knows the MD5 only, so each package is fetched once to learn its SHA-256."""
+
+    def fault(path: Path) -> str | None:
+        found = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+        return f"its MD5 is {found}, the index says {package.md5}" if package.md5 not in (None, found) else None
+
+    pin = Pin(name=package.name, version=package.version, file=package.file, size=0, sha256="0" * 64, registry=registry)
+    sha256, size = context.store.download(
+        ECOSYSTEM.locate(pin, context),
+        name=pin.filename,
+        machine=context.machine,
+        verify=fault,
+        key=f"cran {pin.filename} md5 {package.md5}" if package.md5 else None,
+    )
+    return pin.model_copy(update={"sha256": sha256, "size": size})
+
+
+# --- what is needed ----------------------------------------------------------------------------------------
+
+
+def _runtime(context: Context) -> tuple[str, Mapping[str, str]]:
+    """Version of the base's R, and the R packages that come with it, name in lower case -> version."""
+    base = context.base
+    if RUNTIME not in base.runtimes:
+        raise LockError(f"base {base.base} has no runtime '{RUNTIME}'")
+    asked = parse_request(base.ecosystem, base.runtimes[RUNTIME])
+    pins, _ = get(base.ecosystem).resolve(Request(f"runtime-{RUNTIME}", f"runtime-{RUNTIME}", (asked,)), context)
+    versions = [re.match(r"\d+\.\d+\.\d+", upstream_version(pin.version)) for pin in pins if pin.name in SYSTEM_R]
+    if not versions or versions[0] is None:
+        raise LockError(f"the runtime '{RUNTIME}' of base {base.base} brings none of {', '.join(SYSTEM_R)}")
+    given = {
+        match["name"].lower(): upstream_version(pin.version)
+        for pin in pins
+        if (match := SYSTEM_PACKAGE.fullmatch(pin.name)) and re.fullmatch(VERSION, upstream_version(pin.version))
+    }
+    return versions[0][0], given
+
+
+def needed(
+    wanted: Iterable[Need], packages: Mapping[str, Sequence[Package]], r: str, given: Mapping[str, str]
+) -> list[Package]:
+    """The packages that `wanted` stand for, each after those that it needs itself; what R `r` brings is left to it.
+
+    Raises LockError with every fault.
+    """
+    found: dict[str, Package] = {}
+    faults: dict[str, None] = {}
+
+    def visit(need: Need, whose: str) -> None:
+        here = given.get(need.name.lower())
+        if need.name in R_ITSELF or (whose and here is not None and need.allows(here)):
+            return
+        offered = packages.get(need.name, ())
+        fitting = [one for one in offered if all(other.allows(r) for other in one.needs if other.name == "R")]
+        best = max(fitting, key=lambda one: order(one.version), default=None)
+        by = f", which {whose} needs" if whose else ""
+        if not offered:
+            faults[f"{need.name}{by}: not in the snapshot"] = None
+        elif best is None:
+            newer = next(str(other) for other in offered[-1].needs if other.name == "R" and not other.allows(r))
+            faults[f"{need.name} {offered[-1].version}{by}: wants {newer}, the base has R {r}"] = None
+        elif not need.allows(best.version):
+            faults[f"{need}{by}: the snapshot has {best.version}"] = None
+        elif best.name not in found and best.name not in begun:
+            begun.add(best.name)
+            for other in sorted(best.needs):
+                if other.name != "R":
+                    visit(other, best.name)
+            found[best.name] = best
+
+    begun: set[str] = set()
+    for need in sorted(wanted):
+        visit(need, "")
+    if faults:
+        raise LockError(
+            "R packages cannot be had:\n" + "\n".join(f"    {fault}" for fault in faults),
+            hint="Correct a name, or take a snapshot of the time of the base's R (manifests/indexes)",
+        )
+    return list(found.values())
+
+
+ECOSYSTEM = Cran()
