@@ -104,10 +104,11 @@ def test_what_is_wanted_is_grouped_by_place() -> None:
 def test_sources_are_taken_by_what_the_variant_is() -> None:
     catalog = tiny.catalog()
     variant = catalog.variants["tiny"]
+    base = catalog.bases["tiny-12"]
     tool = catalog.tools["notebooks"]
-    assert [place for place, _ in locks.applicable(tool, variant)] == [1]
+    assert [place for place, _ in locks.applicable(tool, variant, base)] == [1]
     gpu = variant.model_copy(update={"accelerator": "gpu"})
-    assert [place for place, _ in locks.applicable(tool, gpu)] == [0, 1]
+    assert [place for place, _ in locks.applicable(tool, gpu, base)] == [0, 1]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 2}', '{"version": 1, "variant": "x"}'])
