@@ -130,7 +130,7 @@ def _fitting(tool: Tool, variant: Variant, base: Base) -> list[tuple[int, Source
         (place, source)
         for place, source in enumerate(tool.sources)
         if source.when.holds(accelerator=variant.accelerator, base=variant.base)
-        and all(_works_on(base, ecosystems.get(name)) for name in source.requests())
+        and all(_works_on(base, ecosystems.get(name)) for name in (*source.requests(), *source.build))
     ]
 
 
