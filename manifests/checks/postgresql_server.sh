@@ -16,7 +16,7 @@ folder=$PWD
 trap '"$bin/pg_ctl" --pgdata="$folder/data" --mode=immediate stop >/dev/null 2>&1 || true' EXIT
 "$bin/pg_ctl" --pgdata=data --wait --timeout=60 --log=server.log \
     --options="-c listen_addresses= -c unix_socket_directories='$folder'" start >/dev/null \
-    || fail "it does not start: $(tail -n 3 server.log)"
+    || fail "it does not start: $(tail -n 1 server.log)"
 sql() { psql --host="$folder" --dbname="$1" --no-psqlrc --quiet --tuples-only --no-align --set=ON_ERROR_STOP=1 "${@:2}"; }
 sql postgres --command="create database work"
 sql work <<'END'
