@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path, PurePosixPath
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, create_model
@@ -16,16 +16,29 @@ from pydantic_core import ErrorDetails
 
 from dsvm import ecosystems
 from dsvm.errors import InputError
-from dsvm.model import Base, Compat, Index, Model, Repository, Source, Tool, Variant
+from dsvm.model import (
+    Base,
+    Compat,
+    Index,
+    Model,
+    Repository,
+    Retired,
+    RetiredTools,
+    Source,
+    Tool,
+    Variant,
+)
 
 MANIFESTS = Path(__file__).resolve().parent.parent / "manifests"
 COMPAT = "compat.yaml"
+RETIRED = "retired.yaml"
 # Folders that tools' environments and the project itself own; a tool's file may not land there.
 RESERVED = ("/etc/dsvm", "/dsvm", "/proc", "/sys", "/dev", "/run", "/tmp", "/out")  # noqa: S108
 
 Loc = tuple[str | int, ...]
 # What the YAML reader raises for a scalar that is none of its kind, such as the date 2026-13-01
 NOT_OF_ITS_KIND = (yaml.YAMLError, ValueError, TypeError, AttributeError)
+Read = TypeVar("Read", bound=Model)
 
 
 @cache
@@ -69,6 +82,8 @@ class Catalog:
     origin: Mapping[tuple[str, str], Path] = field(default_factory=dict)
     folders: tuple[Path, ...] = (MANIFESTS,)
     compat: Compat = field(default_factory=Compat)
+    # tools that their makers have ended, by name and by every other name that people ask for them by
+    retired: Mapping[str, Retired] = field(default_factory=dict)
 
     def variant(self, name: str) -> Variant:
         """The variant called `name`; InputError with the known names when there is none."""
@@ -83,6 +98,22 @@ class Catalog:
     def registries(self) -> Mapping[str, Index | Repository]:
         """Indexes and repositories by name, which no two of them share: a lock names its registries so."""
         return {**self.indexes, **self.repositories}
+
+    def no_tool(self, name: str) -> str:
+        """What to say of a name that no tool has: since when it is retired, or which name is near."""
+        row = self.retired.get(name.lower())
+        if row is None:
+            return f"unknown tool '{name}'{near(name, self.tools)}"
+        return (
+            f"tool '{name}' is retired since {row.since}: {row.why} ({row.source}); "
+            f"in its place: {', '.join(row.successors)}"
+        )
+
+    def refuse_retired(self, names: Iterable[str]) -> None:
+        """Raise InputError for every name that once was a tool."""
+        faults = [self.no_tool(name) for name in names if name not in self.tools and name.lower() in self.retired]
+        if faults:
+            raise InputError(faults)
 
     def file(self, relative: str) -> Path:
         """A file inside the manifests folders, the latest overlay first; InputError when there is none."""
@@ -109,11 +140,13 @@ def load(overlays: Sequence[Path] = (), *, main: Path = MANIFESTS) -> Catalog:
     origin: dict[tuple[str, str], Path] = {}
     broken: set[tuple[str, str]] = set()
     compat = Compat()
+    retired: dict[str, Retired] = {}
     for folder in (main, *overlays):
         if not folder.is_dir():
             faults.append(f"{folder}: no such folder")
             continue
         compat = compat.with_later(_load_compat(folder / COMPAT, compat, faults))
+        retired |= _retired(folder / RETIRED, faults, origin)
         for kind, path in _files(folder, faults):
             thing = _load_file(path, kind, faults)
             if thing is None:
@@ -125,7 +158,8 @@ def load(overlays: Sequence[Path] = (), *, main: Path = MANIFESTS) -> Catalog:
                 faults.append(f"{path}:1: {_key(kind)} '{name}' stands in {earlier} too")
             things[kind][name] = thing
             origin[kind, name] = path
-    catalog = Catalog(origin=origin, folders=(main, *overlays), compat=compat, **things)
+    faults += _extend(things["variants"], origin, broken)
+    catalog = Catalog(origin=origin, folders=(main, *overlays), compat=compat, retired=retired, **things)
     faults += _cross_check(catalog, broken)
     if faults:
         raise InputError(faults)
@@ -148,8 +182,7 @@ def _files(folder: Path, faults: list[str]) -> Iterator[tuple[str, Path]]:
 
 
 def _load_file(path: Path, kind: str, faults: list[str]) -> Model | None:
-    read = read_yaml(path)
-    thing = _parse(path, read, kinds()[kind], faults)
+    thing = _load_model(path, kinds()[kind], faults)
     if thing is None:
         return None
     if getattr(thing, _key(kind)) != path.stem:
@@ -157,9 +190,62 @@ def _load_file(path: Path, kind: str, faults: list[str]) -> Model | None:
     return thing
 
 
-def _parse(
-    path: Path, read: tuple[Any, Mapping[Loc, int]] | str, model: type[Model], faults: list[str]
-) -> Model | None:
+def _load_model(path: Path, model: type[Read], faults: list[str]) -> Read | None:
+    """The data of one file as `model`, or None and its faults."""
+    return _parse(path, read_yaml(path), model, faults)
+
+
+def _retired(path: Path, faults: list[str], origin: dict[tuple[str, str], Path]) -> dict[str, Retired]:
+    """The retired tools that a file names, under each of their names; none when there is no such file."""
+    rows = _load_model(path, RetiredTools, faults) if path.is_file() else None
+    found: dict[str, Retired] = {}
+    for row in rows.retired if rows is not None else ():
+        origin["retired", row.tool] = path
+        names = (row.tool, *row.aliases)
+        faults += [f"{path}:{_line_of(path, name)}: '{name}' stands twice" for name in names if name in found]
+        found |= dict.fromkeys(names, row)
+    return found
+
+
+def _extend(
+    variants: dict[str, Variant], origin: Mapping[tuple[str, str], Path], broken: set[tuple[str, str]]
+) -> Iterator[str]:
+    """Make every variant that extends another one whole, in `variants`; one that cannot be becomes `broken`."""
+    written = dict(variants)
+    reported = frozenset(broken)
+    for name, variant in written.items():
+        chain = [variant]
+        while (other := chain[-1].extends) in written and written[other] not in chain:
+            chain.append(written[other])
+        where = origin["variants", name]
+        if other is not None:
+            del variants[name]
+            broken.add(("variants", name))
+            if other == name:
+                way = " -> ".join((*(one.variant for one in chain), name))
+                yield f"{where}:{_line_of(where, 'extends')}: variant '{name}' extends itself: {way}"
+            elif len(chain) == 1 and ("variants", other) not in reported:
+                line = _line_of(where, "extends")
+                yield f"{where}:{line}: extends unknown variant '{other}'{near(other, written)}"
+            continue
+        *steps, whole = chain
+        for one in reversed(steps):
+            yield from _without(one, whole, where) if one is variant else ()
+            whole = one.extended(whole)
+        variants[name] = whole
+
+
+def _without(variant: Variant, base: Variant, where: Path) -> Iterator[str]:
+    """What is wrong with the tools that `variant` takes out of those of `base`."""
+    for tool in variant.without:
+        line = _line_of(where, tool)
+        if tool in variant.tools:
+            yield f"{where}:{line}: tool '{tool}' stands under 'tools' and under 'without'"
+        elif tool not in base.tools:
+            yield f"{where}:{line}: variant '{base.variant}' has no tool '{tool}'{near(tool, base.tools)} to go without"
+
+
+def _parse(path: Path, read: tuple[Any, Mapping[Loc, int]] | str, model: type[Read], faults: list[str]) -> Read | None:
     if isinstance(read, str):
         faults.append(read)
         return None
@@ -177,7 +263,7 @@ def _load_compat(path: Path, earlier: Compat, faults: list[str]) -> Compat:
         return Compat()
     read = read_yaml(path)
     rows = _parse(path, read, Compat, faults)
-    if not isinstance(rows, Compat) or isinstance(read, str):
+    if rows is None or isinstance(read, str):
         return Compat()
     known = earlier.sources | rows.sources
     for table, members in rows.tables.items():
@@ -320,7 +406,7 @@ def _cross_check(catalog: Catalog, broken: Set[tuple[str, str]]) -> Iterator[str
     for name, tool in catalog.tools.items():
         where = catalog.origin["tools", name]
         yield from (
-            f"{where}:1: requires unknown tool '{other}'{near(other, catalog.tools)}"
+            f"{where}:{_line_of(where, other)}: requires {catalog.no_tool(other)}"
             for other in tool.requires
             if other not in catalog.tools and ("tools", other) not in broken
         )
@@ -338,7 +424,22 @@ def _cross_check(catalog: Catalog, broken: Set[tuple[str, str]]) -> Iterator[str
     for name in catalog.repositories:
         yield from _check_repository(catalog, name)
     for name, variant in catalog.variants.items():
-        yield from _check_variant(catalog, name, variant, broken)
+        where = catalog.origin["variants", name]
+        extended = catalog.variants.get(variant.extends or "")
+        # what is wrong with the other variant is reported there
+        known = {fault for _, fault in _check_variant(catalog, extended, broken)} if extended is not None else set()
+        yield from (
+            f"{where}:{_line_of(where, word)}: {fault}"
+            for word, fault in _check_variant(catalog, variant, broken)
+            if fault not in known
+        )
+    for row in {row.tool: row for row in catalog.retired.values()}.values():
+        where = catalog.origin["retired", row.tool]
+        yield from (
+            f"{where}:{_line_of(where, other)}: successor of '{row.tool}': {catalog.no_tool(other)}"
+            for other in row.successors
+            if other not in catalog.tools and ("tools", other) not in broken
+        )
 
 
 def _check_source(
@@ -379,34 +480,47 @@ def _check_repository(catalog: Catalog, name: str) -> Iterator[str]:
         yield f"{catalog.origin['repositories', name]}:1: '{name}' is the name of {taken[name]} already"
 
 
-def _check_variant(catalog: Catalog, name: str, variant: Variant, broken: Set[tuple[str, str]]) -> Iterator[str]:
-    where = catalog.origin["variants", name]
-    if variant.base not in catalog.bases and ("bases", variant.base) not in broken:
-        line = _line_of(where, variant.base)
-        yield f"{where}:{line}: unknown base '{variant.base}'{near(variant.base, catalog.bases)}"
+def _check_variant(catalog: Catalog, variant: Variant, broken: Set[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Faults of a variant, each with the word of its file that it is about."""
+    base = catalog.bases.get(variant.base)
+    if base is None and ("bases", variant.base) not in broken:
+        yield variant.base, f"unknown base '{variant.base}'{near(variant.base, catalog.bases)}"
+    for format in variant.formats if base is not None and base.formats else ():
+        if base is not None and format not in base.formats:
+            yield format, f"base '{variant.base}' cannot come out as {format}, only as {', '.join(base.formats)}"
     for tool in variant.tools:
         if tool not in catalog.tools and ("tools", tool) not in broken:
-            yield f"{where}:{_line_of(where, tool)}: unknown tool '{tool}'{near(tool, catalog.tools)}"
+            yield tool, catalog.no_tool(tool)
     known = [row.gpu for row in catalog.compat.gpus]
-    yield from (
-        f"{where}:{_line_of(where, gpu)}: unknown GPU '{gpu}'{near(gpu, known)}"
-        for gpu in variant.gpus
-        if gpu not in known
-    )
+    yield from ((gpu, f"unknown GPU '{gpu}'{near(gpu, known)}") for gpu in variant.gpus if gpu not in known)
     chosen = [tool for tool in dict.fromkeys(variant.tools) if tool in catalog.tools]
-    for tool in chosen:
+    suited = [tool for tool in chosen if suits(catalog.tools[tool].formats, variant)]
+    for tool in suited:
         for other in catalog.tools[tool].requires:
             if other not in variant.tools:
-                yield f"{where}:{_line_of(where, tool)}: tool '{tool}' needs '{other}' beside it"
+                yield tool, f"tool '{tool}' needs '{other}' beside it"
+            elif other in chosen and other not in suited:
+                formats = ", ".join(catalog.tools[other].formats)
+                yield (
+                    tool,
+                    (
+                        f"tool '{tool}' needs '{other}' beside it, which is only for {formats}; "
+                        f"the formats of '{variant.variant}' are {', '.join(variant.formats)}"
+                    ),
+                )
     claims = ("path", "command", "port", "kernel")
     for claim in claims:
         owners: dict[str, str] = {}
-        for tool in chosen:
+        for tool in suited:
             for thing in _claims(catalog.tools[tool], claim):
                 first = owners.setdefault(thing, tool)
                 if first != tool:
-                    line = _line_of(where, tool)
-                    yield f"{where}:{line}: tools '{first}' and '{tool}' both want the {claim} '{thing}'"
+                    yield tool, f"tools '{first}' and '{tool}' both want the {claim} '{thing}'"
+
+
+def suits(formats: Sequence[str], variant: Variant) -> bool:
+    """Whether what is only for `formats` (for all of them when there are none) can be in an image of `variant`."""
+    return not formats or not set(formats).isdisjoint(variant.formats)
 
 
 def _claims(tool: Tool, claim: str) -> Iterable[str]:
@@ -429,5 +543,6 @@ def _line_of(path: Path, word: str) -> int:
 
 def schemas() -> Mapping[str, Mapping[str, Any]]:
     """File name -> JSON Schema, for editors."""
-    models = {_key(kind): model for kind, model in kinds().items()} | {"compat": Compat}
+    models = {_key(kind): model for kind, model in kinds().items()}
+    models |= {"compat": Compat, "retired": RetiredTools}
     return {f"{name}.json": model.model_json_schema() for name, model in models.items()}

@@ -218,7 +218,7 @@ def _chosen(
     """(tool, its environment, source) as locked, or as the manifests prefer it."""
     places = {choice.tool: choice.source for choice in lock.choices} if lock is not None else None
     for tool in tools_of(catalog, variant, left_out):
-        sources = dict(applicable(tool, variant))
+        sources = dict(applicable(tool, variant, catalog.bases[variant.base]))
         place = next(iter(sources), None) if places is None else places.get(tool.tool)
         if place in sources:
             yield tool.tool, tool.env, sources[place]

@@ -65,6 +65,13 @@ def number(option: str, text: str) -> int:
     return int(text)
 
 
+def terminal_width() -> int:
+    """Columns that a line may take: the terminal's, or as many as anything needs where there is none."""
+    from rich.console import Console
+
+    return Console().width if sys.stdout.isatty() else 1000
+
+
 def table(title: str, columns: list[str], rows: list[list[str]], *, right: tuple[int, ...] = ()) -> None:
     """Print a table, one line for a row; values are shown as they are, without markup.
 
@@ -82,11 +89,11 @@ def table(title: str, columns: list[str], rows: list[list[str]], *, right: tuple
             justify="right" if number in right else "left",
             no_wrap=True,
             overflow="ellipsis",
-            min_width=0 if last else max(len(row[number]) for row in rows) if rows else 0,
+            min_width=0 if last else max(map(len, (*column.split("\n"), *(row[number] for row in rows)))),
         )
     for row in rows:
         shown.add_row(*(Text(cell) for cell in row))
-    console = Console() if sys.stdout.isatty() else Console(width=1000)
+    console = Console(width=terminal_width())
     with console.capture() as capture:
         console.print(shown)
     say("\n".join(line.rstrip() for line in capture.get().splitlines()))

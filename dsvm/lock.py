@@ -14,8 +14,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from dsvm import bases, ecosystems
-from dsvm.catalog import Catalog, near
-from dsvm.ecosystems import Context, Request
+from dsvm.catalog import Catalog, near, suits
+from dsvm.ecosystems import Context, Ecosystem, Request
 from dsvm.errors import InputError, LockError, ProgramError
 from dsvm.model import Base, Choice, LeftOut, Lock, Pin, Section, Source, Tool, Variant, digest_of
 
@@ -105,18 +105,49 @@ def _with_last(text: str, key: str, items: Sequence[str]) -> str:
 
 
 def tools_of(catalog: Catalog, variant: Variant, left_out: Iterable[str] = ()) -> list[Tool]:
-    gone = set(left_out)
+    """The tools of `variant` but for those of `left_out`, and those that are only for formats that it lacks."""
+    gone = {*left_out, *(left.tool for left in unsuited(catalog, variant))}
     return [catalog.tools[name] for name in dict.fromkeys(variant.tools) if name not in gone]
 
 
-def applicable(tool: Tool, variant: Variant) -> list[tuple[int, Source]]:
-    """The sources of `tool` that suit `variant`, with their places."""
+def unsuited(catalog: Catalog, variant: Variant) -> list[LeftOut]:
+    """Tools of `variant` that it cannot have because they, or all their sources, are only for other formats."""
+    found = []
+    for tool in (catalog.tools[name] for name in dict.fromkeys(variant.tools)):
+        formats = tool.formats
+        if suits(formats, variant):
+            fitting = _fitting(tool, variant, catalog.bases[variant.base])
+            lacking = fitting and not any(suits(source.formats, variant) for _, source in fitting)
+            formats = tuple(dict.fromkeys(one for _, source in fitting for one in source.formats)) if lacking else ()
+        if formats:
+            found.append(LeftOut(tool=tool.tool, reason=f"only for {', '.join(formats)}"))
+    return found
+
+
+def _fitting(tool: Tool, variant: Variant, base: Base) -> list[tuple[int, Source]]:
+    """The sources of `tool` that suit accelerator and base of `variant`, with their places.
+
+    System packages come from the base's own ecosystem, and a language's packages need its runtime.
+    """
     return [
         (place, source)
         for place, source in enumerate(tool.sources)
         if source.when.holds(accelerator=variant.accelerator, base=variant.base)
-        and (not source.formats or set(source.formats) & set(variant.formats))
+        and all(_works_on(base, ecosystems.get(name)) for name in (*source.requests(), *source.build))
     ]
+
+
+def _works_on(base: Base, ecosystem: Ecosystem) -> bool:
+    if base.ecosystems and ecosystem.name not in base.ecosystems:
+        return False
+    if ecosystem.placement == "system" and ecosystem.name != base.ecosystem:
+        return False
+    return all(runtime in base.runtimes for runtime in ecosystem.runtimes)
+
+
+def applicable(tool: Tool, variant: Variant, base: Base) -> list[tuple[int, Source]]:
+    """The sources of `tool` that suit `variant` on `base`, with their places."""
+    return [(place, source) for place, source in _fitting(tool, variant, base) if suits(source.formats, variant)]
 
 
 def wanted_sections(catalog: Catalog, variant: Variant, choices: Sequence[Choice]) -> list[Wanted]:
@@ -196,11 +227,11 @@ def stale_sections(catalog: Catalog, lock: Lock) -> list[str]:
     if lock.base != variant.base or set(tools) != {choice.tool for choice in lock.choices}:
         known = {choice.tool for choice in lock.choices}
         choices: list[Choice] = [choice for choice in lock.choices if choice.tool in tools]
-        choices += [_first(tool, variant) for name, tool in tools.items() if name not in known]
+        choices += [_first(tool, variant, base) for name, tool in tools.items() if name not in known]
     else:
         choices = list(lock.choices)
     for choice in choices:
-        if choice.source not in [place for place, _ in applicable(tools[choice.tool], variant)]:
+        if choice.source not in [place for place, _ in applicable(tools[choice.tool], variant, base)]:
             return [f"source of {choice.tool}"]
     wanted = {one.id: one.input(base, catalog.registries) for one in wanted_sections(catalog, variant, choices)}
     wanted["base"] = _base_input(base)
@@ -212,8 +243,8 @@ def _base_input(base: Base) -> str:
     return digest_of(base.model_dump(mode="json"))
 
 
-def _first(tool: Tool, variant: Variant) -> Choice:
-    sources = applicable(tool, variant)
+def _first(tool: Tool, variant: Variant, base: Base) -> Choice:
+    sources = applicable(tool, variant, base)
     if not sources:
         raise LockError(
             f"tool '{tool.tool}' has no source for {variant.base}, {variant.accelerator}",
@@ -242,9 +273,15 @@ def resolve(
     variant = catalog.variant(name)
     base = catalog.bases[variant.base]
     gone = dict(leave_out or {})
-    for tool in gone:
-        if tool not in catalog.tools:
-            raise InputError(f"unknown tool '{tool}'{near(tool, catalog.tools)}")
+    if unknown := [tool for tool in gone if tool not in catalog.tools]:
+        raise InputError(catalog.no_tool(tool) for tool in unknown)
+    if base.ecosystem not in ecosystems.registry():
+        known = ", ".join(ecosystems.registry())
+        raise LockError(
+            f"{name} cannot be locked: base '{base.base}' takes its packages from the ecosystem "
+            f"'{base.ecosystem}', which is not here",
+            hint=f"Known ecosystems: {known}",
+        )
     if only is not None and only not in ecosystems.registry():
         known = ", ".join(ecosystems.registry())
         raise InputError(f"unknown ecosystem '{only}'{near(only, ecosystems.registry())}", hint=f"Known: {known}")
@@ -358,7 +395,7 @@ def _choose(
     faults: list[str] = []
     choices: list[Choice] = []
     for tool in tools_of(catalog, variant, gone):
-        sources = applicable(tool, variant)
+        sources = applicable(tool, variant, context.base)
         kept = before.get(tool.tool)
         if kept is not None and kept.source in [place for place, _ in sources]:
             choices.append(kept)

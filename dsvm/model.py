@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import re
 from collections.abc import Mapping
+from datetime import date
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
@@ -34,6 +36,10 @@ def digest_of(value: object) -> str:
     """SHA-256, in hex, over the canonical JSON of `value` (keys sorted, no spaces)."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _is_empty(value: tuple[object, ...]) -> bool:
+    return not value
 
 
 def _as_list(value: object) -> object:
@@ -178,6 +184,7 @@ class Tool(Model):
         default_factory=dict, description="environment variables of the image"
     )
     requires: tuple[Name, ...] = Field((), description="tools that must be in the same image")
+    formats: tuple[Format, ...] = Field((), description="only for these formats; all when empty")
     checks: tuple[Check, ...] = ()
 
     @model_validator(mode="after")
@@ -197,16 +204,35 @@ class Base(Model):
     os: Name = Field(description="ID of os-release")
     release: Line = Field(description="VERSION_ID of os-release")
     arch: Literal["amd64", "arm64"] = "amd64"
-    glibc: str = Field(pattern=r"^\d+\.\d+$", description="wheels for a newer glibc are passed over")
-    python: str = Field(pattern=r"^\d+\.\d+$", description="version of the distribution's own Python")
+    glibc: str = Field(
+        "", pattern=r"^(\d+\.\d+)?$", description="wheels for a newer glibc are passed over; empty where there is none"
+    )
+    python: str = Field(
+        "", pattern=r"^(\d+\.\d+)?$", description="version of its 'python' runtime; empty where there is none"
+    )
     image: Line | None = Field(None, description="registry image, REPOSITORY@sha256:DIGEST")
     bootstrap: Bootstrap | None = Field(None, description="how to make it from the distribution's archive")
     ecosystem: Name = Field("apt", description="ecosystem of its system packages")
     system: Any = Field(None, description="system packages of every image, as its ecosystem takes them")
     runtimes: dict[Name, Any] = Field(default_factory=dict, description="system packages of a language runtime")
     compilers: dict[Name, Any] = Field(
-        default_factory=dict, description="what compiling for a runtime needs beside it; not in the image"
+        default_factory=dict,
+        exclude_if=_is_empty,
+        description="what compiling for a runtime needs beside it; not in the image",
     )
+    # These two are left out of JSON while they are empty: what never used them keeps its digests.
+    ecosystems: tuple[Name, ...] = Field(
+        (), exclude_if=_is_empty, description="ecosystems that work on it; all when empty"
+    )
+    formats: tuple[Format, ...] = Field(
+        (), exclude_if=_is_empty, description="formats that it can come out as; all when empty"
+    )
+
+    @model_validator(mode="after")
+    def _complete_runtimes(self) -> Self:
+        if self.runtimes.get("python") is not None and not (self.python and self.glibc):
+            raise ValueError("a base with the runtime 'python' says its version, 'python', and its 'glibc'")
+        return self
 
 
 class Bootstrap(Model):
@@ -324,19 +350,78 @@ class Repository(Model):
         return found and found.model_copy(update={"key": found.key or self.key})
 
 
+class Retired(Model):
+    """A tool that its makers have ended: asking for it says so, and what takes its place."""
+
+    tool: Name
+    aliases: tuple[Name, ...] = Field((), description="other names that people ask for it by")
+    since: Line = Field(description="date as far as it is known: YYYY, YYYY-MM or YYYY-MM-DD")
+    why: Line
+    successors: tuple[Name, ...] = Field(min_length=1, description="tools that take its place")
+    source: Line = Field(description="where this stands")
+
+    @field_validator("since", mode="before")
+    @classmethod
+    def _text(cls, value: object) -> object:
+        # YAML reads 2023 as a number and 2023-07-01 as a date
+        return str(value) if isinstance(value, int | date) else value
+
+    @field_validator("since")
+    @classmethod
+    def _is_date(cls, value: str) -> str:
+        if not re.fullmatch(r"\d{4}(-\d{2}(-\d{2})?)?", value):
+            raise ValueError(f"'{value}' is no date: YYYY, YYYY-MM or YYYY-MM-DD")
+        return value
+
+
+class RetiredTools(Model):
+    """Tools that image makers once had, by name."""
+
+    retired: tuple[Retired, ...]
+
+
+def _whole_or_extending(schema: dict[str, Any]) -> None:
+    """What a JSON Schema says of `Variant._whole`."""
+    schema["anyOf"] = [{"required": ["base", "accelerator", "tools"]}, {"required": ["extends"]}]
+
+
 class Variant(Model):
-    """One image definition."""
+    """One image definition: whole, or what differs from the variant that it extends."""
+
+    model_config = ConfigDict(json_schema_extra=_whole_or_extending)
 
     variant: Name
+    extends: Name | None = Field(None, description="variant that it takes everything from that it does not say itself")
     summary: Line = ""
-    base: Name
-    accelerator: Accelerator
-    formats: tuple[Format, ...] = ("docker",)
-    tools: tuple[Name, ...] = Field(min_length=1)
+    base: Name = ""
+    accelerator: Accelerator = "cpu"
+    formats: tuple[Format, ...] = Field(("docker",), min_length=1)
+    tools: tuple[Name, ...] = Field((), description="with 'extends', tools beside those of the other variant")
+    without: tuple[Name, ...] = Field((), description="with 'extends', tools of the other variant that this one lacks")
+
     gpus: tuple[Name, ...] = Field((), description="GPUs that it must run on, as compat.yaml names them: v100, h100")
     driver: Driver | None = Field(None, description="NVIDIA driver branch of its machines, for example 580")
 
     _driver_text = field_validator("driver", mode="before")(_as_text)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.extends is not None:
+            return self
+        if missing := [key for key in ("base", "accelerator", "tools") if key not in self.model_fields_set]:
+            keys = ", ".join(f"'{key}'" for key in missing)
+            raise ValueError(f"{keys} missing: only a variant that extends another one may leave that out")
+        if not self.tools:
+            raise ValueError("'tools' names no tool")
+        if self.without:
+            raise ValueError("'without' goes with 'extends'")
+        return self
+
+    def extended(self, other: Variant) -> Variant:
+        """This variant, made whole with what `other`, which it extends, says beside it."""
+        said = {key: getattr(self, key) for key in self.model_fields_set}
+        kept = [tool for tool in other.tools if tool not in self.without]
+        return other.model_copy(update=said | {"tools": tuple(dict.fromkeys((*kept, *self.tools)))})
 
 
 # --- compatibility -----------------------------------------------------------------------------------------

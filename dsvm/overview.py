@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
+from itertools import groupby
 from typing import Any
 
 from dsvm import compat
 from dsvm import lock as locks
-from dsvm.catalog import MANIFESTS, schemas
-from dsvm.console import coloured, say, table
+from dsvm.catalog import MANIFESTS, Catalog, schemas
+from dsvm.console import coloured, say, table, terminal_width
 from dsvm.errors import DsvmError, EngineError
-from dsvm.model import FrameworkRow, Lock, Row
+from dsvm.model import FrameworkRow, Lock, Row, Tool, Variant
 from dsvm.pipeline import Workshop, findings, gate, needed_bytes
-from dsvm.plan import make_plan
+from dsvm.plan import locked_versions, make_plan
+from dsvm.versions import upstream_version
+
+# The matrix: characters of a cell, so that eight variants fit a terminal of 100, and what stands in one.
+CELL = 7
+NOT_HERE, WANTED, LEFT_OUT, NO_SOURCE, VM_ONLY = "-", "wanted", "out", "none", "VM only"
 
 # of compat.py's findings, the worst first, with their colours
 LEVELS: Mapping[compat.Level, str] = {"error": "red", "warning": "yellow", "not checked": "dim", "ok": "green"}
 
 
 def show_list(shop: Workshop) -> None:
-    """The variants with their state, then every tool with its place in them."""
+    """The variants with their state, then the matrix: every tool in every variant."""
     catalog = shop.catalog
     found = {name: locks.find(catalog, name) for name in sorted(catalog.variants)}
     images = _images(shop)
@@ -34,27 +40,90 @@ def show_list(shop: Workshop) -> None:
             [name, variant.base, variant.accelerator, ", ".join(variant.formats), state, size, images.get(name, "-")]
         )
     table("Variants", ["variant", "base", "for", "formats", "lock", "download", "image"], rows)
-    say("")
+    states = {name: tool_states(catalog, catalog.variants[name], lock) for name, lock in found.items()}
     tools = sorted(catalog.tools.values(), key=lambda tool: (tool.group, tool.tool))
-    rows = [
-        [tool.group, tool.tool, *(_cell(found[name], catalog.variants[name].tools, tool.tool) for name in found),
-         tool.summary]
-        for tool in tools
-    ]  # fmt: skip
-    table("Tools", ["group", "tool", *found, "what it is"], rows)
+    for names, described in _columns(list(found), max(len(tool.tool) for tool in tools)):
+        say("")
+        heads = ["\n".join(_head(name)) for name in names]
+        rows = []
+        for group, members in groupby(tools, key=lambda tool: tool.group):
+            rows.append([f"{group.replace('-', ' ')}:", *[""] * len(names), *([""] if described else [])])
+            rows += [
+                [f" {tool.tool}", *(_cell(states[name][tool.tool]) for name in names), *_about(tool, described)]
+                for tool in members
+            ]
+        table("Tools", ["", *heads, *(["\nwhat it is"] if described else [])], rows)
+    say(
+        f"\nA version: in its lock ({WANTED}: not locked yet). {NO_SOURCE}: no source for this base and accelerator.\n"
+        f"{VM_ONLY}: only for formats of virtual machines. {LEFT_OUT}: left out, see below. "
+        f"{NOT_HERE}: not in this variant."
+    )
+    for line in _left_out_lines(catalog, found):
+        say(line)
+
+
+def tool_states(catalog: Catalog, variant: Variant, lock: Lock | None) -> dict[str, str]:
+    """Tool -> its state in `variant`: its locked version, as its makers number it, or why it has none."""
+    versions = locked_versions(catalog, lock) if lock is not None else {}
+    left_out = {left.tool for left in lock.left_out} if lock is not None else set()
+    unsuited = {left.tool for left in locks.unsuited(catalog, variant)}
+    states = {}
+    for name, tool in catalog.tools.items():
+        if name not in variant.tools:
+            states[name] = NOT_HERE
+        elif name in left_out:
+            states[name] = LEFT_OUT
+        elif name in unsuited:
+            # whatever docker images cannot have is for virtual machines
+            states[name] = VM_ONLY if "docker" in variant.formats else LEFT_OUT
+        elif name in versions:
+            states[name] = upstream_version(versions[name]).partition("+")[0]
+        elif not locks.applicable(tool, variant, catalog.bases[variant.base]):
+            states[name] = NO_SOURCE
+        else:
+            states[name] = WANTED
+    return states
+
+
+def _left_out_lines(catalog: Catalog, found: Mapping[str, Lock | None]) -> Iterator[str]:
+    """What is left out and why, one line for all tools and variants for which that is the same."""
+    variants: dict[tuple[str, str], list[str]] = {}
     for name, lock in found.items():
-        for left in lock.left_out if lock is not None else ():
-            say(f"left out of {name}: {left.tool} ({left.reason})")
+        asked = lock.left_out if lock is not None else ()
+        others = locks.unsuited(catalog, catalog.variants[name])
+        for left in {left.tool: left for left in (*others, *asked)}.values():
+            variants.setdefault((left.reason, left.tool), []).append(name)
+    tools: dict[tuple[str, str], list[str]] = {}
+    for (reason, tool), names in sorted(variants.items()):
+        tools.setdefault((", ".join(names), reason), []).append(tool)
+    for (where, reason), left_out in tools.items():
+        yield f"left out of {where}: {', '.join(left_out)} ({reason})"
 
 
-def _cell(lock: Lock | None, tools: tuple[str, ...], tool: str) -> str:
-    if tool not in tools:
-        return "-"
-    if lock is None:
-        return "wanted"
-    if any(left.tool == tool for left in lock.left_out):
-        return "left out"
-    return "yes" if any(choice.tool == tool for choice in lock.choices) else "wanted"
+def _columns(names: list[str], widest: int) -> Iterator[tuple[list[str], bool]]:
+    """The variants in tables that fit the terminal, each with whether there is room to describe the tools."""
+    room = terminal_width() - widest - 1
+    fit = max(1, room // (CELL + 2))
+    for start in range(0, len(names), fit):
+        part = names[start : start + fit]
+        yield part, room - len(part) * (CELL + 2) >= 30
+
+
+def _head(name: str) -> tuple[str, str]:
+    """A variant's name in two lines, each short enough for a column where that is possible."""
+    first, _, second = name.partition("-")
+    return (first, second) if second else ("", first)
+
+
+def _cell(state: str) -> str:
+    """A state as it is; of a long version as many of its numbers as fit."""
+    while len(state) > CELL and "." in state:
+        state = state.rpartition(".")[0]
+    return state[:CELL]
+
+
+def _about(tool: Tool, described: bool) -> list[str]:
+    return [tool.summary] if described else []
 
 
 def _lock_state(shop: Workshop, lock: Lock | None) -> tuple[str, str]:
@@ -88,7 +157,9 @@ def show_variant(shop: Workshop, variant: str) -> None:
         one = shop.catalog.variant(variant)
         say(f"{variant}: {one.summary}")
         say(f"base {one.base}, {one.accelerator}, not locked yet; run: invoke lock --variant {variant}")
-        say("tools: " + ", ".join(one.tools))
+        say("tools: " + ", ".join(tool.tool for tool in locks.tools_of(shop.catalog, one)))
+        for left in locks.unsuited(shop.catalog, one):
+            say(f"left out: {left.tool} ({left.reason})")
         return
     plan = make_plan(shop.catalog, lock)
     say(f"{variant}: {plan.summary}")

@@ -125,6 +125,7 @@ def lock(
     """Lock `variant` and say what moved. What an earlier lock left out stays out until it is put back."""
     if shop.offline:
         raise LockError("locking asks the network", hint="Leave --offline out")
+    shop.catalog.refuse_retired((*leave_out, *put_back))
     previous = locks.find(shop.catalog, variant)
     gone = {left.tool: left.reason for left in previous.left_out} if previous is not None else {}
     gone |= dict.fromkeys(leave_out, "left out on request")
@@ -352,6 +353,7 @@ def verify(shop: Workshop, variant: str, *, plan: Plan | None = None, only: Sequ
     from dsvm.builders.docker import image_name
     from dsvm.render import LABELS
 
+    shop.catalog.refuse_retired(only)
     if plan is None:
         plan = make_plan(shop.catalog, need_lock(shop, variant, locked=True))
     env = shop.engine.env

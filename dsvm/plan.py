@@ -10,11 +10,12 @@ from pathlib import Path, PurePosixPath
 from dsvm import ecosystems
 from dsvm.catalog import Catalog
 from dsvm.errors import LockError
-from dsvm.lock import stale_sections
+from dsvm.lock import stale_sections, unsuited
 from dsvm.model import (
     Base,
     File,
     Kernel,
+    LeftOut,
     Lock,
     Plan,
     PlannedTool,
@@ -56,13 +57,34 @@ def make_plan(catalog: Catalog, lock: Lock) -> Plan:
         stages=stages,
         system="system",
         tools=tools,
-        left_out=lock.left_out,
+        left_out=_left_out(catalog, lock),
         files=_files(catalog, lock),
         environment=_environment(catalog, lock),
         sections=lock.sections,
         scripts=_scripts(stages),
         template=hashlib.sha256(TEMPLATE.read_bytes()).hexdigest(),
     )
+
+
+def _left_out(catalog: Catalog, lock: Lock) -> tuple[LeftOut, ...]:
+    """What was left out on request, then what is only for formats that the variant lacks."""
+    known = {left.tool for left in lock.left_out}
+    others = unsuited(catalog, catalog.variant(lock.variant))
+    return (*lock.left_out, *(left for left in others if left.tool not in known))
+
+
+def locked_versions(catalog: Catalog, lock: Lock) -> dict[str, str]:
+    """Tool -> locked version, for every tool of a lock that the catalog still has in that way; no staleness here."""
+    found = {}
+    for choice in lock.choices:
+        tool = catalog.tools.get(choice.tool)
+        if tool is None or choice.source >= len(tool.sources):
+            continue
+        try:
+            found[choice.tool] = _planned(catalog, lock, tool).version
+        except LockError:
+            continue
+    return found
 
 
 def _stages(base: Base, lock: Lock) -> tuple[Stage, ...]:

@@ -35,7 +35,8 @@ LARGE_PARTS, SMALL_PARTS = 8, 4
 # Modification time of what wheels install. It is the same for all, so that layers of equal pins are equal, however
 # long ago each was locked; and not 1970, which zip cannot express. npm packs its files with this one.
 FILE_TIME = 499162500  # 1985-10-26 08:15 UTC
-NEWEST_GLIBC = 40  # 2.40, the newest that uv 0.13 knows
+# The newest glibc 2 that uv solves for. On a base with a newer one, a wheel for that alone is not found by uv.
+UV_GLIBC = 40
 # PEP 600: manylinux2014, 2010 and 1 are names for these glibc versions
 LEGACY_MANYLINUX = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 
@@ -102,7 +103,7 @@ class Pypi:
                     *(bundled("uv"), "pip", "compile", "--quiet", "--no-config", "--no-header", "--upgrade"),
                     *("--format", "pylock.toml", "--output-file", output, "--only-binary", ":all:"),
                     *("--python-version", base.python),
-                    *("--python-platform", _platform(base)),
+                    *("--python-platform", f"{ARCHES[base.arch]}-manylinux_2_{min(_glibc(base), UV_GLIBC)}"),
                     # pip's rule, which a machine's configuration is written for: all indexes count the same
                     *("--index-strategy", "unsafe-best-match", *(indexes or ["--no-index"])),
                     *(word for url in machine.find_links for word in ("--find-links", url)),
@@ -259,16 +260,15 @@ def page_files(machine: Machine, page: str) -> Iterator[tuple[str, str, str | No
         yield file.filename, file.url, (file.digests or {}).get("sha256")
 
 
-def _platform(base: Base) -> str:
-    """What uv calls a base: its newest glibc where the base's is newer still."""
-    minor = min(int(base.glibc.split(".")[1]), NEWEST_GLIBC)
-    return f"{ARCHES[base.arch]}-manylinux_2_{minor}"
+def _glibc(base: Base) -> int:
+    """Minor version of the base's glibc 2."""
+    return int(base.glibc.split(".")[1])
 
 
 def _tags(base: Base) -> Iterator[tags.Tag]:
     """Wheel tags that fit a base, the best first."""
     arch = ARCHES[base.arch]
-    minor = int(base.glibc.split(".")[1])
+    minor = _glibc(base)
     platforms = []
     for step in range(minor, 4, -1):
         platforms.append(f"manylinux_2_{step}_{arch}")

@@ -61,7 +61,8 @@ def lock(found: Catalog | None = None) -> Lock:
     variant = found.variant("tiny")
     base = found.bases[variant.base]
     choices = tuple(
-        Choice(tool=tool.tool, source=locks.applicable(tool, variant)[0][0]) for tool in locks.tools_of(found, variant)
+        Choice(tool=tool.tool, source=locks.applicable(tool, variant, base)[0][0])
+        for tool in locks.tools_of(found, variant)
     )
     sections = [
         Section(

@@ -211,6 +211,159 @@ def test_a_missing_overlay_and_a_misspelt_folder_are_faults(manifests: Path, tmp
     assert any("unknown kind of manifest 'tool' (did you mean 'tools'?)" in fault for fault in faults(manifests))
 
 
+# --- variants that extend others -----------------------------------------------------------------------------
+
+
+def variant(folder: Path, name: str, **keys: object) -> Path:
+    path = folder / f"variants/{name}.yaml"
+    path.write_text(yaml.safe_dump({"variant": name, **keys}, sort_keys=False))
+    return path
+
+
+def test_a_variant_says_only_what_differs_also_over_several_steps(manifests: Path) -> None:
+    variant(manifests, "a", extends="b", tools=["editor"], without=["notebooks"])  # before b, which it extends
+    variant(manifests, "b", extends="tiny", without=["editor"], accelerator="gpu", formats=["docker", "qcow2"])
+    found = catalog.load(main=manifests).variants
+    assert found["b"].tools == ("arrays", "notebooks")
+    assert found["a"].tools == ("arrays", "editor")
+    assert (found["a"].base, found["a"].accelerator, found["a"].formats) == ("tiny-12", "gpu", ("docker", "qcow2"))
+    assert found["tiny"].tools == ("arrays", "notebooks", "editor"), "and the one it extends stays as it was"
+
+
+def test_a_variant_that_extends_itself_is_told_the_way(manifests: Path) -> None:
+    own = variant(manifests, "own", extends="own")
+    first, second = variant(manifests, "first", extends="second"), variant(manifests, "second", extends="first")
+    variant(manifests, "leads-in", extends="first")
+    assert set(faults(manifests)) == {
+        f"{own}:2: variant 'own' extends itself: own -> own",
+        f"{first}:2: variant 'first' extends itself: first -> second -> first",
+        f"{second}:2: variant 'second' extends itself: second -> first -> second",
+    }
+
+
+def test_a_variant_that_extends_what_is_not_there_is_a_fault(manifests: Path) -> None:
+    path = variant(manifests, "mine", extends="tinny")
+    variant(manifests, "next", extends="mine")
+    assert faults(manifests) == (f"{path}:2: extends unknown variant 'tinny' (did you mean 'tiny'?)",)
+
+
+def test_a_tool_that_is_not_there_cannot_be_taken_out(manifests: Path) -> None:
+    path = variant(manifests, "mine", extends="tiny", tools=["arrays"], without=["editr", "arrays"])
+    assert set(faults(manifests)) == {
+        f"{path}:6: variant 'tiny' has no tool 'editr' (did you mean 'editor'?) to go without",
+        f"{path}:4: tool 'arrays' stands under 'tools' and under 'without'",
+    }
+
+
+def test_a_fault_of_a_variant_is_not_said_again_of_those_that_extend_it(manifests: Path) -> None:
+    edit(manifests / "variants/tiny.yaml", "editor]", "editr]")
+    path = variant(manifests, "mine", extends="tiny", tools=["arays"])
+    found = faults(manifests)
+    assert len(found) == 2, found
+    assert f"{path}:4: unknown tool 'arays' (did you mean 'arrays'?)" in found
+
+
+@pytest.mark.parametrize(
+    ("keys", "what"),
+    [
+        ({"base": "tiny-12", "accelerator": "cpu"}, "'tools' missing"),
+        ({"tools": ["arrays"]}, "'base', 'accelerator' missing"),
+        ({"base": "tiny-12", "accelerator": "cpu", "tools": []}, "'tools' names no tool"),
+        ({"base": "tiny-12", "accelerator": "cpu", "tools": ["arrays"], "without": ["editor"]}, "goes with 'extends'"),
+    ],
+)
+def test_a_variant_that_extends_none_is_whole(manifests: Path, keys: dict[str, object], what: str) -> None:
+    variant(manifests, "mine", **keys)
+    (fault,) = faults(manifests)
+    assert what in fault
+
+
+# --- formats -------------------------------------------------------------------------------------------------
+
+
+def test_a_tool_for_other_formats_may_stand_in_a_variant_but_nothing_may_need_it(manifests: Path) -> None:
+    edit(manifests / "tools/editor.yaml", "group: ide", "group: ide\nformats: [qcow2, ami]")
+    assert "editor" in catalog.load(main=manifests).variants["tiny"].tools
+    edit(manifests / "tools/notebooks.yaml", "requires: [arrays]", "requires: [arrays, editor]")
+    (fault,) = faults(manifests)
+    assert "tool 'notebooks' needs 'editor' beside it, which is only for qcow2, ami" in fault
+    assert "the formats of 'tiny' are docker" in fault
+    edit(manifests / "variants/tiny.yaml", "accelerator: cpu", "accelerator: cpu\nformats: [docker, qcow2]")
+    assert catalog.load(main=manifests)
+
+
+def test_a_tool_for_other_formats_claims_nothing(manifests: Path) -> None:
+    tool = manifests / "tools/arrays.yaml"
+    tool.write_text(tool.read_text() + "commands: [editor]\n")
+    assert faults(manifests)
+    edit(manifests / "tools/editor.yaml", "group: ide", "group: ide\nformats: [qcow2]")
+    assert catalog.load(main=manifests)
+
+
+def test_a_base_says_what_it_can_come_out_as(manifests: Path) -> None:
+    edit(manifests / "bases/tiny-12.yaml", "os: debian", "os: debian\nformats: [qcow2, azure]")
+    (fault,) = faults(manifests)
+    assert "base 'tiny-12' cannot come out as docker, only as qcow2, azure" in fault
+
+
+# --- retired tools -------------------------------------------------------------------------------------------
+
+ROW: dict[str, object] = {
+    "tool": "slates",
+    "aliases": ["stone-slates"],
+    "since": "2019-12-05",
+    "why": "everybody writes on paper",
+    "successors": ["notebooks"],
+    "source": "https://example.invalid/slates",
+}
+
+
+def retired(folder: Path, *rows: dict[str, object]) -> Path:
+    path = folder / "retired.yaml"
+    path.write_text(yaml.safe_dump({"retired": list(rows)}, sort_keys=False))
+    return path
+
+
+@pytest.mark.parametrize("name", ["slates", "stone-slates"])
+def test_a_retired_tool_is_known_by_each_of_its_names(manifests: Path, name: str) -> None:
+    retired(manifests, ROW)
+    edit(manifests / "variants/tiny.yaml", "editor]", f"editor, {name}]")
+    (fault,) = faults(manifests)
+    assert fault.endswith(
+        f"tool '{name}' is retired since 2019-12-05: everybody writes on paper (https://example.invalid/slates); "
+        "in its place: notebooks"
+    )
+
+
+def test_an_overlay_adds_retired_tools_and_may_have_one_as_its_own(manifests: Path, tmp_path: Path) -> None:
+    retired(manifests, ROW)
+    mine = tmp_path / "mine"
+    (mine / "tools").mkdir(parents=True)
+    retired(mine, {**ROW, "tool": "editor-1", "aliases": [], "since": 2021})
+    found = catalog.load([mine], main=manifests)
+    assert {"slates", "stone-slates", "editor-1"} == set(found.retired)
+    with pytest.raises(InputError, match="retired since 2021"):
+        found.refuse_retired(["arrays", "Editor-1"])
+    text = (manifests / "tools/arrays.yaml").read_text().replace("tool: arrays", "tool: slates")
+    (mine / "tools/slates.yaml").write_text(text)
+    catalog.load([mine], main=manifests).refuse_retired(["slates"])
+
+
+def test_a_row_of_retired_tools_is_checked_like_everything(manifests: Path) -> None:
+    path = retired(manifests, ROW, {**ROW, "tool": "chalk", "since": "long ago", "aliases": []})
+    assert faults(manifests) == (f"{path}:12: 'long ago' is no date: YYYY, YYYY-MM or YYYY-MM-DD",)
+    retired(manifests, {**ROW, "successors": ["notebook"]}, {**ROW, "aliases": []})
+    found = "\n".join(faults(manifests))
+    assert "successor of 'slates': unknown tool 'notebook' (did you mean 'notebooks'?)" in found
+    assert "'slates' stands twice" in found
+
+
+def test_every_tool_that_images_once_had_is_known() -> None:
+    asked = ["microsoft-r-open", "r-server", "cntk", "caffe2", "mxnet", "theano", "chainer"]
+    found = catalog.load()
+    assert [name for name in asked if "is retired since" not in found.no_tool(name)] == []
+
+
 def test_an_unknown_variant_is_an_input_error_with_the_near_one(manifests: Path) -> None:
     with pytest.raises(InputError, match=r"unknown variant 'tinny' \(did you mean 'tiny'\?\)"):
         catalog.load(main=manifests).variant("tinny")

@@ -19,8 +19,33 @@ MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
 SCRIPTS = sorted(path for path in (MANIFESTS / "checks").iterdir() if path.is_file())
 # code-server's checks import nothing: they start the program itself.
 OURS = [path for path in SCRIPTS if not path.name.startswith("code_server")]
-PYTHON = [path for path in OURS if path.suffix == ".py"]
-SHELL = [path for path in OURS if path.suffix == ".sh"]
+# What each check that starts a program must find on PATH; without it the check must fail, with a stub of it too.
+PROGRAMS = {
+    "anaconda_regression": "conda",
+    "aws_cli_s3": "aws",
+    "azure_cli_rest": "az",
+    "compilers": "cmake",
+    "conda_environment": "conda",
+    "curl_loopback": "curl",
+    "docker_cli_engine": "docker",
+    "fonts_match": "fc-match",
+    "git_clone": "git",
+    "git_lfs_track": "git",
+    "http_proxy_routes": "configurable-http-proxy",
+    "java_program": "javac",
+    "locale_utf8": "locale",
+    "nodejs_module": "node",
+    "nvcc_compile": "nvcc",
+    "pandoc_convert": "pandoc",
+    "postgresql_server": "psql",
+    "psql_commands": "psql",
+    "sqlite_transactions": "sqlite3",
+    "sudo_switch": "sudo",
+    "tini_init": "tini",
+}
+INTERPRETERS = {".py": sys.executable, ".sh": shutil.which("bash") or "bash"}
+PYTHON = [path for path in OURS if path.suffix == ".py" and path.stem not in PROGRAMS]
+STARTS = [path for path in OURS if path.suffix == ".sh" or path.stem in PROGRAMS]
 R = [path for path in OURS if path.suffix == ".R"]
 
 
@@ -92,24 +117,6 @@ def test_python_check_fails_with_a_stub_of_its_tool(script: Path, work: Path, tm
     verdict(script, [sys.executable, "-S", str(script)], cwd=work, env=env)
 
 
-# What each shell check must find on PATH; without one of these it must fail, with a stub of it too.
-PROGRAMS = {
-    "anaconda_regression": "conda",
-    "compilers": "cmake",
-    "conda_environment": "conda",
-    "curl_loopback": "curl",
-    "fonts_match": "fc-match",
-    "git_clone": "git",
-    "git_lfs_track": "git",
-    "java_program": "javac",
-    "locale_utf8": "locale",
-    "nvcc_compile": "nvcc",
-    "pandoc_convert": "pandoc",
-    "sudo_switch": "sudo",
-    "tini_init": "tini",
-}
-
-
 def path_without(program: str, folder: Path) -> Path:
     """A folder for PATH that has all ordinary programs but `program`."""
     folder.mkdir()
@@ -121,9 +128,9 @@ def path_without(program: str, folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("script", SHELL, ids=ids)
+@pytest.mark.parametrize("script", STARTS, ids=ids)
 @pytest.mark.parametrize("stub", [False, True], ids=["missing", "stub"])
-def test_shell_check_fails_without_its_program(script: Path, stub: bool, work: Path, tmp_path: Path) -> None:
+def test_check_fails_without_the_program_that_it_starts(script: Path, stub: bool, work: Path, tmp_path: Path) -> None:
     program = PROGRAMS[script.stem]
     folder = path_without(program, tmp_path / "bin")
     if stub:
@@ -132,7 +139,7 @@ def test_shell_check_fails_without_its_program(script: Path, stub: bool, work: P
     env = {"PATH": str(folder), "HOME": str(work), "LANG": "C.UTF-8"}
     if script.stem == "sudo_switch" and "NoNewPrivs:\t1" in Path("/proc/self/status").read_text():
         pytest.skip("sudo cannot be tried here: new privileges are forbidden")
-    verdict(script, [shutil.which("bash") or "bash", str(script)], cwd=work, env=env)
+    verdict(script, [INTERPRETERS[script.suffix], str(script)], cwd=work, env=env)
 
 
 @pytest.mark.skipif(shutil.which("Rscript") is None, reason="R is not installed")

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsvm import lock as locks
+from dsvm.catalog import Catalog
 from dsvm.errors import LockError
-from dsvm.model import Lock, Pin, Repository, Section
+from dsvm.model import LeftOut, Lock, Pin, Repository, Section
 from dsvm.plan import make_plan
 
 PINS = st.builds(
@@ -124,10 +125,59 @@ def test_repositories_go_to_the_system_and_make_it_stale_alone() -> None:
 def test_sources_are_taken_by_what_the_variant_is() -> None:
     catalog = tiny.catalog()
     variant = catalog.variants["tiny"]
+    base = catalog.bases["tiny-12"]
     tool = catalog.tools["notebooks"]
-    assert [place for place, _ in locks.applicable(tool, variant)] == [1]
+    assert [place for place, _ in locks.applicable(tool, variant, base)] == [1]
     gpu = variant.model_copy(update={"accelerator": "gpu"})
-    assert [place for place, _ in locks.applicable(tool, gpu)] == [0, 1]
+    assert [place for place, _ in locks.applicable(tool, gpu, base)] == [0, 1]
+
+
+def only_for(catalog: Catalog, tool: str, **keys: object) -> Catalog:
+    changed = catalog.tools[tool].model_copy(update=keys)
+    return replace(catalog, tools={**catalog.tools, tool: changed})
+
+
+def test_a_tool_for_other_formats_is_left_out_by_the_plan_and_not_by_the_lock() -> None:
+    catalog = only_for(tiny.catalog(), "editor", formats=("qcow2", "ami"))
+    variant = catalog.variants["tiny"]
+    assert [tool.tool for tool in locks.tools_of(catalog, variant)] == ["arrays", "notebooks"]
+    plan = make_plan(catalog, tiny.lock(catalog))
+    assert plan.left_out == (LeftOut(tool="editor", reason="only for qcow2, ami"),)
+    assert [tool.name for tool in plan.tools] == ["arrays", "notebooks"]
+    machine = variant.model_copy(update={"formats": ("docker", "ami")})
+    assert locks.unsuited(catalog, machine) == []
+
+
+def test_a_tool_whose_sources_are_all_for_other_formats_is_left_out_too() -> None:
+    catalog = tiny.catalog()
+    source = catalog.tools["editor"].sources[0].model_copy(update={"formats": ("vhd",)})
+    catalog = only_for(catalog, "editor", sources=(source,))
+    variant = catalog.variants["tiny"]
+    assert locks.unsuited(catalog, variant) == [LeftOut(tool="editor", reason="only for vhd")]
+    other = source.model_copy(update={"formats": ("docker",)})
+    assert locks.unsuited(only_for(catalog, "editor", sources=(source, other)), variant) == []
+
+
+def test_system_packages_come_from_the_base_s_own_ecosystem() -> None:
+    catalog = tiny.catalog()
+    variant, base = catalog.variants["tiny"], catalog.bases["tiny-12"]
+    arrays, editor = catalog.tools["arrays"], catalog.tools["editor"]
+    other = base.model_copy(update={"ecosystem": "dnf"})
+    assert locks.applicable(arrays, variant, base)
+    assert locks.applicable(arrays, variant, other) == [], "its apt packages are not for this base"
+    assert locks.applicable(editor, variant, other) == [], "nor are those that only building needs"
+    bare = base.model_copy(update={"runtimes": {}})
+    assert locks.applicable(arrays, variant, bare) == [], "without Python there is no environment"
+    few = base.model_copy(update={"ecosystems": ("apt", "url")})
+    assert locks.applicable(arrays, variant, few) == []
+
+
+def test_a_base_keeps_its_digest_while_it_says_nothing_of_formats_and_ecosystems() -> None:
+    """Locks that stand somewhere were made before there were these two keys."""
+    base = tiny.catalog().bases["tiny-12"]
+    assert not {"formats", "ecosystems"} & set(base.model_dump(mode="json"))
+    given = base.model_copy(update={"formats": ("ami",)})
+    assert given.model_dump(mode="json")["formats"] == ["ami"]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 2}', '{"version": 1, "variant": "x"}'])

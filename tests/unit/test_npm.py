@@ -466,6 +466,20 @@ def test_a_program_is_built_offline_and_agrees_with_its_lock(
     assert tree(tmp_path / "again/out") == found
 
 
+def test_a_program_that_stands_where_its_launcher_would_stays_what_it_is(
+    context: Context, publisher: Publisher, tmp_path: Path
+) -> None:
+    manifest = {"name": "own", "version": "1.0.0", "type": "module", "bin": {"own": "bin/own"}}
+    publisher.publish(manifest, {"bin/own": "#!/usr/bin/env node\nconsole.log('own', ...process.argv.slice(2))\n"})
+    section = resolve(context, npm.Program(package="own@1", prefix="/opt/own"))
+    done = install(tmp_path / "image", section, context.store)
+    assert done.returncode == 0, done.stdout + done.stderr
+    out = tmp_path / "image/out"
+    link = (out / "usr/local/bin/own").readlink()
+    launcher = (out / str(link).lstrip("/")).read_text()
+    assert in_image(out)(["sh", "-c", launcher.replace("/opt", f"{out}/opt"), "own", "a  b"]) == "own a  b\n"
+
+
 def unpacked(archive: bytes) -> dict[str, bytes]:
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         return {member.name: stream.read() for member in tar if (stream := tar.extractfile(member))}

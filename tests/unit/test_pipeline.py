@@ -13,7 +13,7 @@ from dsvm import lock as locks
 from dsvm import pipeline
 from dsvm.errors import GoneError, InputError, LockError, StoreError
 from dsvm.machine import Machine
-from dsvm.model import Lock
+from dsvm.model import Lock, Retired
 from dsvm.pipeline import Workshop
 from dsvm.store import Store
 
@@ -119,6 +119,25 @@ def test_stale_packages_are_resolved_again_when_that_is_asked_for(
     monkeypatch.setattr(pipeline, "lock", lambda *args, **more: stale)
     with pytest.raises(GoneError):  # resolving again did not help: said, not tried for ever
         pipeline.fetch_fresh(shop, stale, update_stale=True)
+
+
+@pytest.mark.parametrize("option", ["leave_out", "put_back", "only"])
+def test_whoever_names_a_retired_tool_is_told_what_takes_its_place(shop: Workshop, option: str) -> None:
+    row = Retired(tool="slates", since="2019", why="broken", successors=("notebooks",), source="a book")
+    shop.catalog = replace(shop.catalog, retired={"slates": row})
+    lock_of(shop, tiny.lock())
+    with pytest.raises(InputError, match=r"'slates' is retired since 2019: broken \(a book\); in its place: notebooks"):
+        if option == "only":
+            pipeline.verify(shop, "tiny", only=["slates"])
+        else:
+            pipeline.lock(shop, "tiny", **{option: ["slates"]})  # type: ignore[arg-type]
+
+
+def test_a_base_whose_ecosystem_is_not_here_loads_and_cannot_be_locked(shop: Workshop) -> None:
+    base = shop.catalog.bases["tiny-12"].model_copy(update={"ecosystem": "zypper"})
+    shop.catalog = replace(shop.catalog, bases={"tiny-12": base})
+    with pytest.raises(LockError, match="base 'tiny-12' takes its packages from the ecosystem 'zypper'"):
+        pipeline.lock(shop, "tiny")
 
 
 def test_what_was_not_left_out_cannot_be_put_back(shop: Workshop) -> None:

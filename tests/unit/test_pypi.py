@@ -98,6 +98,19 @@ def test_what_fits_is_locked_with_size_and_hash_and_without_a_host(tmp_path: Pat
     assert {pin.registry for pin in pins.values()} == {"pypi"}
 
 
+@pytest.mark.parametrize("name", [name for name, base in load().bases.items() if "python" in base.runtimes])
+def test_the_solver_knows_every_base_that_has_python(tmp_path: Path, name: str) -> None:
+    base = load().bases[name]
+    tag = f"cp{base.python.replace('.', '')}"
+    url = index(
+        tmp_path / "index",
+        wheel("one", "1.0", f"{tag}-{tag}-manylinux_2_28_x86_64"),
+        wheel("one", "1.1", f"{tag}-{tag}-manylinux_2_99_x86_64"),
+    )
+    pins = resolve(replace(context(tmp_path, url), base=base), "one")
+    assert pins["one"].version == "1.0"
+
+
 def test_all_indexes_of_the_machine_count_the_same(tmp_path: Path) -> None:
     first = index(tmp_path / "a", wheel("one", "1.0"))
     second = index(tmp_path / "b", wheel("one", "2.0"))

@@ -1,0 +1,98 @@
+"""aws copies a file to a bucket on loopback and lists it, signed with the right key."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+KEPT: dict[str, bytes] = {}
+SIGNED: list[str] = []
+
+
+class Bucket(BaseHTTPRequestHandler):
+    """The part of S3 that copying a file and listing a bucket asks."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_PUT(self) -> None:
+        SIGNED.append(self.headers.get("Authorization", ""))
+        if "chunked" in self.headers.get("Content-Encoding", ""):
+            KEPT[self.path] = b"".join(self.chunks())
+        else:
+            KEPT[self.path] = self.rfile.read(int(self.headers["Content-Length"]))
+        self.answer(b"")
+
+    def chunks(self) -> list[bytes]:
+        """Parts of a body in AWS's own chunked form, which may end in further headers."""
+        parts = []
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass
+        return parts
+
+    def do_GET(self) -> None:
+        rows = "".join(
+            f"<Contents><Key>{path.rpartition('/')[2]}</Key><Size>{len(body)}</Size>"
+            "<LastModified>2026-01-02T03:04:05.000Z</LastModified><ETag>x</ETag></Contents>"
+            for path, body in KEPT.items()
+        )
+        space = "http://s3.amazonaws.com/doc/2006-03-01/"
+        self.answer(f'<ListBucketResult xmlns="{space}"><Name>box</Name>{rows}</ListBucketResult>'.encode())
+
+    def answer(self, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("ETag", '"x"')
+        self.send_header("Content-Type", "application/xml")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def check() -> dict[str, object]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Bucket)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    dropped = ("_proxy", "aws_profile")
+    env = {name: value for name, value in os.environ.items() if not name.lower().endswith(dropped)}
+    env |= {
+        "AWS_ACCESS_KEY_ID": "CHECKKEY",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_CONFIG_FILE": "none",
+        "AWS_SHARED_CREDENTIALS_FILE": "none",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+    def aws(*words: str) -> str:
+        argv = ["aws", "--endpoint-url", f"http://127.0.0.1:{server.server_port}", *words]
+        done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, f"aws {words[0]} {words[1]}: {done.stderr.strip()[-500:]}"
+        return done.stdout
+
+    Path("report.txt").write_text("kept as it is\n")
+    aws("s3", "cp", "report.txt", "s3://box/report.txt", "--no-progress")
+    assert KEPT.get("/box/report.txt") == b"kept as it is\n", f"the bucket holds {KEPT}"
+    assert "Credential=CHECKKEY/" in SIGNED[0] and "/eu-west-1/s3/aws4_request" in SIGNED[0], f"signed {SIGNED[0]!r}"
+    listed = aws("s3", "ls", "s3://box/")
+    assert "14 report.txt" in listed, f"it listed {listed!r}"
+    server.shutdown()
+    return {"listed": listed.strip()}
+
+
+if __name__ == "__main__":
+    try:
+        result = {"ok": True, **check()}
+    except Exception as error:
+        result = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
+        print(result["reason"], file=sys.stderr)
+    print(json.dumps({"check": "aws_cli_s3", **result}))
+    sys.exit(0 if result["ok"] else 1)

@@ -1,0 +1,37 @@
+"""datasets reads a CSV file, maps and filters it, keeps it on disk and hands it to PyTorch."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+
+def check() -> dict[str, object]:
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["HF_HOME"] = str(Path("hf").resolve())
+    import torch
+    from datasets import load_dataset, load_from_disk
+
+    rows = "\n".join(f"{number},{number % 3}" for number in range(1000))
+    Path("table.csv").write_text(f"value,kind\n{rows}\n")
+    table = load_dataset("csv", data_files="table.csv", split="train")
+    squares = table.map(lambda row: {"square": row["value"] ** 2}).filter(lambda row: row["kind"] == 1)
+    assert len(squares) == 333, f"{len(squares)} rows"
+    squares.save_to_disk("squares")
+    again = load_from_disk("squares").with_format("torch")
+    batch = next(iter(torch.utils.data.DataLoader(again, batch_size=4)))
+    assert batch["square"].tolist() == [1, 16, 49, 100], f"batch {batch['square'].tolist()}"
+    parts = again.train_test_split(test_size=0.25, seed=0)
+    return {"rows": len(again), "parts": [len(parts["train"]), len(parts["test"])]}
+
+
+if __name__ == "__main__":
+    try:
+        result = {"ok": True, **check()}
+    except Exception as error:
+        result = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
+        print(result["reason"], file=sys.stderr)
+    print(json.dumps({"check": "datasets_map", **result}))
+    sys.exit(0 if result["ok"] else 1)

@@ -1,0 +1,35 @@
+"""DuckDB joins a Parquet file that it wrote with a table of pandas, and rolls a transaction back."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+
+def check() -> dict[str, object]:
+    import duckdb
+    import pandas as pd
+
+    with duckdb.connect("check.duckdb") as database:
+        database.execute("create or replace table sales as select range % 4 as shop, range as amount from range(1000)")
+        database.execute("copy sales to 'sales.parquet' (format parquet)")
+        shops = pd.DataFrame({"shop": [0, 1, 2, 3], "town": ["Oslo", "Oslo", "Łódź", "Paris"]})
+        database.register("shops", shops)
+        query = "select town, sum(amount)::bigint from 'sales.parquet' join shops using (shop) group by all order by 1"
+        rows = database.execute(query).fetchall()
+        wanted = [("Oslo", 124500 + 124750), ("Paris", 125250), ("Łódź", 125000)]
+        assert sorted(rows) == sorted(wanted), f"rows {rows}"
+        database.execute("begin; delete from sales; rollback")
+        (left,) = database.execute("select count(*) from sales").fetchone()
+        assert left == 1000, f"{left} rows after the rollback"
+    return {"rows": rows}
+
+
+if __name__ == "__main__":
+    try:
+        result = {"ok": True, **check()}
+    except Exception as error:
+        result = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
+        print(result["reason"], file=sys.stderr)
+    print(json.dumps({"check": "duckdb_files", **result}))
+    sys.exit(0 if result["ok"] else 1)

@@ -1,0 +1,45 @@
+"""Keras trains a small network, stops early, saves it and loads it again."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+
+def check() -> dict[str, object]:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import keras
+    import numpy as np
+
+    keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, size=(3000, 2)).astype("float32")
+    y = (x[:, :1] * x[:, 1:] > 0).astype("float32")  # no straight line parts these
+    inputs = keras.Input((2,))
+    hidden = keras.layers.Dense(32, activation="relu")(inputs)
+    hidden = keras.layers.Dense(32, activation="relu")(hidden)
+    model = keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid")(hidden))
+    model.compile(optimizer=keras.optimizers.Adam(0.01), loss="binary_crossentropy", metrics=["accuracy"])
+    stop = keras.callbacks.EarlyStopping(monitor="val_loss", patience=5, restore_best_weights=True)
+    history = model.fit(
+        x[:2500], y[:2500], validation_split=0.2, epochs=40, batch_size=64, verbose=0, callbacks=[stop]
+    ).history
+    assert history["loss"][-1] < 0.5 * history["loss"][0], f"loss {history['loss'][0]:.3f} -> {history['loss'][-1]:.3f}"
+    _, accuracy = model.evaluate(x[2500:], y[2500:], verbose=0)
+    assert accuracy > 0.9, f"accuracy {accuracy:.2f}, chance is 0.5"
+    model.save("model.keras")
+    again = keras.models.load_model("model.keras")
+    same = np.allclose(again.predict(x[:100], verbose=0), model.predict(x[:100], verbose=0), atol=1e-5)
+    assert same, "the saved model predicts otherwise"
+    return {"accuracy": round(float(accuracy), 3), "backend": keras.backend.backend(), "epochs": len(history["loss"])}
+
+
+if __name__ == "__main__":
+    try:
+        result = {"ok": True, **check()}
+    except Exception as error:
+        result = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
+        print(result["reason"], file=sys.stderr)
+    print(json.dumps({"check": "keras_train", **result}))
+    sys.exit(0 if result["ok"] else 1)

@@ -1,0 +1,65 @@
+"""Lightning trains a small module, keeps a checkpoint and continues from it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import warnings
+from pathlib import Path
+
+
+def check() -> dict[str, object]:
+    import lightning
+    import torch
+    from torch import nn
+    from torch.utils.data import DataLoader, TensorDataset
+
+    warnings.filterwarnings("ignore")
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+
+    class Net(lightning.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 1))
+            self.losses: list[float] = []
+
+        def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], _: int) -> torch.Tensor:
+            x, y = batch
+            loss = nn.functional.binary_cross_entropy_with_logits(self.net(x), y)
+            self.losses.append(loss.item())
+            return loss
+
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return torch.optim.Adam(self.parameters(), lr=0.01)
+
+    lightning.seed_everything(0, verbose=False)
+    x = torch.rand(2048, 2) * 2 - 1
+    y = (x[:, :1] * x[:, 1:] > 0).float()  # no straight line parts these
+    data = DataLoader(TensorDataset(x, y), batch_size=256)
+
+    def trainer(epochs: int) -> lightning.Trainer:
+        return lightning.Trainer(
+            max_epochs=epochs, accelerator="cpu", devices=1, logger=False, enable_checkpointing=False,
+            enable_progress_bar=False, enable_model_summary=False, default_root_dir=Path.cwd(),
+        )  # fmt: skip
+
+    model, first = Net(), trainer(25)
+    first.fit(model, data)
+    assert model.losses[-1] < 0.5 * model.losses[0], f"loss {model.losses[0]:.3f} -> {model.losses[-1]:.3f}"
+    first.save_checkpoint("model.ckpt")
+    again, second = Net(), trainer(26)
+    second.fit(again, data, ckpt_path="model.ckpt")
+    assert len(again.losses) == len(data), f"{len(again.losses)} steps after the checkpoint, one epoch is {len(data)}"
+    assert again.losses[0] < 0.5 * model.losses[0], "it did not continue from the checkpoint"
+    return {"loss": [round(model.losses[0], 3), round(again.losses[-1], 3)]}
+
+
+if __name__ == "__main__":
+    try:
+        result = {"ok": True, **check()}
+    except Exception as error:
+        result = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
+        print(result["reason"], file=sys.stderr)
+    print(json.dumps({"check": "lightning_train", **result}))
+    sys.exit(0 if result["ok"] else 1)

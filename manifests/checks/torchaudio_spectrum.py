@@ -1,0 +1,41 @@
+"""torchaudio finds the pitch of a tone in its spectrum, also after changing the rate."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+
+
+def pitch(sound: object, rate: int) -> float:
+    """Frequency in Hz at which the spectrum of `sound` is strongest."""
+    from torchaudio import transforms
+
+    spectrum = transforms.Spectrogram(n_fft=2048)(sound).mean(dim=-1)
+    return float(spectrum.argmax()) * rate / 2048
+
+
+def check() -> dict[str, object]:
+    import torch
+    from torchaudio import functional, transforms
+
+    rate = 16000
+    tone = torch.sin(2 * math.pi * 1000 * torch.arange(rate) / rate)
+    found = pitch(tone, rate)
+    assert abs(found - 1000) < 10, f"{found:.0f} Hz instead of 1000"
+    slower = functional.resample(tone, rate, 8000)
+    assert slower.shape == (8000,), f"{slower.shape} samples after resampling"
+    assert abs(pitch(slower, 8000) - 1000) < 10, "another pitch after resampling"
+    mel = transforms.MelSpectrogram(rate, n_mels=40)(tone)
+    assert mel.shape[0] == 40 and bool(torch.isfinite(mel).all()), "no mel spectrum"
+    return {"pitch": round(found, 1), "mel": list(mel.shape)}
+
+
+if __name__ == "__main__":
+    try:
+        result = {"ok": True, **check()}
+    except Exception as error:
+        result = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
+        print(result["reason"], file=sys.stderr)
+    print(json.dumps({"check": "torchaudio_spectrum", **result}))
+    sys.exit(0 if result["ok"] else 1)

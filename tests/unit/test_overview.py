@@ -1,0 +1,118 @@
+"""The matrix of `invoke list`: a state for every tool in every variant, readable in a narrow terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import tiny
+
+from dsvm import catalog as catalogs
+from dsvm import overview
+from dsvm.model import LeftOut
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_state_of_a_tool() -> None:
+    catalog = tiny.catalog()
+    lock = tiny.lock()
+    variant = catalog.variants["tiny"]
+    assert overview.tool_states(catalog, variant, None) == dict.fromkeys(variant.tools, "wanted")
+    versions = {"arrays": "1.4.0", "notebooks": "2.1", "editor": "1.2"}
+    assert overview.tool_states(catalog, variant, lock) == versions
+    asked = lock.model_copy(update={"left_out": (LeftOut(tool="editor", reason="on request"),)})
+    assert overview.tool_states(catalog, variant, asked)["editor"] == "out"
+    fewer = variant.model_copy(update={"tools": ("arrays",)})
+    assert overview.tool_states(catalog, fewer, lock) == {"arrays": "1.4.0", "notebooks": "-", "editor": "-"}
+    elsewhere = replace(
+        catalog, bases={"tiny-12": catalog.bases["tiny-12"].model_copy(update={"ecosystems": ("url", "apt")})}
+    )
+    assert overview.tool_states(elsewhere, variant, None) == {"arrays": "none", "notebooks": "none", "editor": "wanted"}
+    editor = catalog.tools["editor"].model_copy(update={"formats": ("ami",)})
+    machines = replace(catalog, tools={**catalog.tools, "editor": editor})
+    assert overview.tool_states(machines, variant, None)["editor"] == "VM only"
+
+
+@pytest.mark.parametrize(
+    ("state", "cell"),
+    [("4.139.1", "4.139.1"), ("17.0.21.1", "17.0.21"), ("4.2.2.20221110", "4.2.2"), ("20230311", "2023031")],
+)
+def test_a_long_version_is_cut_between_its_numbers(state: str, cell: str) -> None:
+    assert overview._cell(state) == cell
+
+
+def listed(*words: str, columns: int) -> list[str]:
+    """What `invoke list` prints on a terminal of so many columns, without colours."""
+    ours, theirs = pty.openpty()
+    env = {**os.environ, "COLUMNS": str(columns), "PYTHONPATH": str(ROOT), "TERM": "xterm", "DOCKER_HOST": "unix:///no"}
+    argv = [sys.executable, "-m", "invoke", "list", *words]
+    with subprocess.Popen(argv, cwd=ROOT, env=env, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        text = b""
+        try:
+            while part := os.read(ours, 65536):
+                text += part
+        except OSError:  # the terminal's other end is closed
+            pass
+    os.close(ours)
+    assert process.returncode == 0, text.decode()
+    return re.sub(r"\x1b\[[0-9;]*m", "", text.decode()).splitlines()
+
+
+def test_the_matrix_of_all_variants_fits_a_terminal_of_100_columns_and_names_every_tool() -> None:
+    lines = listed(columns=100)
+    catalog = catalogs.load()
+    start = lines.index(next(line for line in lines if line.startswith("Tools")))
+    end = next(number for number, line in enumerate(lines) if line.startswith("A version"))
+    table = [line.rstrip() for line in lines[start:end]]
+    assert max(map(len, table)) <= 100
+    assert table[2].split() == [name.partition("-")[2] for name in sorted(catalog.variants)], "no head is cut"
+    rows = {line.split()[0]: line for line in table if line.startswith(" ")}
+    assert set(catalog.tools) <= set(rows)
+    assert not set(catalog.retired) & set(rows)
+    states = re.split(r"\s{2,}", rows["numpy"].strip())[1:]
+    assert len(states) == len(catalog.variants), states
+    assert any("jupyterhub (only for qcow2" in line for line in "".join(lines[end:]).split("left out of "))
+
+
+def test_a_tool_and_a_variant_from_outside(tmp_path: Path) -> None:
+    """One YAML file adds a tool; another one, an image that has it beside what cpu-debian has."""
+    mine = tmp_path / "mine"
+    for name in ("tools", "variants"):
+        (mine / name).mkdir(parents=True)
+    (mine / "tools/networkx.yaml").write_text(
+        """
+tool: networkx
+summary: Graphs and networks
+homepage: https://networkx.org
+license: BSD-3-Clause
+group: python-base
+sources:
+  - pypi: [networkx ~= 3.4]
+checks:
+  - version: python -c "import networkx; print(networkx.__version__)"
+  - run: python -c "import networkx as nx; print(nx.shortest_path_length(nx.cycle_graph(10), 0, 5))"
+    expect: ^5$
+"""
+    )
+    (mine / "variants/graphs.yaml").write_text("variant: graphs\nextends: cpu-debian\ntools: [networkx]\n")
+    lines = listed("--catalog", str(mine), columns=160)
+    row = next(line for line in lines if line.startswith(" networkx "))
+    variants = sorted([*catalogs.load().variants, "graphs"])
+    states = row.split()[1 : len(variants) + 1]
+    assert states == ["wanted" if name == "graphs" else "-" for name in variants]
+    assert row.rstrip().endswith("Graphs and networks")
+    shutil.rmtree(mine / "tools")
+    argv = [sys.executable, "-m", "invoke", "list", "--catalog", str(mine)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert f"{mine}/variants/graphs.yaml:3: unknown tool 'networkx'" in done.stderr
