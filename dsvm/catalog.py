@@ -242,14 +242,22 @@ def read_yaml(path: Path) -> tuple[Any, dict[Loc, int]] | str:
     lines: dict[Loc, int] = {}
     if fault := _index(node, (), lines):
         return f"{path}:{fault}"
-    return loader.construct_document(node), lines
+    try:
+        return loader.construct_document(node), lines
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        return f"{path}:{mark.line + 1 if mark else 1}: not valid YAML: {error.problem or error.context}"
+    except ValueError as error:  # a value that looks like a date and is none
+        return f"{path}:1: not valid YAML: {error}"
 
 
 def _index(node: yaml.Node, loc: Loc, lines: dict[Loc, int]) -> str | None:
-    """Fill `lines`; returns `line: what` for a key that stands twice."""
+    """Fill `lines`; returns `line: what` for a key that stands twice or is no word."""
     lines.setdefault(loc, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                return f"{key.start_mark.line + 1}: a key is a word, not a list or a mapping"
             child = (*loc, key.value)
             if child in lines:
                 return f"{key.start_mark.line + 1}: key '{key.value}' stands twice"

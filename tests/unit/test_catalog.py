@@ -78,6 +78,9 @@ def test_all_faults_of_all_files_come_at_once(manifests: Path) -> None:
         ("", "empty"),
         ("- a\n", "valid dictionary"),
         ("tool: \x00", "not valid YAML"),
+        ("tool: =\n", "could not determine a constructor"),
+        ("? {a: b}\n: c\n", "a key is a word"),
+        ("tool: 2026-99-99\n", "not valid YAML: month must be"),
     ],
 )
 def test_broken_yaml_has_a_line(manifests: Path, text: str, what: str) -> None:
