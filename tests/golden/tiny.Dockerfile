@@ -1,5 +1,5 @@
 # tiny: Everything that a plan can hold, small
-# Rendered from lock 14816e58d630; do not edit. Contexts: base, scripts, files-PLAN and store-SECTION.
+# Rendered from lock d759591eb65f; do not edit. Contexts: base, scripts, files-PLAN and store-SECTION.
 
 # runtime python
 FROM base AS runtime-python
@@ -123,7 +123,7 @@ LABEL org.opencontainers.image.created="2025-10-09T08:53:26Z"
 LABEL org.dsvm.variant="tiny"
 LABEL org.dsvm.accelerator="cpu"
 LABEL org.dsvm.base="tiny-12 (bootstrap)"
-LABEL org.dsvm.lock="14816e58d630d0b5cdb812a0a4afd3c17c8e23fa7134b56fb95816beb2c902fa"
+LABEL org.dsvm.lock="d759591eb65f4fa70d4c604bfd0f7c860a8ae50bda2d9b603d233e3fcf95fe52"
 LABEL org.dsvm.plan="PLAN-DIGEST"
 EXPOSE 8888
 USER 1000:1000

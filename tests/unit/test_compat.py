@@ -33,6 +33,7 @@ TODAY = date(2026, 11, 22)
 PATIENT = {"policy": {"grace": dict.fromkeys(("debian", "python", "nvidia-driver"), 36500)}}
 NEW_BASE = {
     "base": "new", "summary": "Python 3.13", "os": "debian", "release": "13", "glibc": "2.41", "python": "3.13",
+    "runtimes": {"python": ["python3"]},
 }  # fmt: skip
 TORCH = {"pypi": ["torch ~= 2.13"], "cuda": "13.0"}
 TORCH_126 = {"pypi": ["torch ~= 2.13"], "cuda": "12.6"}
