@@ -13,7 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from workbench import BIG, INVOKE, ROOT, SMALL, Catalog, Done, Invoke, docker, run
+from workbench import BIG, CUT_OFF, INVOKE, ROOT, SMALL, Catalog, Done, Invoke, docker, run
 
 # The big image is built first, by the command that a newcomer types; what disturbs it least comes next. The last
 # two take the small image's name away.
@@ -49,8 +49,9 @@ def invoke() -> Invoke:
 
 @pytest.fixture(scope="session")
 def cpu_debian(invoke: Invoke) -> Done:
-    """The big image, built and verified, or up to date."""
-    return invoke("build", "--variant", BIG, "--update-stale").passed()
+    """The big image, built and verified without a network after `fetch`, or up to date."""
+    invoke("fetch", "--variant", BIG, "--update-stale").passed()
+    return run([*CUT_OFF, INVOKE, "build", "--variant", BIG, "--offline"]).passed()
 
 
 @pytest.fixture(scope="session")

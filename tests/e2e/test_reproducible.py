@@ -60,6 +60,7 @@ def test_neither_engine_nor_client_has_a_network(invoke: Invoke, small: Catalog)
         same_layers(first, second, SMALL)
 
 
+@pytest.mark.slow
 def test_the_big_image_offline_and_without_a_cache(invoke: Invoke, cpu_debian: Done) -> None:
     first = image(f"dsvm/{BIG}")
     assert first is not None
