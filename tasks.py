@@ -69,7 +69,7 @@ def build(c: Context, variant: str = "", verify: bool = True, offline: bool = Fa
     iterable=["catalog", "leave_out", "put_back"],
     help={
         "variant": VARIANT,
-        "only": "resolve this ecosystem again, whatever its state (apt, conda, cran, npm, pypi, url)",
+        "only": "resolve this ecosystem again, whatever its state (apt, conda, cran, npm, pypi, url, winget)",
         "upgrade": "resolve everything again, to the newest versions that the manifests allow",
         "leave-out": "TOOL: leave it out, recorded in the lock and shown in every report (repeatable)",
         "put-back": "TOOL: take it in again (repeatable)",
@@ -111,11 +111,11 @@ def fetch(c: Context, variant: str = "", jobs: str = "8", update_stale: bool = F
 @task(iterable=["catalog"], help={"variant": VARIANT, "catalog": CATALOG})
 @plain_errors
 def render(c: Context, variant: str = "", catalog: list[str] | None = None) -> None:
-    """Write the Dockerfile of a locked variant to build/VARIANT."""
+    """Write what a locked variant is built from, Dockerfile or PowerShell, to build/VARIANT."""
     from dsvm.pipeline import render as render_variant
 
-    _, folder = render_variant(_shop(catalog), variant)
-    say(f"{folder / 'Dockerfile'}")
+    _, path = render_variant(_shop(catalog), variant)
+    say(f"{path}")
 
 
 @task(

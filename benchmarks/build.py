@@ -353,9 +353,9 @@ def measure_commands(variant: str, times: int) -> dict[str, Any]:
     invoke = bundled("invoke")
     found = {"invoke --list": [seconds(lambda: run([invoke, "--list"], cwd=ROOT)) for _ in range(times)]}
     plan = make_plan(shop.catalog, locked)
-    found[f"render {variant}"] = [precise(lambda: rendering.dockerfile(plan)) for _ in range(10 * times)]
+    found[f"render {variant}"] = [precise(lambda: rendering.main_text(plan)) for _ in range(10 * times)]
     found[f"plan and render {variant}"] = [
-        precise(lambda: rendering.dockerfile(make_plan(shop.catalog, locked))) for _ in range(times)
+        precise(lambda: rendering.main_text(make_plan(shop.catalog, locked))) for _ in range(times)
     ]
     try:
         label = images.labels(image_name(variant), shop.engine.env).get(f"{rendering.LABELS}.plan")

@@ -1,7 +1,8 @@
 """The operating system an image starts from, as an OCI layout in the store.
 
 It comes from a registry by digest where skopeo reaches one, else from the distribution's archive by
-mmdebstrap, out of locked packages and offline.
+mmdebstrap, out of locked packages and offline. A base for virtual machines only may be neither: then it is an
+installed system that the machine's builder brings.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from debian.deb822 import Deb822
 from debian.debfile import DebFile
@@ -28,7 +29,7 @@ from filelock import FileLock
 from dsvm import ecosystems
 from dsvm.ecosystems import Context, Request
 from dsvm.errors import LockError, ProgramError, StoreError
-from dsvm.model import Base, Pin, Section, digest_of
+from dsvm.model import Base, BaseKind, Pin, Section, digest_of
 from dsvm.run import run
 from dsvm.store import Store
 
@@ -37,7 +38,7 @@ OCI = "application/vnd.oci.image"
 
 @dataclass(frozen=True)
 class ResolvedBase:
-    kind: Literal["registry", "bootstrap"]
+    kind: BaseKind
     request: Any
     pins: tuple[Pin, ...]
     # the base's package status, in its ecosystem's own form, and what installing or checking needs to know
@@ -50,6 +51,8 @@ class ResolvedBase:
 def resolve(context: Context) -> ResolvedBase:
     """Pins of the base and the package status that its system ecosystem starts from."""
     base = context.base
+    if base.image is None and base.bootstrap is None and base.formats and "docker" not in base.formats:
+        return ResolvedBase("machine", {}, (), "", {})
     fault = "it names no registry image" if base.image is None else _registry_fault(base.image, context)
     if fault is None:
         return _resolve_registry(context)

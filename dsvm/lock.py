@@ -132,7 +132,7 @@ def _fitting(tool: Tool, variant: Variant, base: Base) -> list[tuple[int, Source
     return [
         (place, source)
         for place, source in enumerate(tool.sources)
-        if source.when.holds(accelerator=variant.accelerator, base=variant.base)
+        if source.when.holds(accelerator=variant.accelerator, base=base)
         and all(_works_on(base, ecosystems.get(name)) for name in (*source.requests(), *source.build))
     ]
 
@@ -153,7 +153,7 @@ def applicable(tool: Tool, variant: Variant, base: Base) -> list[tuple[int, Sour
 def wanted_sections(catalog: Catalog, variant: Variant, choices: Sequence[Choice]) -> list[Wanted]:
     """Group what the chosen sources ask for by place: one system, one section for each env and each tool."""
     base = catalog.bases[variant.base]
-    system: list[Any] = [] if base.system is None else [tuple(base.system)]
+    system: list[Any] = [] if base.system is None else [ecosystems.parse_request(base.ecosystem, base.system)]
     system_tools: list[str] = []
     repositories: dict[str, None] = {}
     envs: dict[tuple[str, str], list[tuple[Tool, Any, str | None]]] = {}
@@ -403,6 +403,9 @@ def _choose(
         if not sources:
             faults.append(f"tool '{tool.tool}' has no source for {variant.base}, {variant.accelerator}")
             continue
+        if lacking := _unchecked(tool, variant, context.base):
+            faults.append(f"tool '{tool.tool}' has no {lacking} for {variant.base}, {variant.accelerator}")
+            continue
         passed: list[str] = []
         reasons: list[str] = []
         for place, source in sources:
@@ -420,6 +423,14 @@ def _choose(
     if faults:
         raise LockError("\n".join(faults), hint="Mend what is named above, or leave tools out: --leave-out TOOL")
     return choices
+
+
+def _unchecked(tool: Tool, variant: Variant, base: Base) -> str:
+    """Which kind of check a tool lacks once those are left off that cannot be made on `base`; "" when none."""
+    checks = [check for check in tool.checks if check.holds(accelerator=variant.accelerator, base=base)]
+    if not any(check.version is not None for check in checks):
+        return "'version' check"
+    return "" if any(check.version is None for check in checks) else "working check ('run' or 'script')"
 
 
 def _probe(source: Source, context: Context) -> str | None:

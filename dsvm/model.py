@@ -17,6 +17,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 Accelerator = Literal["cpu", "gpu"]
 Format = Literal["docker", "qcow2", "vhd", "vmdk", "ami", "azure", "gcp"]
+Platform = Literal["linux", "windows"]
+# What a base is made from: an image of a registry, packages of the distribution's archive, or, for virtual machines
+# only, an installed system that the builder brings and the lock knows nothing of
+BaseKind = Literal["registry", "bootstrap", "machine"]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9.-]*$", max_length=64)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 # One line of printable text: what is shown in tables and labels can break neither.
@@ -42,6 +46,10 @@ def _is_empty(value: tuple[object, ...]) -> bool:
     return not value
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
@@ -58,11 +66,18 @@ class When(Model):
 
     accelerator: Accelerator | None = None
     base: tuple[Name, ...] = ()
+    platform: Platform | None = Field(
+        None, exclude_if=_is_none, description="family of the base's operating system: linux, windows"
+    )
 
     _one_base = field_validator("base", mode="before")(_as_list)
 
-    def holds(self, *, accelerator: str, base: str) -> bool:
-        return self.accelerator in (None, accelerator) and (not self.base or base in self.base)
+    def holds(self, *, accelerator: str, base: Base) -> bool:
+        return (
+            self.accelerator in (None, accelerator)
+            and (not self.base or base.base in self.base)
+            and self.platform in (None, base.platform)
+        )
 
 
 class Source(Model):
@@ -123,6 +138,11 @@ class Check(Model):
             if path.is_absolute() or ".." in path.parts or path.suffix not in (".py", ".R", ".jl", ".sh"):
                 raise ValueError("'script' is a .py, .R, .jl or .sh file inside the manifests folder")
         return self
+
+    def holds(self, *, accelerator: str, base: Base) -> bool:
+        """Whether it can be made on an image: `when` says so, and a shell script needs a system with a shell."""
+        shell = self.script is not None and self.script.endswith(".sh")
+        return self.when.holds(accelerator=accelerator, base=base) and not (shell and base.platform == "windows")
 
 
 class Kernel(Model):
@@ -228,9 +248,14 @@ class Base(Model):
         (), exclude_if=_is_empty, description="formats that it can come out as; all when empty"
     )
 
+    @property
+    def platform(self) -> Platform:
+        return "windows" if self.os == "windows" else "linux"
+
     @model_validator(mode="after")
     def _complete_runtimes(self) -> Self:
-        if self.runtimes.get("python") is not None and not (self.python and self.glibc):
+        complete = self.python and (self.glibc or self.platform == "windows")
+        if self.runtimes.get("python") is not None and not complete:
             raise ValueError("a base with the runtime 'python' says its version, 'python', and its 'glibc'")
         return self
 
@@ -648,7 +673,7 @@ class Lock(Model):
     version: Literal[1] = 1
     variant: Name
     base: Name
-    base_kind: Literal["registry", "bootstrap"]
+    base_kind: BaseKind
     choices: tuple[Choice, ...]
     left_out: tuple[LeftOut, ...] = ()
     sections: tuple[Section, ...]
@@ -717,7 +742,7 @@ class Plan(Model):
     summary: str
     accelerator: Accelerator
     base: Base
-    base_kind: Literal["registry", "bootstrap"]
+    base_kind: BaseKind
     lock_digest: Sha256
     epoch: int
     stages: tuple[Stage, ...]

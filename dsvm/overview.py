@@ -9,7 +9,7 @@ from datetime import date
 from itertools import groupby
 from typing import Any
 
-from dsvm import compat
+from dsvm import compat, ecosystems
 from dsvm import lock as locks
 from dsvm.catalog import MANIFESTS, Catalog, schemas
 from dsvm.console import coloured, say, table, terminal_width
@@ -58,7 +58,7 @@ def show_list(shop: Workshop) -> None:
         f"{VM_ONLY}: only for formats of virtual machines. {LEFT_OUT}: left out, see below. "
         f"{NOT_HERE}: not in this variant."
     )
-    for line in _left_out_lines(catalog, found):
+    for line in (*_left_out_lines(catalog, found), *_ecosystem_lines(catalog)):
         say(line)
 
 
@@ -98,6 +98,18 @@ def _left_out_lines(catalog: Catalog, found: Mapping[str, Lock | None]) -> Itera
         tools.setdefault((", ".join(names), reason), []).append(tool)
     for (where, reason), left_out in tools.items():
         yield f"left out of {where}: {', '.join(left_out)} ({reason})"
+
+
+def _ecosystem_lines(catalog: Catalog) -> Iterator[str]:
+    """Which ecosystems have nothing for a base that takes some of them only."""
+    for base in catalog.bases.values():
+        variants = sorted(name for name, one in catalog.variants.items() if one.base == base.base)
+        others = [name for name in ecosystems.registry() if name not in base.ecosystems]
+        if base.ecosystems and others and variants:
+            yield (
+                f"{', '.join(variants)}: tools come from {' and '.join(base.ecosystems)} alone; "
+                f"{', '.join(others)} have nothing for {base.summary}"
+            )
 
 
 def _columns(names: list[str], widest: int) -> Iterator[tuple[list[str], bool]]:

@@ -250,7 +250,7 @@ def fetch_fresh(shop: Workshop, locked: Lock, *, update_stale: bool, jobs: int =
 
 
 def render(shop: Workshop, variant: str) -> tuple[Plan, Path]:
-    """Write Dockerfile, plan and small files of a locked variant; returns the plan and where they lie."""
+    """Write what a locked variant is built from, plan and small files beside it; returns the plan and the main file."""
     from dsvm import render as rendering
 
     found = locks.find(shop.catalog, variant)
@@ -258,8 +258,7 @@ def render(shop: Workshop, variant: str) -> tuple[Plan, Path]:
         raise LockError(f"{variant} has no lock", hint=f"Run: invoke lock --variant {variant}")
     gate(shop, variant, found)
     plan = make_plan(shop.catalog, found)
-    rendering.write(plan, shop.folder(variant))
-    return plan, shop.folder(variant)
+    return plan, rendering.write(plan, shop.folder(variant))
 
 
 @dataclass(frozen=True)
@@ -282,6 +281,7 @@ def build(shop: Workshop, variant: str, options: BuildOptions) -> tuple[str, Bui
     from dsvm.builders.screen import build_screen
     from dsvm.render import LABELS
 
+    need_container(shop, variant)
     locked = need_lock(shop, variant, locked=options.locked)
     gate(shop, variant, locked)
     plan = make_plan(shop.catalog, locked)
@@ -325,6 +325,16 @@ def build(shop: Workshop, variant: str, options: BuildOptions) -> tuple[str, Bui
     return name, built
 
 
+def need_container(shop: Workshop, variant: str) -> None:
+    """Raise InputError for a variant that comes out of virtual machines alone."""
+    formats = shop.catalog.variant(variant).formats
+    if "docker" not in formats:
+        raise InputError(
+            f"{variant} has no container image: its formats are {', '.join(formats)}",
+            hint=f"What its virtual machine is provisioned with: invoke render --variant {variant}",
+        )
+
+
 def _has_report(shop: Workshop, variant: str, image: Mapping[str, Any] | None) -> bool:
     """Whether the build folder holds a report of exactly this image without failures."""
     try:
@@ -354,6 +364,7 @@ def verify(shop: Workshop, variant: str, *, plan: Plan | None = None, only: Sequ
     from dsvm.render import LABELS
 
     shop.catalog.refuse_retired(only)
+    need_container(shop, variant)
     if plan is None:
         plan = make_plan(shop.catalog, need_lock(shop, variant, locked=True))
     env = shop.engine.env
@@ -424,9 +435,10 @@ def fetch_all(shop: Workshop, variant: str, *, update_stale: bool, jobs: int) ->
     gate(shop, variant, needed)
     locked = fetch_fresh(shop, needed, update_stale=update_stale, jobs=jobs)
     base = next(section for section in locked.sections if section.id == "base")
-    with shop.context(variant) as context:
-        log = shop.folder(variant) / "base.log"
-        bases.layout(shop.catalog.bases[locked.base], locked.base_kind, base, context, log=log, say=shop.say)
+    if locked.base_kind != "machine":
+        with shop.context(variant) as context:
+            log = shop.folder(variant) / "base.log"
+            bases.layout(shop.catalog.bases[locked.base], locked.base_kind, base, context, log=log, say=shop.say)
     shop.say(f"fetch: everything for {variant} is in {shop.store.root}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath, PureWindowsPath
 
 from dsvm import ecosystems
 from dsvm.catalog import Catalog
@@ -24,10 +24,8 @@ from dsvm.model import (
     Step,
     Tool,
 )
+from dsvm.platforms import ROOT, Traits, traits
 
-SCRIPTS = Path(__file__).resolve().parent.parent / "scripts" / "image"
-TEMPLATE = SCRIPTS.parents[1] / "templates" / "Dockerfile.j2"
-KERNELS = "/usr/local/share/jupyter/kernels"
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # What NVIDIA's container runtime gives an image that asks for it
 GPU_ENVIRONMENT = {"NVIDIA_DRIVER_CAPABILITIES": "compute,utility", "NVIDIA_VISIBLE_DEVICES": "all"}
@@ -45,7 +43,8 @@ def make_plan(catalog: Catalog, lock: Lock) -> Plan:
     variant = catalog.variant(lock.variant)
     base = catalog.bases[variant.base]
     tools = tuple(_planned(catalog, lock, catalog.tools[choice.tool]) for choice in lock.choices)
-    stages = _stages(base, lock)
+    here = traits(base)
+    stages = _stages(base, lock) if here.layered else _sequence(base, lock)
     return Plan(
         variant=lock.variant,
         summary=variant.summary,
@@ -55,14 +54,14 @@ def make_plan(catalog: Catalog, lock: Lock) -> Plan:
         lock_digest=lock.digest,
         epoch=lock.epoch,
         stages=stages,
-        system="system",
+        system="system" if here.layered else stages[-1].name,
         tools=tools,
         left_out=_left_out(catalog, lock),
-        files=_files(catalog, lock),
-        environment=_environment(catalog, lock),
+        files=_files(catalog, lock, here),
+        environment=_environment(catalog, lock, here),
         sections=lock.sections,
-        scripts=_scripts(stages),
-        template=hashlib.sha256(TEMPLATE.read_bytes()).hexdigest(),
+        scripts=_scripts(stages, here),
+        template=hashlib.sha256((ROOT / "templates" / here.template).read_bytes()).hexdigest(),
     )
 
 
@@ -119,9 +118,32 @@ def _stages(base: Base, lock: Lock) -> tuple[Stage, ...]:
             if build is not None:
                 stages += _stages_of(build, base, parent, ground, title=f"build tools of {tool}")
                 parent = build.id
-        title = ", ".join(section.tools[:3]) + (f" and {len(section.tools) - 3} more" if section.tools[3:] else "")
-        stages += _stages_of(section, base, parent, 0, title=title, output=True)
+        stages += _stages_of(section, base, parent, 0, title=_title(section), output=True)
     return tuple(stages)
+
+
+def _sequence(base: Base, lock: Lock) -> tuple[Stage, ...]:
+    """System packages, then each place, one after the other in one system that is what comes out.
+
+    Runtimes are among the system packages; what only building needs is read by the steps, and not installed.
+    """
+    places = [section for section in lock.sections if section.id.startswith("env-") or _is_tool(section)]
+    stages: list[Stage] = []
+    for section in (*(one for one in lock.sections if one.id == "system"), *places):
+        stages.append(
+            Stage(
+                name=section.id,
+                section=section.id,
+                title="system packages" if section.id == "system" else _title(section),
+                parent=stages[-1].name if stages else "base",
+                steps=(ecosystems.get(section.ecosystem).install(section, base),),
+            )
+        )
+    return tuple(stages)
+
+
+def _title(section: Section) -> str:
+    return ", ".join(section.tools[:3]) + (f" and {len(section.tools) - 3} more" if section.tools[3:] else "")
 
 
 def _is_tool(section: Section) -> bool:
@@ -155,6 +177,7 @@ def _planned(catalog: Catalog, lock: Lock, tool: Tool) -> PlannedTool:
     choice = next(choice for choice in lock.choices if choice.tool == tool.tool)
     source = tool.sources[choice.source]
     variant = catalog.variants[lock.variant]
+    base = catalog.bases[variant.base]
     versions: dict[str, str] = {}
     env = None
     for name in source.requests():
@@ -185,10 +208,8 @@ def _planned(catalog: Catalog, lock: Lock, tool: Tool) -> PlannedTool:
         env=env,
         commands=tool.commands,
         kernel=tool.kernel,
-        service=tool.service,
-        checks=tuple(
-            check for check in tool.checks if check.when.holds(accelerator=variant.accelerator, base=variant.base)
-        ),
+        service=tool.service if traits(base).services else None,
+        checks=tuple(check for check in tool.checks if check.holds(accelerator=variant.accelerator, base=base)),
         versions={name: versions[name] for name in sorted(wanted) if name in versions},
     )
 
@@ -200,49 +221,46 @@ def _sections_of(lock: Lock, tool: Tool, ecosystem: str) -> Iterator[Section]:
             yield section
 
 
-def _files(catalog: Catalog, lock: Lock) -> dict[str, File]:
+def _files(catalog: Catalog, lock: Lock, here: Traits) -> dict[str, File]:
     """Small files of all tools, with their text, and the kernelspecs."""
-    files: dict[str, File] = {"/etc/profile.d/dsvm.sh": LOGIN_PATH}
+    files: dict[str, File] = {"/etc/profile.d/dsvm.sh": LOGIN_PATH} if here.files else {}
     for choice in lock.choices:
         tool = catalog.tools[choice.tool]
-        for path, file in tool.files.items():
+        for path, file in tool.files.items() if here.files else ():
             text = catalog.file(file.source).read_text(encoding="utf-8") if file.source else file.text
             files[path] = File(text=text, mode=file.mode)
         if tool.kernel is not None:
-            files[f"{KERNELS}/{tool.kernel.name}/kernel.json"] = File(text=_kernelspec(tool, tool.kernel))
+            files[f"{here.kernels}/{tool.kernel.name}/kernel.json"] = File(text=_kernelspec(tool, tool.kernel, here))
     return dict(sorted(files.items()))
 
 
-def _kernelspec(tool: Tool, kernel: Kernel) -> str:
+def _kernelspec(tool: Tool, kernel: Kernel, here: Traits) -> str:
     """https://jupyter-client.readthedocs.io/en/stable/kernels.html#kernel-specs"""
-    argv = kernel.argv or (
-        f"/opt/envs/{tool.env}/bin/python",
-        "-m",
-        "ipykernel_launcher",
-        "-f",
-        "{connection_file}",
-    )
+    argv = kernel.argv or (here.env_python(tool.env), "-m", "ipykernel_launcher", "-f", "{connection_file}")
     spec: dict[str, object] = {"argv": list(argv), "display_name": kernel.display, "language": kernel.language}
-    if argv[0].startswith("/"):
+    if PurePosixPath(argv[0]).is_absolute():
         # what `!pip` and `!command` find first is the kernel's own environment
         spec["env"] = {"PATH": f"{PurePosixPath(argv[0]).parent}:${{PATH}}"}
+    elif PureWindowsPath(argv[0]).is_absolute():
+        spec["env"] = {"PATH": f"{PureWindowsPath(argv[0]).parent};${{PATH}}"}
     return json.dumps(spec, indent=1) + "\n"
 
 
-def _environment(catalog: Catalog, lock: Lock) -> dict[str, str]:
+def _environment(catalog: Catalog, lock: Lock, here: Traits) -> dict[str, str]:
     # JupyterLab's terminals run $SHELL, and sh without it
-    environment: dict[str, str] = {
+    linux = {
         **(GPU_ENVIRONMENT if catalog.variants[lock.variant].accelerator == "gpu" else {}),
         "LANG": "C.UTF-8",
-        "PATH": f"/opt/envs/base/bin:{SYSTEM_PATH}",
+        "PATH": f"{here.envs}/base/bin:{SYSTEM_PATH}",
         "SHELL": "/bin/bash",
     }
+    environment: dict[str, str] = linux if here.layered else {}
     for choice in lock.choices:
         environment |= catalog.tools[choice.tool].environment
     return dict(sorted(environment.items()))
 
 
-def _scripts(stages: Sequence[Stage]) -> dict[str, str]:
+def _scripts(stages: Sequence[Stage], here: Traits) -> dict[str, str]:
     names = {name for stage in stages for step in stage.steps for name in (step.script, *step.helpers)}
-    names |= {"dsvm-start", "dsvm-info"}
-    return {name: hashlib.sha256((SCRIPTS / name).read_bytes()).hexdigest() for name in sorted(names)}
+    names |= {*here.programs.values()}
+    return {name: hashlib.sha256((here.scripts / name).read_bytes()).hexdigest() for name in sorted(names)}

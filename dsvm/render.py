@@ -1,4 +1,4 @@
-"""Plan -> text: the Dockerfile and the small files of an image. Reads no manifest and no network."""
+"""Plan -> text: Dockerfile or PowerShell, and the small files of an image. Reads no manifest and no network."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -16,14 +16,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 
 from dsvm.errors import InputError
 from dsvm.model import Plan, Step, canonical_json
-from dsvm.plan import SCRIPTS
+from dsvm.platforms import ROOT, traits
 from dsvm.report import image_manifest
 
-TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
+TEMPLATES = ROOT / "templates"
 LABELS = "org.dsvm"
 STORE = "/dsvm/store"
-# What every image has of ours: file in the image -> script
-PROGRAMS = {"/usr/local/bin/dsvm-start": "dsvm-start", "/usr/local/bin/dsvm-info": "dsvm-info"}
 
 
 @cache
@@ -34,15 +32,20 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - a Dockerfile, whose own quoting the filters do
+        autoescape=False,  # noqa: S701 - no markup; the filters do the quoting of each language
     )
-    env.filters |= {"exec": exec_form, "mounts": lambda step: list(mounts(step)), "quoted": quoted}
+    env.filters |= {
+        "exec": exec_form,
+        "literal": literal,
+        "mounts": lambda step: list(mounts(step)),
+        "quoted": quoted,
+    }
     return env
 
 
-def dockerfile(plan: Plan) -> str:
-    """The Dockerfile of a plan."""
-    return render("Dockerfile.j2", plan=plan, labels=labels(plan), files=files_context(plan))
+def main_text(plan: Plan) -> str:
+    """What a plan is built from: the Dockerfile, or for Windows the PowerShell that runs in a virtual machine."""
+    return render(traits(plan.base).template, plan=plan, labels=labels(plan), files=files_context(plan))
 
 
 def render(name: str, **values: object) -> str:
@@ -86,6 +89,17 @@ def quoted(value: str) -> str:
     return '"' + re.sub(r'([\\"$])', r"\\\1", value) + '"'
 
 
+def literal(value: str) -> str:
+    """`value` as a PowerShell literal that stands for itself: nothing is expanded, and no character ends it early.
+
+    PowerShell takes five characters for a single quote, and each is written twice to stand for itself.
+    https://learn.microsoft.com/powershell/scripting/lang-spec/chapter-02 (string literals, single-quote-character)
+    """
+    if re.search(r"[\x00-\x08\x0b-\x1f\x7f]", value):
+        raise ValueError(f"{value!r} holds a control character")
+    return "'" + re.sub("(['\u2018\u2019\u201a\u201b])", r"\1\1", value) + "'"
+
+
 def exec_form(step: Step) -> str:
     """The step's command as a JSON array, which no shell reads."""
     return json.dumps([f"/dsvm/bin/{step.script}", *step.args])
@@ -121,8 +135,9 @@ def write_files(plan: Plan, folder: Path) -> None:
     texts: dict[str, tuple[str, int]] = {
         path: (file.text or "", int(file.mode, 8)) for path, file in plan.files.items()
     }
-    texts |= {path: ((SCRIPTS / name).read_text(), 0o755) for path, name in PROGRAMS.items()}
-    texts["/etc/dsvm/manifest.json"] = (canonical_json(image_manifest(plan)), 0o644)
+    here = traits(plan.base)
+    texts |= {path: ((here.scripts / name).read_text(), 0o755) for path, name in here.programs.items()}
+    texts[here.manifest] = (canonical_json(image_manifest(plan)), 0o644)
     for path, (text, mode) in sorted(texts.items()):
         target = folder / path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -135,7 +150,7 @@ def write_scripts(plan: Plan, folder: Path) -> None:
     """Fill `folder` with the scripts of the build; what is right already is left alone."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in plan.scripts:
-        data = (SCRIPTS / name).read_bytes()
+        data = (traits(plan.base).scripts / name).read_bytes()
         target = folder / name
         if not target.is_file() or target.read_bytes() != data:
             target.write_bytes(data)
@@ -151,12 +166,13 @@ def clamp(folder: Path, epoch: int) -> None:
         os.utime(root, (epoch, epoch))
 
 
-def write(plan: Plan, folder: Path) -> Mapping[str, Path]:
-    """Write everything that is rendered from `plan` below `folder`; returns what was written, by name."""
+def write(plan: Plan, folder: Path) -> Path:
+    """Write everything that is rendered from `plan` below `folder`; returns the file that the rest belongs to."""
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / "Dockerfile"
-    target.write_text(dockerfile(plan), encoding="utf-8")
+    here = traits(plan.base)
+    target = folder / here.rendered
+    target.write_text(main_text(plan), encoding=here.encoding)
     (folder / "plan.json").write_text(canonical_json(plan), encoding="utf-8")
     write_files(plan, folder / "files")
     write_scripts(plan, folder / "scripts")
-    return {"Dockerfile": target, "plan": folder / "plan.json", "files": folder / "files"}
+    return target

@@ -1,4 +1,4 @@
-"""Python packages as wheels, resolved by uv, each environment under /opt/envs/ENV."""
+"""Python packages as wheels, resolved by uv, each environment in a folder of its own: /opt/envs/ENV on Linux."""
 
 from __future__ import annotations
 
@@ -22,13 +22,16 @@ from dsvm.ecosystems import Context, Request, RunInImage
 from dsvm.errors import LockError, ProgramError, StoreError
 from dsvm.machine import Machine
 from dsvm.model import Base, Index, Pin, Section, Step, digest_of
+from dsvm.platforms import PLATFORMS, traits
 from dsvm.run import bundled, run
 from dsvm.urls import redact
 
-ENVS = "/opt/envs"
 # What a kernel's environment holds beside its tools: the kernel itself, and pip for `%pip install` in a notebook
 KERNEL_PACKAGES = ("ipykernel", "pip")
 ARCHES = {"amd64": "x86_64", "arm64": "aarch64"}
+# The tags of wheels for Windows, and what Python's platform.machine() says there
+WINDOWS_TAGS = {"amd64": "win_amd64", "arm64": "win_arm64"}
+WINDOWS_MACHINES = {"amd64": "AMD64", "arm64": "ARM64"}
 # An environment falls into so many parts: large packages, which seldom change and take long, and small ones.
 LARGE = 8_000_000  # bytes of a wheel
 LARGE_PARTS, SMALL_PARTS = 8, 4
@@ -86,7 +89,7 @@ class Pypi:
                 faults.append(error)
                 continue
             pins = [self._pin(context, indexes, *pair) for pair in found]
-            return sorted(pins, key=lambda pin: pin.name), {}
+            return sorted(pins, key=lambda pin: pin.name), _elsewhere(context.base, request.env)
         raise faults[0]
 
     def _compile(self, project: Path, request: Request, context: Context) -> list[tuple[Any, PackageWheel]]:
@@ -103,7 +106,7 @@ class Pypi:
                     *(bundled("uv"), "pip", "compile", "--quiet", "--no-config", "--no-header", "--upgrade"),
                     *("--format", "pylock.toml", "--output-file", output, "--only-binary", ":all:"),
                     *("--python-version", base.python),
-                    *("--python-platform", f"{ARCHES[base.arch]}-manylinux_2_{min(_glibc(base), UV_GLIBC)}"),
+                    *("--python-platform", _uv_platform(base)),
                     # pip's rule, which a machine's configuration is written for: all indexes count the same
                     *("--index-strategy", "unsafe-best-match", *(indexes or ["--no-index"])),
                     *(word for url in machine.find_links for word in ("--find-links", url)),
@@ -199,10 +202,18 @@ class Pypi:
 
     def install(self, section: Section, base: Base) -> Step:
         env = section.extra["env"]
+        here = traits(base)
+        if not here.layered:
+            return Step(
+                script="Install-Pypi.ps1",
+                args=(section.id, "builder-pypi-pypi", f"{here.envs}\\{env}", base.python),
+                sections=(section.id, "builder-pypi-pypi"),
+                helpers=("Common.ps1",),
+            )
         return Step(
             script="install-pypi",
             args=(
-                *("--prefix", f"{ENVS}/{env}", "--epoch", str(FILE_TIME)),
+                *("--prefix", f"{here.envs}/{env}", "--epoch", str(FILE_TIME)),
                 *(() if section.extra["first"] else ("--packages-only",)),
                 section.id,
             ),
@@ -216,7 +227,8 @@ class Pypi:
             "import importlib.metadata as m, json; "
             "print(json.dumps({d.metadata['Name']: d.version for d in m.distributions()}))"
         )
-        found = json.loads(run([f"{ENVS}/{section.extra['env']}/bin/python", "-I", "-c", program]))
+        python = section.extra.get("python") or PLATFORMS["linux"].env_python(section.extra["env"])
+        found = json.loads(run([python, "-I", "-c", program]))
         return {canonicalize_name(name): version for name, version in found.items()}
 
 
@@ -260,39 +272,58 @@ def page_files(machine: Machine, page: str) -> Iterator[tuple[str, str, str | No
         yield file.filename, file.url, (file.digests or {}).get("sha256")
 
 
+def _elsewhere(base: Base, env: str) -> Mapping[str, str]:
+    """Where the Python of an environment is, for images in which that is another place than on Linux."""
+    return {} if base.platform == "linux" else {"python": traits(base).env_python(env)}
+
+
 def _glibc(base: Base) -> int:
     """Minor version of the base's glibc 2."""
     return int(base.glibc.split(".")[1])
 
 
+def _uv_platform(base: Base) -> str:
+    """What uv calls the base's platform: https://docs.astral.sh/uv/reference/cli/#uv-pip-compile--python-platform"""
+    if base.platform == "windows":
+        return f"{ARCHES[base.arch]}-pc-windows-msvc"
+    return f"{ARCHES[base.arch]}-manylinux_2_{min(_glibc(base), UV_GLIBC)}"
+
+
 def _tags(base: Base) -> Iterator[tags.Tag]:
     """Wheel tags that fit a base, the best first."""
-    arch = ARCHES[base.arch]
-    minor = _glibc(base)
-    platforms = []
-    for step in range(minor, 4, -1):
-        platforms.append(f"manylinux_2_{step}_{arch}")
-        if step in LEGACY_MANYLINUX:
-            platforms.append(f"{LEGACY_MANYLINUX[step]}_{arch}")
-    platforms.append(f"linux_{arch}")
+    platforms = [WINDOWS_TAGS[base.arch]] if base.platform == "windows" else list(_linux_tags(base))
     major, micro = map(int, base.python.split("."))
     yield from tags.cpython_tags((major, micro), platforms=platforms)
     yield from tags.compatible_tags((major, micro), interpreter=f"cp{major}{micro}", platforms=platforms)
 
 
+def _linux_tags(base: Base) -> Iterator[str]:
+    arch = ARCHES[base.arch]
+    for step in range(_glibc(base), 4, -1):
+        yield f"manylinux_2_{step}_{arch}"
+        if step in LEGACY_MANYLINUX:
+            yield f"{LEGACY_MANYLINUX[step]}_{arch}"
+    yield f"linux_{arch}"
+
+
 def _environment(base: Base) -> Environment:
+    """The values of environment markers on a base.
+
+    https://packaging.python.org/en/latest/specifications/dependency-specifiers/#environment-markers
+    """
+    windows = base.platform == "windows"
     return Environment(
         implementation_name="cpython",
         implementation_version=f"{base.python}.0",
-        os_name="posix",
-        platform_machine=ARCHES[base.arch],
+        os_name="nt" if windows else "posix",
+        platform_machine=WINDOWS_MACHINES[base.arch] if windows else ARCHES[base.arch],
         platform_release="",
-        platform_system="Linux",
+        platform_system="Windows" if windows else "Linux",
         platform_version="",
         python_full_version=f"{base.python}.0",
         platform_python_implementation="CPython",
         python_version=base.python,
-        sys_platform="linux",
+        sys_platform="win32" if windows else "linux",
     )
 
 

@@ -24,7 +24,7 @@ def texts() -> dict[str, str]:
     lock = tiny.lock()
     plan = make_plan(tiny.catalog(), lock)
     # digests of our own scripts move with every change of a script: they are shown as what they are
-    dockerfile = render.dockerfile(plan).replace(plan.digest, "PLAN-DIGEST").replace(plan.digest[:12], "PLAN")
+    dockerfile = render.main_text(plan).replace(plan.digest, "PLAN-DIGEST").replace(plan.digest[:12], "PLAN")
     return {
         "tiny.Dockerfile": dockerfile,
         "tiny.lock.json": locks.to_text(lock),

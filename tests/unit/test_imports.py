@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[2] / "dsvm"
 # Lower layers first: a module imports only from layers before its own.
 LAYERS = (
     ("errors", "model", "versions", "urls", "conda_solver"),
-    ("run", "console", "config"),
+    ("run", "console", "config", "platforms"),
     ("machine", "condarc", "download", "store", "progress", "engine"),
     ("ecosystems",),
     ("catalog",),
@@ -78,7 +78,9 @@ def test_no_ecosystem_is_named_outside_its_folder() -> None:
             if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq | ast.NotEq):
                 words = [one.value for one in (node.left, *node.comparators) if isinstance(one, ast.Constant)]
                 wrong += [
-                    f"{path.name}:{node.lineno}" for word in words if word in ("apt", "conda", "pypi", "npm", "url")
+                    f"{path.name}:{node.lineno}"
+                    for word in words
+                    if word in ("apt", "conda", "pypi", "npm", "url", "winget")
                 ]
     assert not wrong
 

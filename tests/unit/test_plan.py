@@ -15,6 +15,7 @@ from dsvm import ecosystems, render
 from dsvm.catalog import load
 from dsvm.model import Lock, Section
 from dsvm.plan import _kernelspec, make_plan
+from dsvm.platforms import PLATFORMS
 from dsvm.report import image_manifest
 
 
@@ -103,7 +104,11 @@ def test_the_plan_is_named_by_what_determines_the_image() -> None:
 
 def test_a_kernel_finds_programs_of_its_own_place_first() -> None:
     tools = {tool.tool: tool for tool in load().tools.values() if tool.kernel}
-    specs = {name: json.loads(_kernelspec(tool, tool.kernel)) for name, tool in tools.items() if tool.kernel}
+    specs = {
+        name: json.loads(_kernelspec(tool, tool.kernel, PLATFORMS["linux"]))
+        for name, tool in tools.items()
+        if tool.kernel
+    }
     assert specs["jupyterlab"]["env"] == {"PATH": "/opt/envs/base/bin:${PATH}"}
     assert specs["conda"]["env"] == {"PATH": "/opt/conda/bin:${PATH}"}
     assert "env" not in specs["irkernel"], "R is on everybody's PATH"
