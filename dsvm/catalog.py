@@ -11,7 +11,7 @@ from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, create_model
+from pydantic import BaseModel, Field, Tag, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
 from dsvm import ecosystems
@@ -386,7 +386,17 @@ def _branches(kind: Any) -> tuple[Any, ...]:
     return (kind,)
 
 
+def _alternatives(kind: Any) -> tuple[Any, ...]:
+    """What stands side by side in a union, each with what is noted on it, such as its tag."""
+    if get_origin(kind) is Annotated:
+        return _alternatives(get_args(kind)[0])
+    return get_args(kind) if get_origin(kind) in (Union, UnionType) else ()
+
+
 def _inner(kind: Any, part: str | int) -> Any:
+    for branch in _alternatives(kind):
+        if Tag(str(part)) in getattr(branch, "__metadata__", ()):
+            return branch
     for branch in _branches(kind):
         if isinstance(branch, type) and issubclass(branch, BaseModel):
             if part in branch.model_fields:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -105,7 +106,8 @@ class Pypi:
                 [
                     *(bundled("uv"), "pip", "compile", "--quiet", "--no-config", "--no-header", "--upgrade"),
                     *("--format", "pylock.toml", "--output-file", output, "--only-binary", ":all:"),
-                    *("--python-version", base.python),
+                    # nothing is built, so this one will do: looking for that version among all takes seconds
+                    *("--python", sys.executable, "--python-version", base.python),
                     *("--python-platform", _uv_platform(base)),
                     # pip's rule, which a machine's configuration is written for: all indexes count the same
                     *("--index-strategy", "unsafe-best-match", *(indexes or ["--no-index"])),

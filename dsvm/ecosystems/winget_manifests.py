@@ -361,23 +361,18 @@ def _fits(version: str, wanted: str) -> bool:
 
 
 def _near(tree: Tree, package: str) -> str:
-    """ " (did you mean 'x'?)", by what lies where the first unknown part of an id would."""
+    """ " (did you mean 'x'?)", by what lies in the folders where the parts of an id would, or nothing."""
     from difflib import get_close_matches
 
-    parts = package.split(".")
-    for depth in range(len(parts)):
-        known = tree.names(*folder(package)[: depth + 1])
-        if known is None:
-            return ""
-        if parts[depth] in known:
-            continue
+    found: list[str] = []
+    for part in package.split("."):
+        known = tree.names(package[0].lower(), *found) or []
         by_small = {name.lower(): name for name in known}
-        close = get_close_matches(parts[depth].lower(), by_small, n=1, cutoff=0.5)
+        close = [part] if part in known else get_close_matches(part.lower(), by_small, n=1, cutoff=0.5)
         if not close:
             return ""
-        suggestion = ".".join((*parts[:depth], by_small[close[0]], *parts[depth + 1 :]))
-        return f" (did you mean '{suggestion}'?)"
-    return ""
+        found.append(part if part in known else by_small[close[0]])
+    return f" (did you mean '{'.'.join(found)}'?)"
 
 
 # --- the installer that fits -------------------------------------------------------------------------------

@@ -25,20 +25,22 @@ def texts() -> dict[str, str]:
     plan = make_plan(tiny.catalog(), lock)
     # digests of our own scripts move with every change of a script: they are shown as what they are
     dockerfile = render.main_text(plan).replace(plan.digest, "PLAN-DIGEST").replace(plan.digest[:12], "PLAN")
+    windows = make_plan(tiny.windows_catalog(), tiny.windows_lock())
     return {
         "tiny.Dockerfile": dockerfile,
+        "tiny-windows.ps1": render.main_text(windows),
         "tiny.lock.json": locks.to_text(lock),
         "tiny.manifest.json": canonical_json(image_manifest(plan)),
     }
 
 
-@pytest.mark.parametrize("name", ["tiny.Dockerfile", "tiny.lock.json", "tiny.manifest.json"])
+@pytest.mark.parametrize("name", ["tiny.Dockerfile", "tiny-windows.ps1", "tiny.lock.json", "tiny.manifest.json"])
 def test_rendered_text_is_as_it_was_read(name: str) -> None:
     path = HERE / name
     text = texts()[name]
     if os.environ.get("DSVM_UPDATE_GOLDEN"):
-        path.write_text(text)
-    assert text == path.read_text()
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8")
 
 
 def test_rendering_twice_gives_the_same_bytes() -> None:

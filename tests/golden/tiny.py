@@ -1,4 +1,4 @@
-"""A lock for the small catalog beside this file, made without a network: its pins are invented, its form is real."""
+"""Locks for the small catalogs beside this file, made without a network: invented pins in a real form."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Any
 
 from dsvm import lock as locks
 from dsvm.catalog import Catalog, load
-from dsvm.model import Choice, Lock, Pin, Section
+from dsvm.model import BaseKind, Choice, Lock, Pin, Section
 
 MANIFESTS = Path(__file__).parent / "manifests"
+WINDOWS = Path(__file__).parent / "windows"
+Packages = Mapping[str, Mapping[str, str]]
 # section -> name -> version
-PACKAGES: Mapping[str, Mapping[str, str]] = {
+PACKAGES: Packages = {
     "base": {"dpkg": "1.21.22", "libc6": "2.36-9+deb12u14"},
     "builder-pypi-pypi": {"uv": "0.13.9"},
     "editor-build-apt": {"make": "4.3-4.1"},
@@ -38,9 +40,21 @@ EXTRA: Mapping[str, Mapping[str, Any]] = {
     },
 }
 
+WINDOWS_PACKAGES: Packages = {
+    "base": {},
+    "builder-pypi-pypi": {"uv": "0.13.9"},
+    "env-base": {"arrays": "1.4.0", "ipykernel": "7.0.0"},
+    "runtime-python": {"Vendor.Python": "3.13.1"},
+    "system": {"Vendor.Python": "3.13.1", "Vendor.Runtime": "14.5", "Vendor.Tracker": "2.1"},
+}
+
 
 def catalog() -> Catalog:
     return load(main=MANIFESTS)
+
+
+def windows_catalog() -> Catalog:
+    return load(main=WINDOWS)
 
 
 def pin(ecosystem: str, name: str, version: str) -> Pin:
@@ -57,8 +71,21 @@ def pin(ecosystem: str, name: str, version: str) -> Pin:
 
 def lock(found: Catalog | None = None) -> Lock:
     """The lock of variant `tiny`."""
-    found = found or catalog()
-    variant = found.variant("tiny")
+    return make(found or catalog(), "tiny", "bootstrap", PACKAGES, EXTRA)
+
+
+def windows_lock() -> Lock:
+    """The lock of variant `tiny-windows`."""
+    how = {"type": "inno", "inside": "", "arguments": "/S", "success": [0], "reboot": [3010], "files": [], "alias": "x"}
+    order = ["Vendor.Runtime", "Vendor.Python", "Vendor.Tracker"]
+    installers = {name: {**how, "path": [], "product": "", "file": f"{name}.exe"} for name in order}
+    system = {"installers": installers, "order": order}
+    extra: Mapping[str, Mapping[str, Any]] = {"env-base": {"env": "base"}, "system": system}
+    return make(windows_catalog(), "tiny-windows", "machine", WINDOWS_PACKAGES, extra)
+
+
+def make(found: Catalog, name: str, kind: BaseKind, packages: Packages, extra: Mapping[str, Mapping[str, Any]]) -> Lock:
+    variant = found.variant(name)
     base = found.bases[variant.base]
     choices = tuple(
         Choice(tool=tool.tool, source=locks.applicable(tool, variant, base)[0][0])
@@ -71,7 +98,7 @@ def lock(found: Catalog | None = None) -> Lock:
             request={},
             input=locks._base_input(base),
             epoch=1_750_000_000,
-            pins=tuple(pin("apt", *one) for one in PACKAGES["base"].items()),
+            pins=tuple(pin(base.ecosystem, *one) for one in packages["base"].items()),
         )
     ]
     for number, want in enumerate(locks.wanted_sections(found, variant, choices)):
@@ -83,14 +110,14 @@ def lock(found: Catalog | None = None) -> Lock:
                 request=want.as_json(),
                 input=want.input(base, found.registries),
                 epoch=1_760_000_000 + number,
-                pins=tuple(pin(want.ecosystem, *one) for one in PACKAGES[want.id].items()),
-                extra=dict(EXTRA.get(want.id, {})),
+                pins=tuple(pin(want.ecosystem, *one) for one in packages[want.id].items()),
+                extra=dict(extra.get(want.id, {})),
             )
         )
     return Lock(
-        variant="tiny",
+        variant=name,
         base=base.base,
-        base_kind="bootstrap",
+        base_kind=kind,
         choices=choices,
         sections=tuple(sorted(sections, key=lambda section: section.id)),
     )

@@ -102,10 +102,11 @@ def test_what_fits_is_locked_with_size_and_hash_and_without_a_host(tmp_path: Pat
 def test_the_solver_knows_every_base_that_has_python(tmp_path: Path, name: str) -> None:
     base = load().bases[name]
     tag = f"cp{base.python.replace('.', '')}"
+    fits, does_not = ("win_amd64", "win_arm64") if base.platform == "windows" else ("2_28", "2_99")
+    platforms = [one if "win" in one else f"manylinux_{one}_x86_64" for one in (fits, does_not)]
     url = index(
         tmp_path / "index",
-        wheel("one", "1.0", f"{tag}-{tag}-manylinux_2_28_x86_64"),
-        wheel("one", "1.1", f"{tag}-{tag}-manylinux_2_99_x86_64"),
+        *(wheel("one", f"1.{minor}", f"{tag}-{tag}-{platform}") for minor, platform in enumerate(platforms)),
     )
     pins = resolve(replace(context(tmp_path, url), base=base), "one")
     assert pins["one"].version == "1.0"
