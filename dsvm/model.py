@@ -623,7 +623,7 @@ class Compat(Model):
 
 
 class Pin(Model):
-    """One resolved artefact. `file` is a file name or a pool-relative path; never names a host except for url."""
+    """One resolved artefact. `file` is a file name or pool-relative path; only plain downloads have their URL there."""
 
     name: str
     version: str
@@ -695,7 +695,7 @@ class Lock(Model):
 
 
 class Step(Model):
-    """One RUN: a script of scripts/image with its arguments, over the sections it reads."""
+    """One RUN, or one call on Windows: a script of the platform with its arguments, over the sections it reads."""
 
     script: Line
     args: tuple[str, ...] = ()
@@ -705,7 +705,7 @@ class Step(Model):
 
 
 class Stage(Model):
-    """A Dockerfile stage. A stage with `output` hands its /out folder to the image."""
+    """A Dockerfile stage, or what comes next in one system. A stage with `output` hands its /out folder to the image."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9._-]*$")]
     section: Name = Field(description="section of the lock that it installs, or a part of it")
@@ -753,7 +753,7 @@ class Plan(Model):
     environment: dict[str, str] = Field(default_factory=dict)
     sections: tuple[Section, ...] = Field(description="what the stages install from")
     scripts: dict[str, Sha256] = Field(default_factory=dict, description="scripts that run in the build")
-    template: Sha256 = Field(description="digest of the Dockerfile's template")
+    template: Sha256 = Field(description="digest of the template that it is rendered with")
 
     @property
     def digest(self) -> str:

@@ -17,6 +17,8 @@ from dsvm.errors import DsvmError, EngineError
 from dsvm.model import FrameworkRow, Lock, Row, Tool, Variant
 from dsvm.pipeline import Workshop, findings, gate, needed_bytes
 from dsvm.plan import locked_versions, make_plan
+from dsvm.platforms import traits
+from dsvm.report import image_sections
 from dsvm.versions import upstream_version
 
 # The matrix: characters of a cell, so that eight variants fit a terminal of 100, and what stands in one.
@@ -177,7 +179,9 @@ def show_variant(shop: Workshop, variant: str) -> None:
     say(f"{variant}: {plan.summary}")
     say(f"base {plan.base.base} ({plan.base_kind}), lock {plan.lock_digest[:12]}\n")
     sections = {section.id: section for section in plan.sections}
-    layers = Counter(stage.section for stage in plan.stages if stage.output or stage.name == plan.system)
+    inside = {section.id for section in image_sections(plan)}
+    layered = [stage.section for stage in plan.stages if stage.output or stage.name == plan.system]
+    layers = Counter(layered if traits(plan.base).layered else ())
     rows = []
     for name, stage in {stage.section: stage for stage in plan.stages}.items():
         pins = sections[name].pins
@@ -188,7 +192,7 @@ def show_variant(shop: Workshop, variant: str) -> None:
             str(len(pins)),
             f"{sum(pin.size for pin in pins) / 1e6:.1f}",
         ]
-        rows.append([*cells, str(layers[name] or "building only")])
+        rows.append([*cells, str(layers[name] or ("-" if name in inside else "building only"))])
     table("Stages", ["stage", "from", "ecosystem", "packages", "MB", "layers"], rows, right=(3, 4, 5))
     say("")
     rows = [
