@@ -705,7 +705,7 @@ class Step(Model):
 
 
 class Stage(Model):
-    """A Dockerfile stage, or what comes next in one system. A stage with `output` hands its /out folder to the image."""
+    """A Dockerfile stage, or the next one of a sequence. A stage with `output` hands its /out folder to the image."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9._-]*$")]
     section: Name = Field(description="section of the lock that it installs, or a part of it")

@@ -270,8 +270,11 @@ def _how(item: Package, manifest: Manifest, installer: Installer) -> Mapping[str
             hint="Say it in the source: silent: SWITCHES",
         )
     nested = installer.NestedInstallerFiles
+    if installer.InstallerType == "zip" and not nested:
+        raise LockError(f"the manifest of {item.package} {manifest.PackageVersion} does not say what is in its zip")
     files = [{"path": one.RelativeFilePath, "alias": one.PortableCommandAlias or ""} for one in nested]
-    alias = installer.Commands[0] if installer.Commands else None
+    # what becomes the name of a file is a word, whatever a manifest says
+    alias = next((one for one in installer.Commands if re.fullmatch(r"[\w.+-]{1,40}", one)), None)
     return _description(
         type=installer.InstallerType,
         inside=installer.NestedInstallerType if installer.InstallerType == "zip" else "",
@@ -281,7 +284,6 @@ def _how(item: Package, manifest: Manifest, installer: Installer) -> Mapping[str
         files=files,
         alias=alias or manifest.PackageIdentifier.rsplit(".", 1)[-1].lower(),
         path=[one.replace("{version}", manifest.PackageVersion) for one in item.path],
-        product=installer.ProductCode,
     )
 
 
@@ -296,7 +298,6 @@ def _direct(item: Direct) -> Chosen:
         files=[{"path": one, "alias": ""} for one in item.files],
         alias=PurePosixPath(item.name).stem,
         path=[one.replace("{version}", item.version) for one in item.path],
-        product="",
     )
     return Chosen(name=item.name, version=item.version, url=item.installer, sha256=item.sha256, how=how)
 

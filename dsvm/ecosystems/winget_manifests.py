@@ -250,7 +250,6 @@ class Installer(_Lenient):
     InstallerSwitches: dict[str, str] = Field(default_factory=dict)
     InstallerSuccessCodes: tuple[int, ...] = ()
     ExpectedReturnCodes: tuple[ReturnCode, ...] = ()
-    ProductCode: str = ""
     MinimumOSVersion: str = ""
     UnsupportedOSArchitectures: tuple[str, ...] = ()
     Commands: tuple[str, ...] = ()

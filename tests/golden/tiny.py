@@ -78,7 +78,7 @@ def windows_lock() -> Lock:
     """The lock of variant `tiny-windows`."""
     how = {"type": "inno", "inside": "", "arguments": "/S", "success": [0], "reboot": [3010], "files": [], "alias": "x"}
     order = ["Vendor.Runtime", "Vendor.Python", "Vendor.Tracker"]
-    installers = {name: {**how, "path": [], "product": "", "file": f"{name}.exe"} for name in order}
+    installers = {name: {**how, "path": [], "file": f"{name}.exe"} for name in order}
     system = {"installers": installers, "order": order}
     extra: Mapping[str, Mapping[str, Any]] = {"env-base": {"env": "base"}, "system": system}
     return make(windows_catalog(), "tiny-windows", "machine", WINDOWS_PACKAGES, extra)

@@ -50,7 +50,7 @@ def official_archive(version: str) -> bytes:
 
 def at_loopback(server: Server) -> tuple[url.Download, Resource]:
     """The download of manifests/tools/julia.yaml, but from `server`."""
-    (source,) = load().tools["julia"].sources
+    source, *_ = load().tools["julia"].sources
     (download,) = source.requests()["url"]
     resource = Resource(official_archive(download.version))
     place = server.add(f"/julia-{download.version}-linux-x86_64.tar.gz", resource)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from powershell import faults
 from pydantic import TypeAdapter, ValidationError
 from server import Resource, Server
 from winget_tree import Tree, served
@@ -145,7 +146,6 @@ def test_a_package_is_locked_with_url_size_and_hash(tree: Tree) -> None:
         "files": [],
         "alias": "git",
         "path": [],
-        "product": "Git_is1",
         "file": "Git.Git.exe",
     }
 
@@ -353,6 +353,19 @@ def test_programs_of_a_zip(local: Tree) -> None:
     )
 
 
+def test_a_zip_of_nobody_knows_what(local: Tree) -> None:
+    local.add("V.App", "1", local.installer("a.zip", InstallerType="zip", NestedInstallerType="portable"))
+    with pytest.raises(LockError, match=r"manifest of V\.App 1 does not say what is in its zip"):
+        resolve(local, "V.App")
+
+
+@pytest.mark.parametrize(("commands", "alias"), [(["jq"], "jq"), ([r"..\evil", "good"], "good"), ([], "jq.tool")])
+def test_a_single_program_is_called_by_its_command(local: Tree, commands: list[str], alias: str) -> None:
+    local.add("V.jq.Tool", "1", local.installer("jq-win64.exe", InstallerType="portable", Commands=commands))
+    how = resolve(local, "V.jq.Tool")[1]["installers"]["V.jq.Tool"]
+    assert (how["type"], how["arguments"], how["alias"]) == ("portable", "", alias.rpartition(".")[2])
+
+
 # --- what is wrong with a manifest -------------------------------------------------------------------------
 
 
@@ -538,3 +551,4 @@ def test_what_an_image_has_is_what_was_written_down() -> None:
     section = Section(id="system", ecosystem="winget", request=None, input="0" * 64, epoch=1, pins=())
     assert winget.ECOSYSTEM.installed(section, run) == {"Git.Git": "2.49.0"}
     assert asked[0][0] == "powershell.exe"
+    assert faults(asked[0][-1]) == []
