@@ -82,8 +82,11 @@ def find_engine() -> Engine:
     raise EngineError("\n".join(["no container engine answers", *(f"  {line}" for line in reasons)]), hint=HINT)
 
 
-def diagnose(needed: int | None = None) -> list[Finding]:
-    """What this machine has and lacks for building; what is to be built needs `needed` bytes of disk space."""
+def diagnose(needed: int | None = None, keyrings: Mapping[str, str] | None = None) -> list[Finding]:
+    """What this machine has and lacks for building; what is to be built needs `needed` bytes of disk space.
+
+    `keyrings` is the path of a keyring -> the bases whose packages it makes trusted.
+    """
     return [
         Finding("ok", "Python", platform.python_version()),
         *_about_engine(needed),
@@ -93,6 +96,7 @@ def diagnose(needed: int | None = None) -> list[Finding]:
             "lock on Debian or Ubuntu; building needs no apt",
         ),
         _about_program("mmdebstrap", "makes a base where no registry can be reached", INSTALL_HINTS["mmdebstrap"]),
+        *(_about_keyring(Path(path), bases) for path, bases in (keyrings or {}).items()),
     ]
 
 
@@ -145,6 +149,13 @@ def _about_program(program: str, purpose: str, remedy: str) -> Finding:
     return (
         Finding("ok", program, found) if found else Finding("missing", program, f"not installed; it {purpose}", remedy)
     )
+
+
+def _about_keyring(path: Path, bases: str) -> Finding:
+    if path.is_file():
+        return Finding("ok", "keyring", str(path))
+    what = f"no {path}, by which packages of {bases} are trusted when they are locked"
+    return Finding("missing", "keyring", what, "scripts/base-tools")
 
 
 def _info(env: Mapping[str, str]) -> tuple[dict[str, Any] | None, str]:

@@ -307,11 +307,11 @@ def show_reasoning(shop: Workshop, variant: str) -> None:
 
 
 def show_doctor(shop: Workshop, variant: str | None) -> None:
-    """Findings about this machine; raises EngineError when something is missing."""
+    """Findings about this machine, for `variant` or for all; raises EngineError when something is missing."""
     from dsvm.engine import diagnose
 
     lock = locks.find(shop.catalog, variant) if variant is not None else None
-    findings = diagnose(needed_bytes(lock) if lock is not None else None)
+    findings = diagnose(needed_bytes(lock) if lock is not None else None, _keyrings(shop, variant))
     marks: Mapping[str, str] = {"ok": "ok", "slow": "SLOW", "missing": "MISSING"}
     wide = [max(map(len, column)) for column in (marks.values(), (one.subject for one in findings))]
     for one in findings:
@@ -321,6 +321,17 @@ def show_doctor(shop: Workshop, variant: str | None) -> None:
     missing = [one.subject for one in findings if one.level == "missing"]
     if missing:
         raise EngineError(f"missing: {', '.join(missing)}", hint="How to mend it stands above")
+
+
+def _keyrings(shop: Workshop, variant: str | None) -> dict[str, str]:
+    """Path of a keyring -> the bases of `variant`, or of all variants, that need it."""
+    catalog = shop.catalog
+    variants = catalog.variants.values() if variant is None else [catalog.variant(variant)]
+    bases: dict[str, dict[str, None]] = {}
+    for base in (catalog.bases[one.base] for one in variants):
+        if base.bootstrap is not None:
+            bases.setdefault(base.bootstrap.keyring, {})[base.base] = None
+    return {path: ", ".join(names) for path, names in bases.items()}
 
 
 def schema_texts() -> dict[str, str]:

@@ -15,7 +15,7 @@ from dsvm.errors import ProgramError
 
 INSTALL_HINTS = {
     "docker": "scripts/engine install && scripts/engine start",
-    "mmdebstrap": "apt-get install mmdebstrap",
+    "mmdebstrap": "scripts/base-tools",
     "apt-get": "DSVM resolves Debian packages with apt-get: run it on Debian or Ubuntu",
     "git": "apt-get install git",
 }

@@ -221,7 +221,8 @@ class _AptRoot:
         if not Path(bootstrap.keyring).is_file():
             raise LockError(
                 f"{bootstrap.keyring}: no such keyring, so packages of {context.base.base} cannot be trusted",
-                hint=f"Install the distribution's keyring package ({Path(bootstrap.keyring).stem})",
+                hint=f"scripts/base-tools installs it, as does the distribution's keyring package "
+                f"({Path(bootstrap.keyring).stem})",
             )
         for sub in ("cache/archives/partial", "etc/empty", "etc/sources.list.d", "keys", "debs", "log"):
             (folder / sub).mkdir(parents=True, exist_ok=True)

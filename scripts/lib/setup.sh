@@ -1,6 +1,9 @@
 # shellcheck shell=bash
 # The Python side of a fresh machine: .venv with the pinned dependencies. Sourced after common.sh.
 
+# shellcheck source=next_debian.sh
+source "$(dirname "${BASH_SOURCE[0]}")/next_debian.sh"
+
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 
 is_new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
@@ -67,13 +70,26 @@ setup_venv_locked() {
 
 # A base image comes from a registry by skopeo, and where none can be reached from the archive by mmdebstrap.
 setup_base_tools() {
-    if { have mmdebstrap && have skopeo; } || ! have apt-get; then
-        return
+    have apt-get || return 0
+    if ! have mmdebstrap || ! have skopeo; then
+        local -a packages=(mmdebstrap debian-archive-keyring skopeo)
+        if ((EUID != 0)); then packages+=(uidmap); fi
+        apt_install "${packages[@]}"
     fi
-    local -a packages=(mmdebstrap debian-archive-keyring skopeo)
-    if ((EUID != 0)); then packages+=(uidmap); fi
-    apt_install "${packages[@]}"
+    if [[ ! -e $machine/usr/share/keyrings/ubuntu-archive-keyring.gpg ]]; then
+        setup_ubuntu_keyring || say "without the package ubuntu-keyring no Ubuntu variant can be locked here; all others can"
+    fi
 }
+
+# Debian 12 is the one without it. Whatever fails ends this shell and not the set-up.
+setup_ubuntu_keyring() (
+    apt_get update
+    if [[ -n $(apt-cache madison ubuntu-keyring 2>/dev/null) ]]; then
+        apt_get install -y ubuntu-keyring
+    else
+        install_from_next_debian ubuntu-keyring ubuntu-keyring
+    fi
+)
 
 # Makes sure that an engine answers, and exports DOCKER_HOST where it is the private one.
 setup_engine() {

@@ -25,6 +25,7 @@ FILES = (
     "test_reproducible",
     "test_r_and_julia",
     "test_registry_base",
+    "test_ubuntu",
     "test_gpu",
     "test_repository",
     "test_conda_image",

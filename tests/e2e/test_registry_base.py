@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import socket
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from workbench import CUT_OFF, SMALL, Catalog, Invoke, image, run
+from workbench import CUT_OFF, SMALL, Catalog, Invoke, docker, image, run
 
 
 @pytest.fixture(scope="module")
@@ -44,17 +45,19 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def pushed(registry: str, small: Catalog) -> str:
-    """The base of the small image, pushed as library/debian; returns its reference without the host."""
+def pushed(registry: str, small: Catalog, tmp_path: Path) -> str:
+    """The base of the small image with a user of its own, pushed as library/debian; its reference without the host."""
     from dsvm.store import default_root
 
     stamps = sorted(default_root().glob("bases/*/digest"), key=lambda path: path.stat().st_mtime)
+    base = f"base=oci-layout://{stamps[-1].parent}@{stamps[-1].read_text().strip()}"
+    # as Ubuntu's image has one
+    (tmp_path / "Dockerfile").write_text("FROM base\nRUN useradd --uid 1000 --create-home ubuntu\n")
+    layout = tmp_path / "layout.tar"
+    docker("buildx", "build", "--build-context", base, "--output", f"type=oci,dest={layout}", tmp_path)
     target = f"docker://{registry}/library/debian:12"
-    layout = ["skopeo", "copy", "--insecure-policy", "--dest-tls-verify=false"]
-    run([*layout, "--preserve-digests", f"oci:{stamps[-1].parent}", target]).passed()
+    run(["skopeo", "copy", "--insecure-policy", "--dest-tls-verify=false", f"oci-archive:{layout}", target]).passed()
     shown = run(["skopeo", "inspect", "--raw", "--tls-verify=false", target]).passed()
-    import hashlib
-
     return f"library/debian@sha256:{hashlib.sha256(shown.out.encode()).hexdigest()}"
 
 
@@ -75,12 +78,14 @@ def test_a_base_comes_from_a_registry_by_digest(
         lock = own.read()
         assert lock["base_kind"] == "registry"
         (base,) = (section for section in lock["sections"] if section["id"] == "base")
-        assert {pin["name"] for pin in base["pins"]} == {"manifest", "config", "layer-000"}
+        assert {pin["name"] for pin in base["pins"]} == {"manifest", "config", "layer-000", "layer-001"}
         assert base["extra"]["packages"]["dpkg"]
         assert registry not in json.dumps(lock), "a lock names no registry's host"
         built = image(f"dsvm/{SMALL}:latest")
         assert built is not None
         assert built["Config"]["Labels"]["org.dsvm.base"] == "debian-12 (registry)"
+        words = ("run", "--rm", "--entrypoint", "/bin/bash", f"dsvm/{SMALL}:latest", "-c", "id -un 1000; ls /home")
+        assert docker(*words).split() == ["ds", "ds"], "the base's own user has gone"
         # what was fetched is enough: no registry, no network
         invoke("build", *own.words, "--offline", "--no-cache", under=tuple(CUT_OFF)).passed()
     finally:

@@ -95,17 +95,18 @@ def image(name: str, env: Mapping[str, str | None] | None = None) -> Mapping[str
 
 @dataclass(frozen=True)
 class Catalog:
-    """A user's own manifests folder, with the lock of variant `e2e-small`."""
+    """A user's own manifests folder, with the lock of `variant`."""
 
     folder: Path
+    variant: str = SMALL
 
     @property
     def words(self) -> tuple[str, ...]:
-        return ("--variant", SMALL, "--catalog", str(self.folder))
+        return ("--variant", self.variant, "--catalog", str(self.folder))
 
     @property
     def lock(self) -> Path:
-        return self.folder / "locks" / f"{SMALL}.json"
+        return self.folder / "locks" / f"{self.variant}.json"
 
     def read(self) -> dict[str, Any]:
         return dict(json.loads(self.lock.read_text()))

@@ -233,7 +233,18 @@ def test_the_disk_of_another_machine_is_not_measured_here(answers: Path, monkeyp
 def test_missing_programs_are_named_with_their_remedy(answers: Path) -> None:
     put(answers, "default", INFO)
     found = finding("mmdebstrap")
-    assert (found.level, found.remedy) == ("missing", "apt-get install mmdebstrap")
+    assert (found.level, found.remedy) == ("missing", "scripts/base-tools")
+
+
+def test_a_keyring_that_is_not_there_is_missing(answers: Path, tmp_path: Path) -> None:
+    put(answers, "default", INFO)
+    here, gone = tmp_path / "here.gpg", tmp_path / "gone.gpg"
+    here.touch()
+    keyrings = {str(here): "debian-12", str(gone): "ubuntu-22.04, ubuntu-24.04"}
+    found = [one for one in diagnose(keyrings=keyrings) if one.subject == "keyring"]
+    assert [one.level for one in found] == ["ok", "missing"]
+    assert str(gone) in found[1].what and "ubuntu-22.04, ubuntu-24.04" in found[1].what
+    assert found[1].remedy == "scripts/base-tools"
 
 
 # --- scripts/engine ----------------------------------------------------------------------------------------
@@ -370,9 +381,12 @@ class Computer:
         }
 
     def engine(self, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        return self.script(SCRIPT, *words, code=code)
+
+    def script(self, path: Path, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         # A daemon that kept a pipe of ours open would let this run into the timeout.
         done = subprocess.run(
-            [SCRIPT, *words], env=self.environment, capture_output=True, text=True, timeout=60, check=False
+            [path, *words], env=self.environment, capture_output=True, text=True, timeout=60, check=False
         )
         assert done.returncode == code, done.stdout + done.stderr
         return done
@@ -547,6 +561,69 @@ def test_a_configuration_that_is_there_is_kept(computer: Computer) -> None:
     configuration.write_text('{"debug": true}')
     computer.engine("install")
     assert configuration.read_text() == '{"debug": true}'
+
+
+# --- scripts/base-tools -------------------------------------------------------------------------------------
+
+BASE_TOOLS = SCRIPT.with_name("base-tools")
+
+
+def knows(computer: Computer, package: str) -> None:
+    """What apt's lists of this machine hold, beside what every Debian has."""
+    text = f'#!/bin/bash\nif [[ $* == "madison {package}" ]]; then echo "{package} | 1 | here"; fi\n'
+    program(computer.bin / "apt-cache", text)
+
+
+def has_base_tools(computer: Computer) -> Path:
+    for name in ("mmdebstrap", "skopeo"):
+        program(computer.bin / name, "#!/bin/bash\n")
+    keyring = computer.root / "usr/share/keyrings/ubuntu-archive-keyring.gpg"
+    keyring.parent.mkdir(parents=True)
+    return keyring
+
+
+def test_base_tools_does_nothing_where_all_is_there(computer: Computer) -> None:
+    has_base_tools(computer).touch()
+    computer.script(BASE_TOOLS)
+    assert computer.note("apt") == ""
+
+
+def test_debian_12_gets_ubuntus_keyring_from_debian_13(computer: Computer) -> None:
+    has_base_tools(computer)
+    knows(computer, "something-else")
+    computer.script(BASE_TOOLS)
+    assert computer.installed == ["ubuntu-keyring"]
+    assert "Package: ubuntu-keyring\nPin: release n=trixie\nPin-Priority: 990\n" in computer.note("preferences/dsvm")
+    assert "Suites: trixie" in computer.note("sources/dsvm-next.sources")
+    assert not list(computer.state.glob("tmp.*"))
+
+
+def test_other_systems_have_ubuntus_keyring_in_their_own_archive(computer: Computer) -> None:
+    has_base_tools(computer)
+    knows(computer, "ubuntu-keyring")
+    computer.script(BASE_TOOLS)
+    assert computer.installed == ["ubuntu-keyring"]
+    assert "Dir::Etc" not in computer.note("apt")
+
+
+def test_without_ubuntus_keyring_the_rest_goes_on(computer: Computer) -> None:
+    has_base_tools(computer)
+    knows(computer, "something-else")
+    computer.sources("cd.list", "deb cdrom:[Debian]/ bookworm main\n")
+    done = computer.script(BASE_TOOLS)
+    assert "name no archive of bookworm" in done.stderr
+    assert "no Ubuntu variant can be locked here" in done.stderr
+    assert computer.installed == []
+
+
+def test_base_tools_are_installed_where_they_are_missing(computer: Computer) -> None:
+    has_base_tools(computer).touch()
+    (computer.bin / "skopeo").unlink()
+    computer.script(BASE_TOOLS)
+    assert {"debian-archive-keyring", "mmdebstrap", "skopeo"} <= set(computer.installed)
+
+
+# --- scripts/engine start ------------------------------------------------------------------------------------
 
 
 def test_an_engine_that_answers_is_used_as_it_is(computer: Computer) -> None:
