@@ -162,8 +162,7 @@ def layout(
 
     Raises StoreError when it cannot be made, naming `log`.
     """
-    name = digest_of([base.model_dump(mode="json"), [pin.sha256 for pin in section.pins], section.epoch])
-    folder = context.store.root / "bases" / name
+    folder = layout_folder(base, section, context.store.root)
     stamp = folder / "digest"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
@@ -184,6 +183,12 @@ def layout(
         (partial / "digest").write_text(digest + "\n")
         partial.rename(folder)
     return folder, digest
+
+
+def layout_folder(base: Base, section: Section, root: Path) -> Path:
+    """Where the store at `root` has the base of a lock, or will have it; named by what determines it."""
+    name = digest_of([base.model_dump(mode="json"), [pin.sha256 for pin in section.pins], section.epoch])
+    return root / "bases" / name
 
 
 def archive(layout: Path, digest: str, target: Path, *, name: str) -> None:

@@ -47,10 +47,12 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def pushed(registry: str, small: Catalog, tmp_path: Path) -> str:
     """The base of the small image with a user of its own, pushed as library/debian; its reference without the host."""
+    from dsvm import bases, catalog, lock
     from dsvm.store import default_root
 
-    stamps = sorted(default_root().glob("bases/*/digest"), key=lambda path: path.stat().st_mtime)
-    base = f"base=oci-layout://{stamps[-1].parent}@{stamps[-1].read_text().strip()}"
+    (section,) = (one for one in lock.read(small.lock).sections if one.id == "base")
+    made = bases.layout_folder(catalog.load().bases["debian-12"], section, default_root())
+    base = f"base=oci-layout://{made}@{(made / 'digest').read_text().strip()}"
     # as Ubuntu's image has one
     (tmp_path / "Dockerfile").write_text("FROM base\nRUN useradd --uid 1000 --create-home ubuntu\n")
     layout = tmp_path / "layout.tar"
