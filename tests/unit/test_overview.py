@@ -16,7 +16,9 @@ import tiny
 
 from dsvm import catalog as catalogs
 from dsvm import overview
+from dsvm.errors import EngineError
 from dsvm.model import LeftOut
+from dsvm.pipeline import Workshop
 
 ROOT = Path(__file__).parents[2]
 
@@ -116,3 +118,19 @@ checks:
     done = subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert f"{mine}/variants/graphs.yaml:3: unknown tool 'networkx'" in done.stderr
+
+
+def test_doctor_asks_for_the_keyrings_of_the_bases_in_question(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ring = "/usr/share/keyrings/ubuntu-archive-keyring.gpg"
+    monkeypatch.setenv("PATH", str(tmp_path))  # no engine to ask
+
+    def said(variant: str | None) -> str:
+        with pytest.raises(EngineError, match="missing: .*docker client"):
+            overview.show_doctor(Workshop(), variant)
+        return capsys.readouterr().out
+
+    assert ring in said("cpu-ubuntu")
+    assert ring not in said("cpu-debian")
+    assert ring in said(None) and "debian-archive-keyring" in said(None)
