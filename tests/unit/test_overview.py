@@ -127,7 +127,7 @@ def test_doctor_asks_for_the_keyrings_of_the_bases_in_question(
     monkeypatch.setenv("PATH", str(tmp_path))  # no engine to ask
 
     def said(variant: str | None) -> str:
-        with pytest.raises(EngineError, match="missing: .*docker client"):
+        with pytest.raises(EngineError, match=r"missing: .*docker client"):
             overview.show_doctor(Workshop(), variant)
         return capsys.readouterr().out
 
