@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from dsvm import bases, ecosystems
 from dsvm.catalog import Catalog, near, suits
-from dsvm.ecosystems import Context, Ecosystem, Request
+from dsvm.ecosystems import Context, Ecosystem, Request, Runtime
 from dsvm.errors import InputError, LockError, ProgramError
 from dsvm.model import Base, Choice, LeftOut, Lock, Pin, Section, Source, Tool, Variant, digest_of
 
@@ -37,12 +37,20 @@ class Wanted:
         extra: dict[str, Any] = {"kernel": True} if self.request.kernel else {}
         if self.request.repositories:
             extra["repositories"] = list(self.request.repositories)
+        if self.request.runtimes:
+            extra["runtimes"] = [_runtime_as_json(runtime) for runtime in self.request.runtimes]
         return {"env": self.request.env, "items": items, "indexes": list(self.request.indexes), **extra}
 
     def input(self, base: Base, registries: Mapping[str, Any]) -> str:
-        names = (*self.request.indexes, *self.request.repositories)
+        runtimes = (name for runtime in self.request.runtimes for name in runtime.repositories)
+        names = (*self.request.indexes, *self.request.repositories, *runtimes)
         named = {name: registries[name].model_dump(mode="json") for name in names}
         return digest_of([self.ecosystem, self.as_json(), base.model_dump(mode="json"), named])
+
+
+def _runtime_as_json(runtime: Runtime) -> Any:
+    kind = TypeAdapter(ecosystems.get(runtime.ecosystem).request_type)
+    return {**vars(runtime), "item": kind.dump_python(runtime.item, mode="json")}
 
 
 def lock_path(catalog: Catalog, variant: str) -> Path:
@@ -127,22 +135,23 @@ def unsuited(catalog: Catalog, variant: Variant) -> list[LeftOut]:
 def _fitting(tool: Tool, variant: Variant, base: Base) -> list[tuple[int, Source]]:
     """The sources of `tool` that suit accelerator and base of `variant`, with their places.
 
-    System packages come from the base's own ecosystem, and a language's packages need its runtime.
+    System packages come from the base's own ecosystem, and a language's packages need its runtime: the base's, or a
+    tool of the variant.
     """
     return [
         (place, source)
         for place, source in enumerate(tool.sources)
         if source.when.holds(accelerator=variant.accelerator, base=base)
-        and all(_works_on(base, ecosystems.get(name)) for name in (*source.requests(), *source.build))
+        and all(_works_on(base, ecosystems.get(name), variant) for name in (*source.requests(), *source.build))
     ]
 
 
-def _works_on(base: Base, ecosystem: Ecosystem) -> bool:
+def _works_on(base: Base, ecosystem: Ecosystem, variant: Variant) -> bool:
     if base.ecosystems and ecosystem.name not in base.ecosystems:
         return False
     if ecosystem.placement == "system" and ecosystem.name != base.ecosystem:
         return False
-    return all(runtime in base.runtimes for runtime in ecosystem.runtimes)
+    return all(runtime in base.runtimes or runtime in variant.tools for runtime in ecosystem.runtimes)
 
 
 def applicable(tool: Tool, variant: Variant, base: Base) -> list[tuple[int, Source]]:
@@ -195,14 +204,35 @@ def wanted_sections(catalog: Catalog, variant: Variant, choices: Sequence[Choice
             tuple(item for _, item, _ in parts),
             tuple(dict.fromkeys(index for _, _, index in parts if index)),
             kernel=any(tool.kernel and not tool.kernel.argv for tool, _, _ in parts),
+            runtimes=tuple(
+                one
+                for runtime in ecosystems.get(name).runtimes
+                if runtime not in base.runtimes
+                for one in _runtimes(catalog, choices, runtime)
+            ),
         )
         sections.append(Wanted(section, name, tuple(tool.tool for tool, _, _ in parts), request))
     for runtime in runtimes:
+        section = f"runtime-{runtime}"
         if runtime not in base.runtimes:
-            raise InputError(f"base '{base.base}' has no runtime '{runtime}'{near(runtime, base.runtimes)}")
+            found = _runtimes(catalog, choices, runtime)
+            if not found:
+                known = near(runtime, base.runtimes)
+                raise InputError(
+                    f"base '{base.base}' has no runtime '{runtime}'{known}, and {variant.variant} is locked without a "
+                    "tool of that name",
+                    hint=f"Put the tool '{runtime}' into the variant, or leave out what needs it: --leave-out TOOL",
+                )
+            sections += [
+                Wanted(
+                    section, one.ecosystem, (), Request(section, section, (one.item,), repositories=one.repositories)
+                )
+                for one in found
+                if ecosystems.get(one.ecosystem).placement == "system"
+            ]
+            continue
         packages = ecosystems.parse_request(base.ecosystem, base.runtimes[runtime])
         system.insert(0, packages)
-        section = f"runtime-{runtime}"
         compilers = [base.compilers[runtime]] if runtime in base.compilers else []
         needed = (packages, *(ecosystems.parse_request(base.ecosystem, one) for one in compilers))
         sections.append(Wanted(section, base.ecosystem, (), Request(section, section, needed)))
@@ -213,6 +243,17 @@ def wanted_sections(catalog: Catalog, variant: Variant, choices: Sequence[Choice
         request = Request("system", "system", tuple(system), repositories=tuple(repositories))
         sections.append(Wanted("system", base.ecosystem, tuple(system_tools), request))
     return sorted(sections, key=lambda one: one.id)
+
+
+def _runtimes(catalog: Catalog, choices: Sequence[Choice], tool: str) -> list[Runtime]:
+    """What the chosen source of `tool` consists of; nothing when it is not among the choices."""
+    return [
+        Runtime(tool, name, item, (source.repository,) if source.repository else ())
+        for choice in choices
+        if choice.tool == tool
+        for source in (catalog.tools[tool].sources[choice.source],)
+        for name, item in source.requests().items()
+    ]
 
 
 # --- resolve -----------------------------------------------------------------------------------------------
@@ -413,6 +454,8 @@ def _choose(
             fault = None if len(sources) == 1 else _probe(source, context)
             if fault is None:
                 choices.append(Choice(tool=tool.tool, source=place, passed_over=tuple(passed)))
+                if source.remark:
+                    say(f"{tool.tool}: source {place + 1} ({'+'.join(source.requests())}): {source.remark}")
                 break
             say(f"{tool.tool}: source {place + 1} ({'+'.join(source.requests())}) passed over: {fault}")
             # the reason is news for people: it may name a host, which a lock never does

@@ -170,6 +170,16 @@ class Machine:
             raise StoreError("npm: its configuration names no registry", hint="npm config set registry URL")
         return clean_url(words[-1])
 
+    # --- Julia ---
+
+    @property
+    def julia_servers(self) -> tuple[str, ...]:
+        """URL of the user's own package server, JULIA_PKG_SERVER, as Pkg reads it; empty when there is none."""
+        if own := self.source("julia"):
+            return own
+        server = clean_url(self.environ.get("JULIA_PKG_SERVER", ""))
+        return (server if "://" in server else f"https://{server}",) if server else ()
+
     # --- apt ---
 
     def apt_mirrors(self, distribution: str) -> tuple[str, ...]:

@@ -90,6 +90,7 @@ class Source(Model):
         None, description="repository of system packages beside the base's own, from manifests/repositories"
     )
     cuda: CudaVersion | None = Field(None, description="CUDA version that these packages carry")
+    remark: Line = Field("", description="what people should know who get the tool from here")
     build: dict[Name, Any] = Field(
         default_factory=dict, description="what only building needs, by ecosystem; not in the image"
     )
@@ -281,18 +282,22 @@ class Index(Model):
     )
     local: Line | None = Field(None, description="local version label that proves the build, for example cpu")
     date: datetime.date | None = Field(None, description="day of the snapshot, for {date} in URLs")
+    tree: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")] | None = Field(
+        None, exclude_if=_is_none, description="git's hash of the snapshot's files, for {tree} in URLs"
+    )
 
     @model_validator(mode="after")
-    def _packages_or_date(self) -> Self:
-        if (self.date is None) == (not self.packages):
-            raise ValueError("an index has either 'packages' or, for a whole snapshot, a 'date'")
-        if self.date is not None and "{date}" not in self.url:
-            raise ValueError("the 'url' of a snapshot has a place for its date: {date}")
+    def _packages_or_snapshot(self) -> Self:
+        state = {name: value for name in ("date", "tree") if (value := getattr(self, name)) is not None}
+        if len(state) + bool(self.packages) != 1:
+            raise ValueError("an index has either 'packages' or, for a whole snapshot, a 'date' or a 'tree'")
+        if missing := [f"{{{name}}}" for name in state if f"{{{name}}}" not in self.url]:
+            raise ValueError(f"the 'url' of a snapshot has a place for its state: {missing[0]}")
         return self
 
     def at(self, url: str) -> str:
-        """`url`, the index's own or a mirror's, with the date in its place."""
-        return url.replace("{date}", self.date.isoformat()) if self.date else url
+        """`url`, the index's own or a mirror's, with the snapshot's state in its place."""
+        return url.replace("{date}", str(self.date)).replace("{tree}", str(self.tree))
 
 
 # A package name, or a pattern of names in which * and ? stand for other characters.
@@ -702,6 +707,9 @@ class Step(Model):
     sections: tuple[str, ...] = Field((), description="mounted read-only at /dsvm/store/SECTION")
     helpers: tuple[Line, ...] = Field((), description="further scripts that it calls, mounted beside it")
     cache: str | None = Field(None, description="name of a cache folder kept between builds, at /dsvm/cache")
+    unreproducible: str | None = Field(
+        None, exclude_if=_is_none, description="why two runs may give different bytes; None: they may not"
+    )
 
 
 class Stage(Model):
@@ -711,6 +719,9 @@ class Stage(Model):
     section: Name = Field(description="section of the lock that it installs, or a part of it")
     title: Line
     parent: str = Field(description="'base' or the name of an earlier stage")
+    brings: tuple[str, ...] = Field(
+        (), exclude_if=_is_empty, description="earlier stages whose output it starts with, beside its parent"
+    )
     steps: tuple[Step, ...]
     output: bool = False
     unreproducible: str | None = Field(None, description="why two builds may differ; None: they may not")

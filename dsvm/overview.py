@@ -203,6 +203,8 @@ def show_variant(shop: Workshop, variant: str) -> None:
     for choice in lock.choices:
         for source in choice.passed_over:
             say(f"{choice.tool}: source {source} was not within reach when this was locked")
+        if remark := shop.catalog.tools[choice.tool].sources[choice.source].remark:
+            say(f"{choice.tool}: {remark}")
     for left in plan.left_out:
         say(f"left out: {left.tool} ({left.reason})")
 

@@ -107,10 +107,12 @@ def _stages(base: Base, lock: Lock) -> tuple[Stage, ...]:
     (system,) = _stages_of(sections["system"], base, "base", ground, title="system packages")
     stages.append(system.model_copy(update={"steps": (*system.steps, finish)}))
     places = [section for section in lock.sections if section.id.startswith("env-") or _is_tool(section)]
-    for section in sorted(places, key=lambda one: (one.epoch, one.id)):
+    below = {section.id: _runtime_tools(section, places) for section in places}
+    epochs = {section.id: max(one.epoch for one in (section, *below[section.id])) for section in places}
+    for section in sorted(places, key=lambda one: (epochs[one.id], len(below[one.id]), one.id)):
         parent = "base"
         runtimes = ecosystems.get(section.ecosystem).runtimes
-        if runtimes:
+        if runtimes and f"runtime-{runtimes[0]}" in sections:
             parent = f"runtime-{runtimes[0]}"
         compiled = _is_tool(section) or ecosystems.get(section.ecosystem).placement == "image"
         for tool in section.tools if compiled else ():
@@ -118,8 +120,15 @@ def _stages(base: Base, lock: Lock) -> tuple[Stage, ...]:
             if build is not None:
                 stages += _stages_of(build, base, parent, ground, title=f"build tools of {tool}")
                 parent = build.id
-        stages += _stages_of(section, base, parent, 0, title=_title(section), output=True)
+        brings = tuple(stage.name for one in below[section.id] for stage in stages if stage.section == one.id)
+        stages += _stages_of(section, base, parent, epochs[section.id], title=_title(section), output=True, brings=brings)
     return tuple(stages)
+
+
+def _runtime_tools(section: Section, places: Sequence[Section]) -> list[Section]:
+    """Those of `places` that hold a tool, with a prefix of its own, that `section` runs on."""
+    tools = ecosystems.get(section.ecosystem).runtimes
+    return [one for one in places if _is_tool(one) and one.tools[0] in tools]
 
 
 def _sequence(base: Base, lock: Lock) -> tuple[Stage, ...]:
@@ -151,7 +160,14 @@ def _is_tool(section: Section) -> bool:
 
 
 def _stages_of(
-    section: Section, base: Base, parent: str, ground: int, *, title: str, output: bool = False
+    section: Section,
+    base: Base,
+    parent: str,
+    ground: int,
+    *,
+    title: str,
+    output: bool = False,
+    brings: tuple[str, ...] = (),
 ) -> list[Stage]:
     """The stages of a section, one for each of its parts.
 
@@ -160,16 +176,19 @@ def _stages_of(
     ecosystem = ecosystems.get(section.ecosystem)
     later = section.model_copy(update={"epoch": max(section.epoch, ground)})
     parts = ecosystem.parts(later)
+    steps = [ecosystem.install(part, base) for part in parts]
     return [
         Stage(
             name=part.id,
             section=section.id,
             title=title if len(parts) == 1 else f"{title}; {number} of {len(parts)}",
             parent=parent,
-            steps=(ecosystem.install(part, base),),
+            brings=brings,
+            steps=(step,),
             output=output,
+            unreproducible=step.unreproducible,
         )
-        for number, part in enumerate(parts, 1)
+        for number, (part, step) in enumerate(zip(parts, steps, strict=True), 1)
     ]
 
 

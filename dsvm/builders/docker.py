@@ -114,7 +114,12 @@ def prepare(plan: Plan, store: Store, folder: Path) -> dict[str, Path]:
         described.parent.mkdir(parents=True, exist_ok=True)
         described.write_text(canonical_json(mounted[name]))
         sha256, _ = store.add(described)
-        store.tree(place, {**files, "section.json": sha256})
+        texts = {}
+        for file, text in mounted[name].extra.get("texts", {}).items():
+            # small files that an ecosystem wants to lie beside its pins
+            described.with_name(f"{name}.text").write_text(text, encoding="utf-8")
+            texts[file], _ = store.add(described.with_name(f"{name}.text"))
+        store.tree(place, {**files, **texts, "section.json": sha256})
         contexts[context_name(name)] = place
     return contexts
 

@@ -41,6 +41,16 @@ class Context:
 
 
 @dataclass(frozen=True)
+class Runtime:
+    """What a tool is made of that others run on: a request of the source that was chosen for it."""
+
+    tool: str
+    ecosystem: str
+    item: Any
+    repositories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Request:
     """What one section asks for: the merged requests of its tools."""
 
@@ -52,6 +62,8 @@ class Request:
     repositories: tuple[str, ...] = ()
     # whether the place is a Jupyter kernel's, which needs a kernel beside what its tools ask for
     kernel: bool = False
+    # its ecosystem's runtimes that are tools of the image
+    runtimes: tuple[Runtime, ...] = ()
 
 
 @runtime_checkable
@@ -62,7 +74,7 @@ class Ecosystem(Protocol):
     placement: Literal["system", "image", "env", "tool"]
     # pydantic type of what a source says under this ecosystem's key
     request_type: Any
-    # runtimes of the base (keys of its `runtimes`) that the stage installing it starts from
+    # what the stage installing it starts from: runtimes of the base (keys of its `runtimes`), or tools of the image
     runtimes: tuple[str, ...]
     # ecosystem -> request: programs used only while building, locked once for each variant
     builders: Mapping[str, Any]

@@ -370,7 +370,7 @@ def test_a_stage_compiles_them_over_r_and_over_what_tools_need_for_building() ->
     [
         ({"date": None}, "either 'packages' or"),
         ({"packages": ("glmnet",)}, "either 'packages' or"),
-        ({"url": "https://example.org/cran"}, "a place for its date"),
+        ({"url": "https://example.org/cran"}, "a place for its state: {date}"),
     ],
 )
 def test_an_index_is_of_packages_or_of_a_day(change: Mapping[str, object], message: str) -> None:

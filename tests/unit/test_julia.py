@@ -50,8 +50,8 @@ def official_archive(version: str) -> bytes:
 
 def at_loopback(server: Server) -> tuple[url.Download, Resource]:
     """The download of manifests/tools/julia.yaml, but from `server`."""
-    source, *_ = load().tools["julia"].sources
-    (download,) = source.requests()["url"]
+    official = load().tools["julia"].sources[0]
+    (download,) = official.requests()["url"]
     resource = Resource(official_archive(download.version))
     place = server.add(f"/julia-{download.version}-linux-x86_64.tar.gz", resource)
     sha256 = hashlib.sha256(resource.content).hexdigest()

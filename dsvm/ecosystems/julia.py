@@ -1,0 +1,310 @@
+"""Julia packages from one state of a registry, in a read-only depot beside the user's own: /opt/julia-depot."""
+
+from __future__ import annotations
+
+import re
+import tarfile
+import threading
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from dsvm.ecosystems import Context, Request, RunInImage, Runtime, get
+from dsvm.ecosystems.julia_depot import (
+    Contents,
+    contents,
+    manifest_text,
+    platform_of,
+    project_text,
+    slug,
+    standard_library,
+    tree_hashes,
+)
+from dsvm.ecosystems.julia_registry import NAME, TREE, UUID, Julia, Registry, Release, read_registry, solve
+from dsvm.ecosystems.julia_versions import ANY, Ranges, Version, compat
+from dsvm.errors import DsvmError, LockError
+from dsvm.model import Base, Index, Pin, Section, Step
+from dsvm.versions import upstream_version
+
+DEPOT = "/opt/julia-depot"
+ENVIRONMENT = f"{DEPOT}/environments/dsvm"
+RUNTIME = "julia"
+REQUEST = re.compile(rf"(?P<name>{NAME})(?P<versions>.*)")
+# https://pkgdocs.julialang.org/dev/protocol/
+PLACE = re.compile(rf"(?P<server>https?://.+|file:///.+)/registry/(?P<uuid>{UUID})/\{{tree\}}")
+PACKAGE_FILE = re.compile(rf"package/(?P<uuid>{UUID})/(?P<tree>{TREE})")
+# What a section falls into: what was downloaded, and what Julia makes of it.
+LAYERS = ("packages", "compiled")
+TIMES = "Julia writes the time and a random number into what it compiles"
+_one_at_a_time = threading.Lock()
+
+
+def _requirement(text: str) -> str:
+    parse_request(text)
+    return text
+
+
+def parse_request(text: str) -> tuple[str, Ranges]:
+    """Name and versions of a request such as `CSV` or `DataFrames 1.6`. ValueError for anything else."""
+    match = REQUEST.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"'{text}' is not a Julia package, such as 'CSV' or 'DataFrames 1.6'")
+    versions = match["versions"].strip()
+    return match["name"], compat(versions) if versions else ANY
+
+
+class JuliaPackages:
+    """Julia packages, from the state of a registry that `index` names; versions as [compat] writes them"""
+
+    name = "julia"
+    placement: Literal["image"] = "image"
+    request_type = Annotated[tuple[Annotated[str, AfterValidator(_requirement)], ...], Field(min_length=1)]
+    runtimes = (RUNTIME,)
+    builders: Mapping[str, Any] = {}
+
+    def package(self, request: Sequence[str]) -> str:
+        return parse_request(request[0])[0]
+
+    def probe(self, request: Sequence[str], index: str | None, context: Context) -> str | None:
+        try:
+            registry, _ = _registry(_index((index,) if index else (), "probe", context), context)
+        except DsvmError as error:
+            return error.message
+        unknown = [name for name, _ in map(parse_request, request) if name not in registry.names]
+        return f"{', '.join(unknown)}: not in the registry" if unknown else None
+
+    def resolve(self, request: Request, context: Context) -> tuple[Sequence[Pin], Mapping[str, Any]]:
+        index = _index(request.indexes, request.section, context)
+        registry, described = _registry(index, context)
+        julia, said = _julia(request.runtimes, context)
+        wanted = [parse_request(text) for item in request.items for text in item]
+        found = solve(wanted, registry, julia)
+        packages = sorted((one for one in found.values() if one.tree), key=lambda one: one.name)
+        _refuse_namesakes(found.values())
+        platform = platform_of(context.base.arch, julia.version)
+        with ThreadPoolExecutor(8) as pool:
+            pins = list(pool.map(lambda one: _package_pin(one, index.index, context), packages))
+            said |= zip((one.uuid for one in packages), pool.map(_reader(platform, context), pins), strict=True)
+            artifacts: dict[str, str] = {}
+            for one in packages:
+                for name, tree in said[one.uuid].artifacts.items():
+                    artifacts.setdefault(tree, f"{one.name}/{name}")
+            pins += pool.map(lambda tree: _artifact_pin(tree, artifacts[tree], index.index, context), artifacts)
+        asked = {name for name, _ in wanted}
+        extra = {
+            "julia": str(julia.version),
+            "registry": described,
+            "texts": {
+                "Project.toml": project_text(one for one in found.values() if one.name in asked),
+                "Manifest.toml": manifest_text(found.values(), said, julia),
+                # a project in which the build script of any package finds what that needs
+                "Build.toml": project_text(found.values()),
+                "builds": _lines(f"packages/{one.name}/{_slug(one)}" for one in _ordered(found) if _builds(one, said)),
+                "loads": _lines(one.name for one in _ordered(found) if one.name in asked),
+            },
+        }
+        return sorted(pins, key=lambda pin: pin.name), extra
+
+    def locate(self, pin: Pin, context: Context) -> Iterator[str]:
+        for server in _servers(pin.registry, context):
+            yield f"{server}/{pin.file}"
+
+    def file_name(self, pin: Pin) -> str:
+        """The pin's folder in the depot, with + for each slash."""
+        if match := PACKAGE_FILE.fullmatch(pin.file):
+            return f"packages+{pin.name}+{slug(match['uuid'], match['tree'])}.tar.gz"
+        return f"artifacts+{pin.filename}.tar.gz"
+
+    def parts(self, section: Section) -> Sequence[Section]:
+        return [section.model_copy(update={"id": f"{section.id}_{layer}"}) for layer in LAYERS]
+
+    def install(self, section: Section, base: Base) -> Step:
+        whole, _, layer = section.id.rpartition("_")
+        return Step(
+            script="install-julia",
+            args=("--epoch", str(section.epoch), "--depot", DEPOT, "--layer", layer, whole),
+            sections=(whole,),
+            unreproducible=TIMES if layer == "compiled" else None,
+        )
+
+    def installed(self, section: Section, run: RunInImage) -> Mapping[str, str]:
+        """What the depot's manifest says, as far as its folders are there, and folders of which it says nothing."""
+        folders = set(run(["find", DEPOT, "-mindepth", "2", "-maxdepth", "3", "-type", "d", "-printf", "%P\n"]).split())
+        found = {}
+        manifest = tomllib.loads(run(["cat", f"{ENVIRONMENT}/Manifest.toml"]))
+        entries = manifest["deps"] if "manifest_format" in manifest else manifest
+        for name, one in ((name, one) for name, several in entries.items() for one in several):
+            place = f"packages/{name}/{slug(one['uuid'], one['git-tree-sha1'])}" if "git-tree-sha1" in one else ""
+            if place in folders:
+                folders.remove(place)
+                found[name] = one["version"]
+        for pin in section.pins:
+            if (place := f"artifacts/{pin.version}") in folders and pin.file == f"artifact/{pin.version}":
+                folders.remove(place)
+                found[pin.name] = pin.version
+        strange = re.compile(r"packages/[^/]+/[^/]+|artifacts/[^/]+")
+        return found | {place: "not in the manifest" for place in folders if strange.fullmatch(place)}
+
+
+# --- places ------------------------------------------------------------------------------------------------
+
+
+def _index(names: Sequence[str], section: str, context: Context) -> Index:
+    """The one state of a registry that all Julia packages of an image come from."""
+    indexes = [context.indexes[name] for name in names]
+    if len(indexes) != 1 or not PLACE.fullmatch(indexes[0].url):
+        named = " and ".join(names) or "none"
+        raise LockError(
+            f"{section}: all Julia packages of an image come from one state of a registry; its tools name {named}",
+            hint="Give each 'julia' source the same 'index', one of manifests/indexes whose URL is "
+            "SERVER/registry/UUID/{tree}",
+        )
+    return indexes[0]
+
+
+def _servers(registry: str, context: Context) -> Sequence[str]:
+    """Package servers, without trailing slashes: the machine's own, else the one in the index's manifest."""
+    index = context.indexes.get(registry)
+    match = PLACE.fullmatch(index.url) if index else None
+    machine = context.machine
+    return machine.source(registry) or machine.julia_servers or ((match["server"],) if match else ())
+
+
+@cache
+def _read(archive: Path, uuid: str) -> Registry:
+    return read_registry(archive, uuid)
+
+
+def _registry(index: Index, context: Context) -> tuple[Registry, Mapping[str, Any]]:
+    """The registry in the state that an index names, and what the lock keeps of it."""
+    match = PLACE.fullmatch(index.url)
+    assert match is not None  # noqa: S101 - `_index` let nothing else through
+    file = f"registry/{match['uuid']}/{index.tree}"
+    with _one_at_a_time:  # probes of several tools ask for it at once
+        sha256, size = _download(file, f"registry {index.index}", index.index, str(index.tree), context)
+        registry = _read(context.store.path(sha256), match["uuid"])
+    name = str(registry.about.get("name", ""))
+    return registry, {"file": file, "name": name, "sha256": sha256, "size": size}
+
+
+def _download(file: str, name: str, registry: str, tree: str, context: Context) -> tuple[str, int]:
+    """SHA-256 and size of a server's file, fetched once; its content is compared with its tree hash."""
+    return context.store.download(
+        [f"{server}/{file}" for server in _servers(registry, context)],
+        name=name,
+        machine=context.machine,
+        verify=_of_tree(tree),
+        key=f"julia {file}",
+    )
+
+
+def _of_tree(tree: str) -> Callable[[Path], str | None]:
+    """A check that a tarball holds the files with a tree hash: what is wrong, or None."""
+
+    def check(path: Path) -> str | None:
+        try:
+            found = tree_hashes(path)
+        except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+            return f"not a package server's tarball: {error}"
+        return None if tree in found else f"the tree hash of its files is {' or '.join(sorted(found))}, not {tree}"
+
+    return check
+
+
+def _package_pin(release: Release, registry: str, context: Context) -> Pin:
+    file = f"package/{release.uuid}/{release.tree}"
+    sha256, size = _download(file, str(release), registry, str(release.tree), context)
+    return Pin(
+        name=release.name, version=str(release.version), file=file, size=size, sha256=sha256, registry=registry
+    )  # fmt: skip
+
+
+def _artifact_pin(tree: str, name: str, registry: str, context: Context) -> Pin:
+    file = f"artifact/{tree}"
+    sha256, size = _download(file, name, registry, tree, context)
+    return Pin(name=name, version=tree, file=file, size=size, sha256=sha256, registry=registry)
+
+
+# --- Julia and its packages --------------------------------------------------------------------------------
+
+
+def _julia(runtimes: Sequence[Runtime], context: Context) -> tuple[Julia, dict[str, Contents]]:
+    """The Julia of the image, with what it brings, and what the parts of that say, read from its own archives."""
+    version = None
+    archives: list[Path] = []
+    for runtime in runtimes:
+        ecosystem = get(runtime.ecosystem)
+        asked = Request(f"runtime-{RUNTIME}", RUNTIME, (runtime.item,), repositories=runtime.repositories)
+        pins, _ = ecosystem.resolve(asked, context)
+        for pin in pins:
+            if pin.name == ecosystem.package(runtime.item):
+                version = version or Version(upstream_version(pin.version))
+            if RUNTIME in pin.name:
+                urls = ecosystem.locate(pin, context)
+                context.store.download(urls, name=pin.name, machine=context.machine, sha256=pin.sha256)
+                archives.append(context.store.path(pin.sha256))
+    if version is None:
+        raise LockError(f"nobody says which Julia: the tool '{RUNTIME}' names none")
+    library = standard_library(archives, version)
+    return Julia(version, {uuid: one for uuid, (one, _) in library.items()}), {
+        uuid: said for uuid, (_, said) in library.items()
+    }
+
+
+def _reader(platform: Mapping[str, str], context: Context) -> Callable[[Pin], Contents]:
+    def read(pin: Pin) -> Contents:
+        try:
+            return contents(context.store.path(pin.sha256), platform)
+        except (tarfile.TarError, KeyError, TypeError, AttributeError, ValueError) as error:
+            raise LockError(f"Julia package {pin.name} {pin.version}: {type(error).__name__}: {error}") from error
+
+    return read
+
+
+def _refuse_namesakes(releases: Iterable[Release]) -> None:
+    """An environment may have two packages of one name; nothing else of ours may."""
+    seen: dict[str, Release] = {}
+    for one in releases:
+        other = seen.setdefault(one.name, one)
+        if other is not one:
+            raise LockError(
+                f"two Julia packages that are needed are both called {one.name}: {other.uuid} and {one.uuid}",
+                hint="Leave out the tool that needs one of them: --leave-out TOOL",
+            )
+
+
+def _ordered(releases: Mapping[str, Release]) -> list[Release]:
+    """Each package after those that it needs."""
+    found: dict[str, Release] = {}
+    begun: set[str] = set()
+
+    def visit(uuid: str) -> None:
+        if uuid not in begun:
+            begun.add(uuid)
+            for need in releases[uuid].needs:
+                visit(need.uuid)
+            found[uuid] = releases[uuid]
+
+    for one in sorted(releases.values(), key=lambda one: one.name):
+        visit(one.uuid)
+    return list(found.values())
+
+
+def _builds(release: Release, said: Mapping[str, Contents]) -> bool:
+    return release.uuid in said and said[release.uuid].builds
+
+
+def _slug(release: Release) -> str:
+    return slug(release.uuid, str(release.tree))
+
+
+def _lines(words: Iterable[str]) -> str:
+    return "".join(f"{word}\n" for word in words)
+
+
+ECOSYSTEM = JuliaPackages()

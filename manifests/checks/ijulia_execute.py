@@ -1,0 +1,37 @@
+"""Jupyter runs a notebook in Julia: a result comes back, functions live on in the next cell, and an error is one."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+
+def check() -> dict[str, object]:
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+    from nbformat.v4 import new_code_cell, new_notebook
+
+    def run(*cells: str) -> list[str]:
+        notebook = new_notebook(cells=[new_code_cell(cell) for cell in cells])
+        NotebookClient(notebook, kernel_name="julia", timeout=240).execute()
+        return ["".join(output.get("text", "") for output in cell.outputs) for cell in notebook.cells]
+
+    printed = run('half(x) = x // 2\ntown = "Łódź"', 'print(town, " ", half(5), " ", VERSION)')[1]
+    assert printed.startswith("Łódź 5//2 "), f"printed {printed!r}"
+    try:
+        run('error("on purpose")')
+    except CellExecutionError as error:
+        assert "on purpose" in str(error), f"another error: {error}"
+    else:
+        raise AssertionError("a cell with an error passed")
+    return {"printed": printed}
+
+
+if __name__ == "__main__":
+    try:
+        result = {"ok": True, **check()}
+    except Exception as error:
+        result = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
+        print(result["reason"], file=sys.stderr)
+    print(json.dumps({"check": "ijulia_execute", **result}))
+    sys.exit(0 if result["ok"] else 1)
