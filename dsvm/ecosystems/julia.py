@@ -27,7 +27,7 @@ from dsvm.ecosystems.julia_depot import (
 )
 from dsvm.ecosystems.julia_registry import NAME, TREE, UUID, Julia, Registry, Release, read_registry, solve
 from dsvm.ecosystems.julia_versions import ANY, Ranges, Version, compat
-from dsvm.errors import DsvmError, LockError
+from dsvm.errors import DsvmError, LockError, StoreError
 from dsvm.model import Base, Index, Pin, Section, Step
 from dsvm.versions import upstream_version
 
@@ -194,13 +194,17 @@ def _registry(index: Index, context: Context) -> tuple[Registry, Mapping[str, An
 
 def _download(file: str, name: str, registry: str, tree: str, context: Context) -> tuple[str, int]:
     """SHA-256 and size of a server's file, fetched once; its content is compared with its tree hash."""
-    return context.store.download(
-        [f"{server}/{file}" for server in _servers(registry, context)],
-        name=name,
-        machine=context.machine,
-        verify=_of_tree(tree),
-        key=f"julia {file}",
-    )
+    try:
+        return context.store.download(
+            [f"{server}/{file}" for server in _servers(registry, context)],
+            name=name,
+            machine=context.machine,
+            verify=_of_tree(tree),
+            key=f"julia {file}",
+        )
+    except StoreError as error:
+        place = "Another package server: JULIA_PKG_SERVER, or sources: {julia: URL} in DSVM's configuration"
+        raise LockError(error.message, hint=f"{error.hint}\n{place}".strip()) from error
 
 
 def _of_tree(tree: str) -> Callable[[Path], str | None]:

@@ -105,6 +105,78 @@ def packages() -> tuple[Package, ...]:
     )  # fmt: skip
 
 
+# IJulia's place is taken by a bridge: Jupyter's protocol is spoken by Python's ipykernel, and Julia computes.
+BRIDGE = """
+using Sockets
+
+function evaluate(code)
+    before = stdout
+    reader, writer = redirect_stdout()
+    printed = @async read(reader, String)
+    fault = nothing
+    try
+        include_string(Main, code)
+    catch error
+        fault = sprint(showerror, error)
+    finally
+        redirect_stdout(before)
+        close(writer)
+    end
+    return fault, fetch(printed)
+end
+
+function run_kernel()
+    port, server = listenany(ip"127.0.0.1", 20000)
+    python, program = "/opt/envs/base/bin/python", joinpath(@__DIR__, "..", "kernel.py")
+    run(pipeline(`$python $program $(ARGS[1]) $port`, stdout = stdout, stderr = stderr), wait = false)
+    peer = accept(server)
+    while !eof(peer)
+        fault, printed = evaluate(String(read(peer, parse(Int, readline(peer)))))
+        for text in (printed, something(fault, ""))
+            write(peer, string(sizeof(text)), "\\n", text)
+        end
+    end
+    exit()
+end
+"""
+KERNEL = """\
+import socket
+import sys
+
+from ipykernel.kernelapp import IPKernelApp
+from ipykernel.kernelbase import Kernel
+
+peer = socket.create_connection(("127.0.0.1", int(sys.argv[2]))).makefile("rwb")
+
+
+class Julia(Kernel):
+    implementation, implementation_version, banner = "bridge", "1", ""
+    language_info = {"name": "julia", "mimetype": "text/plain", "file_extension": ".jl"}
+
+    def do_execute(self, code, silent, store_history=True, user_expressions=None, allow_stdin=False, **_):
+        data = code.encode()
+        peer.write(b"%d\\n%s" % (len(data), data))
+        peer.flush()
+        printed, fault = (peer.read(int(peer.readline())).decode() for _ in range(2))
+        if printed and not silent:
+            self.send_response(self.iopub_socket, "stream", {"name": "stdout", "text": printed})
+        reply = {"status": "ok", "execution_count": self.execution_count}
+        if fault:
+            error = {"ename": "Julia", "evalue": fault, "traceback": [fault]}
+            self.send_response(self.iopub_socket, "error", error)
+            return {**reply, **error, "status": "error"}
+        return {**reply, "payload": [], "user_expressions": {}}
+
+
+IPKernelApp.launch_instance(argv=["-f", sys.argv[1]], kernel_class=Julia)
+"""
+
+
+def ijulia() -> Package:
+    deps = {"Sockets": "6462fe0b-24de-5631-8697-dd941f90decc"}
+    return package("IJulia", IJULIA, "1.28.0", BRIDGE, {"kernel.py": KERNEL}, deps=deps, compat={"julia": "1"})
+
+
 # --- git and tar -------------------------------------------------------------------------------------------
 
 
