@@ -76,7 +76,7 @@ class JuliaPackages:
         except DsvmError as error:
             return error.message
         unknown = [name for name, _ in map(parse_request, request) if name not in registry.names]
-        return f"{', '.join(unknown)}: not in the registry" if unknown else None
+        return "; ".join(map(registry.no_package, unknown)) or None
 
     def resolve(self, request: Request, context: Context) -> tuple[Sequence[Pin], Mapping[str, Any]]:
         index = _index(request.indexes, request.section, context)

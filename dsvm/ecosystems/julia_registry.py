@@ -87,6 +87,12 @@ class Registry:
             found.setdefault(entry["name"], []).append(uuid)
         return found
 
+    def no_package(self, name: str) -> str:
+        """What to say of a name that no package has."""
+        close = difflib.get_close_matches(name, self.names, n=1, cutoff=0.5)
+        near = f" (did you mean '{close[0]}'?)" if close else ""
+        return f"{name}: not in the registry {self.about.get('name', '')}{near}"
+
     def releases(self, uuid: str) -> Sequence[Release]:
         """All versions of a package that were not taken back, the newest first; none for an unknown UUID.
 
@@ -194,17 +200,17 @@ def solve(wanted: Sequence[tuple[str, Ranges]], registry: Registry, julia: Julia
 
 def _asked(wanted: Sequence[tuple[str, Ranges]], registry: Registry, julia: Julia) -> Iterator[Need]:
     faults = []
-    own = {one.name: uuid for uuid, one in julia.library.items()}
+    own = {one.name for one in julia.library.values()}
     for name, versions in wanted:
-        uuids = [own[name]] if name in own else registry.names.get(name, ())
-        if len(uuids) == 1:
+        uuids = registry.names.get(name, ())
+        if name in own:
+            faults.append(f"{name}: a part of Julia {julia.version} itself, and in every image that has that")
+        elif len(uuids) == 1:
             yield Need(uuids[0], name, versions)
         elif uuids:
             faults.append(f"{name}: {len(uuids)} packages have this name: {', '.join(uuids)}")
         else:
-            close = difflib.get_close_matches(name, registry.names, n=1, cutoff=0.5)
-            near = f" (did you mean '{close[0]}'?)" if close else ""
-            faults.append(f"{name}: not in the registry {registry.about.get('name', '')}{near}")
+            faults.append(registry.no_package(name))
     if faults:
         raise LockError(
             "Julia packages cannot be had:\n" + "\n".join(f"    {fault}" for fault in faults),

@@ -178,3 +178,18 @@ def test_build_contexts_hold_exactly_what_the_stages_mount(tmp_path: Path) -> No
     before = (described.stat().st_mtime_ns, described.stat().st_size)
     docker.prepare(plan, store, tmp_path / "build")
     assert (described.stat().st_mtime_ns, described.stat().st_size) == before, "the builder would copy it again"
+
+
+def test_small_files_of_a_section_lie_beside_its_pins(tmp_path: Path) -> None:
+    texts = {"Project.toml": "[deps]\n", "lists/loads": "Łódź\n"}
+    sections = [
+        one.model_copy(
+            update={"pins": (), "extra": {**one.extra, "texts": texts} if one.id == "editor-url" else one.extra}
+        )
+        for one in PLAN.sections
+    ]
+    plan = PLAN.model_copy(update={"sections": tuple(sections)})
+    place = docker.prepare(plan, Store(tmp_path / "store"), tmp_path / "build")["store-editor-url"]
+    held = {str(path.relative_to(place)): path.read_text() for path in place.rglob("*") if path.is_file()}
+    assert held.pop("section.json")
+    assert held == texts

@@ -42,13 +42,14 @@ from dsvm.ecosystems.julia_versions import Version, allowed, compat
 from dsvm.errors import InputError, LockError
 from dsvm.machine import Machine
 from dsvm.model import Base, Choice, Index, Lock, Pin, Section, canonical_json
+from dsvm.overview import show_variant
+from dsvm.pipeline import Workshop
 from dsvm.plan import make_plan
 from dsvm.store import Store
 
 INSTALL = Path(__file__).parents[2] / "scripts/image/install-julia"
 EPOCH = 1_700_000_000
 BASE = Base(base="debian-12", summary="", os="debian", release="12", glibc="2.36", python="3.11")
-needs_julia = pytest.mark.skipif(shutil.which("julia") is None, reason="needs Julia on the PATH")
 
 
 # --- requests ----------------------------------------------------------------------------------------------
@@ -186,11 +187,12 @@ def test_what_is_weak_for_a_new_julia_is_needed_by_an_old_one() -> None:
 
 def test_unknown_packages_are_all_named_with_the_nearest_ones() -> None:
     with pytest.raises(LockError) as caught:
-        solved("DataFrames 1.0.0:\nCSV 1.0.0:", "DataFrame", "CSV", "Nothing")
+        solved("DataFrames 1.0.0:\nCSV 1.0.0:", "DataFrame", "CSV", "Nothing", "Library")
     assert caught.value.message.splitlines() == [
         "Julia packages cannot be had:",
         "    DataFrame: not in the registry Test (did you mean 'DataFrames'?)",
         "    Nothing: not in the registry Test",
+        "    Library: a part of Julia 1.5.3 itself, and in every image that has that",
     ]
 
 
@@ -639,7 +641,9 @@ def test_another_content_than_the_tree_hash_names_is_refused(
 
 def test_a_server_out_of_reach_and_unknown_packages_are_told_before_locking(context: Context, server: Server) -> None:
     assert julia.ECOSYSTEM.probe(["Words"], "small", context) is None
-    assert julia.ECOSYSTEM.probe(["Words", "Wurds"], "small", context) == "Wurds: not in the registry"
+    assert julia.ECOSYSTEM.probe(["Words", "Wurds"], "small", context) == (
+        "Wurds: not in the registry Small (did you mean 'Words'?)"
+    )
     assert "its tools name none" in str(julia.ECOSYSTEM.probe(["Words"], None, context))
     server.close()
     machine = Machine(environ=context.machine.environ, etc=context.machine.etc)
@@ -776,6 +780,20 @@ def test_stages_start_from_the_distribution_s_julia_where_that_was_chosen() -> N
     stages = {stage.name: stage for stage in plan.stages}
     assert (stages["env-julia_compiled"].parent, stages["env-julia_compiled"].brings) == ("runtime-julia", ())
     assert (stages["runtime-julia"].parent, stages["runtime-julia"].output) == ("base", False)
+
+
+def test_who_gets_the_old_julia_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    official, debian = load().tools["julia"].sources
+    assert (official.remark, debian.repository) == ("", "debian-bullseye")
+    lock = lock_of(with_variant(*TOOLS), julia=1).model_copy(update={"variant": "old"})
+    for name, text in {
+        "variants/old.yaml": f"variant: old\nbase: debian-12\naccelerator: cpu\ntools: [{', '.join(TOOLS)}]\n",
+        "locks/old.json": locks.to_text(lock),
+    }.items():
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(text)
+    show_variant(Workshop(overlays=[tmp_path]), "old")
+    assert "julia: old; Julia 1.5 is of 2020" in capsys.readouterr().out
 
 
 # --- the depot ---------------------------------------------------------------------------------------------
