@@ -121,7 +121,9 @@ def _stages(base: Base, lock: Lock) -> tuple[Stage, ...]:
                 stages += _stages_of(build, base, parent, ground, title=f"build tools of {tool}")
                 parent = build.id
         brings = tuple(stage.name for one in below[section.id] for stage in stages if stage.section == one.id)
-        stages += _stages_of(section, base, parent, epochs[section.id], title=_title(section), output=True, brings=brings)
+        stages += _stages_of(
+            section, base, parent, epochs[section.id], title=_title(section), output=True, brings=brings
+        )
     return tuple(stages)
 
 
@@ -274,6 +276,8 @@ def _environment(catalog: Catalog, lock: Lock, here: Traits) -> dict[str, str]:
         "SHELL": "/bin/bash",
     }
     environment: dict[str, str] = linux if here.layered else {}
+    for section in lock.sections:
+        environment |= section.extra.get("environment", {})
     for choice in lock.choices:
         environment |= catalog.tools[choice.tool].environment
     return dict(sorted(environment.items()))

@@ -91,7 +91,8 @@ class Ecosystem(Protocol):
     def resolve(self, request: Request, context: Context) -> tuple[Sequence[Pin], Mapping[str, Any]]:
         """All artefacts for `request`, sorted by name, and what installing needs to know (`Section.extra`).
 
-        `texts` in the latter, file name -> text, are small files that `install` finds beside the artefacts.
+        Of the latter, `texts`, file name -> text, are small files that `install` finds beside the artefacts, and
+        `environment`, name -> value, are variables of the image.
 
         Raises LockError, with the solver's own explanation, when there is no solution.
         """

@@ -38,6 +38,8 @@ REQUEST = re.compile(rf"(?P<name>{NAME})(?P<versions>.*)")
 # https://pkgdocs.julialang.org/dev/protocol/
 PLACE = re.compile(rf"(?P<server>https?://.+|file:///.+)/registry/(?P<uuid>{UUID})/\{{tree\}}")
 PACKAGE_FILE = re.compile(rf"package/(?P<uuid>{UUID})/(?P<tree>{TREE})")
+# Where Julia looks: the user's own first, then the image's, then (what is empty) what Julia brings.
+PATHS = {"JULIA_DEPOT_PATH": f"~/.julia:{DEPOT}:", "JULIA_LOAD_PATH": f":{ENVIRONMENT}"}
 # What a section falls into: what was downloaded, and what Julia makes of it.
 LAYERS = ("packages", "compiled")
 TIMES = "Julia writes the time and a random number into what it compiles"
@@ -97,6 +99,7 @@ class JuliaPackages:
             pins += pool.map(lambda tree: _artifact_pin(tree, artifacts[tree], index.index, context), artifacts)
         asked = {name for name, _ in wanted}
         extra = {
+            "environment": PATHS,
             "julia": str(julia.version),
             "registry": described,
             "texts": {

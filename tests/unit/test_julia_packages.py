@@ -583,6 +583,7 @@ def test_resolve_pins_packages_and_artifacts_and_names_no_host(
         "sha256": hashlib.sha256(server.resources[f"/registry/{small.REGISTRY}/{tree}"].content).hexdigest(),
         "size": len(server.resources[f"/registry/{small.REGISTRY}/{tree}"].content),
     }
+    assert section.extra["environment"] == julia.PATHS
     texts = section.extra["texts"]
     quarters = next(pin for pin in section.pins if pin.name == "Quarters")
     place = julia.ECOSYSTEM.file_name(quarters).removesuffix(".tar.gz").replace("+", "/")
@@ -742,7 +743,7 @@ def lock_of(catalog: Catalog, **sources: int) -> Lock:
                     registry="x")
                 for name in packages.get(one.id, ())
             ),
-            extra={"env": "julia"} if one.id == "env-julia" else {},
+            extra={"env": "julia", "environment": julia.PATHS} if one.id == "env-julia" else {},
         )
         for one in wanted_of(catalog, **sources).values()
     ]  # fmt: skip
@@ -768,6 +769,8 @@ def test_stages_compile_packages_with_the_julia_of_the_image() -> None:
         # what it is compiled with is newer
         assert step.args == ("--epoch", str(EPOCH + 1000), "--depot", julia.DEPOT, "--layer", layer, "env-julia")
         assert step.sections == ("env-julia",)
+    assert plan.environment["JULIA_DEPOT_PATH"] == "~/.julia:/opt/julia-depot:"
+    assert plan.environment["JULIA_LOAD_PATH"] == ":/opt/julia-depot/environments/dsvm"
     assert stages["env-julia_packages"].unreproducible is None
     assert "time" in str(stages["env-julia_compiled"].unreproducible)
     assert [name for name, stage in stages.items() if stage.unreproducible] == ["env-julia_compiled"]
@@ -783,7 +786,7 @@ def test_stages_start_from_the_distribution_s_julia_where_that_was_chosen() -> N
 
 
 def test_who_gets_the_old_julia_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    official, debian = load().tools["julia"].sources
+    official, debian, *_ = load().tools["julia"].sources
     assert (official.remark, debian.repository) == ("", "debian-bullseye")
     lock = lock_of(with_variant(*TOOLS), julia=1).model_copy(update={"variant": "old"})
     for name, text in {
