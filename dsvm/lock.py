@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from dsvm import bases, ecosystems
 from dsvm.catalog import Catalog, near, suits
 from dsvm.ecosystems import Context, Ecosystem, Request
-from dsvm.errors import InputError, LockError, ProgramError
+from dsvm.errors import GoneError, InputError, LockError, ProgramError
 from dsvm.model import Base, Choice, LeftOut, Lock, Pin, Section, Source, Tool, Variant, digest_of
 
 Say = Callable[[str], None]
@@ -372,12 +372,11 @@ def _section(
 
 def _status_again(base: Base, section: Section, context: Context) -> str | None:
     """The base's package status for a lock whose base is kept; None when the archive has moved on from it."""
-    ecosystem: Any = ecosystems.get(base.ecosystem)
     if section.pin("manifest") is not None:
         return bases.resolve(context).status
     try:
-        return str(ecosystem.status(section.pins, context))
-    except ProgramError:
+        return ecosystems.system(base).status(section.pins, context)
+    except (ProgramError, GoneError):
         return None
 
 
