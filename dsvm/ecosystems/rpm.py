@@ -96,8 +96,10 @@ def make_base(section: Section, store: Store, work: Path, log: Path) -> Path:
     run([sys.executable, PIN_DATABASE, database, epoch], timeout=300)
     _clean(root)
     tar = work / "root.tar"
-    same = ("--sort=name", "--numeric-owner", "--clamp-mtime", f"--mtime=@{epoch}", "--exclude=./dev/*", "--xattrs")
-    run(["tar", "--create", f"--file={tar}", *same, f"--directory={root}", "."], timeout=600)
+    # capabilities of programs are extended attributes, whose form of archive knows more times than one
+    kept = ("--xattrs", "--xattrs-include=*", "--pax-option=exthdr.name=%d/%f,delete=atime,delete=ctime")
+    same = ("--sort=name", "--numeric-owner", "--clamp-mtime", f"--mtime=@{epoch}", "--exclude=./dev/*")
+    run(["tar", "--create", f"--file={tar}", *kept, *same, f"--directory={root}", "."], timeout=600)
     return tar
 
 

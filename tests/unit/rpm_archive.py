@@ -66,7 +66,7 @@ def rpm(
     version, _, release = rest.partition("-")
     top = folder / f"{name}-{rest}.build"
     tree = top / "tree"
-    contents = files or {f"/usr/share/doc/{name}/README": f"{name} {version}\n"}
+    contents = files or {f"/opt/{name}/README": f"{name} {version}\n"}
     for path, text in contents.items():
         target = tree / path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)

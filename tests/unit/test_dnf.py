@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import json
+import os
 import shutil
+import subprocess
+import tarfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,12 +19,14 @@ import rpm_archive as archives
 from pydantic import TypeAdapter, ValidationError
 from server import Resource, Server
 
+from dsvm import bases
 from dsvm.catalog import load
 from dsvm.ecosystems import Context, Request, dnf, system
 from dsvm.ecosystems.repositories import Untrusted
 from dsvm.errors import GoneError, LockError
 from dsvm.machine import Machine
-from dsvm.model import Base, Bootstrap, Key, Pin, Place, Repository
+from dsvm.model import Base, Bootstrap, Key, Pin, Place, Repository, Section
+from dsvm.plan import SCRIPTS
 from dsvm.store import Store, Want
 
 pytestmark = archives.NEEDED
@@ -56,7 +63,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Packages:
     make = partial(archives.rpm, folder)
     own = (
         make("bash", "5.1", Provides="/bin/sh"),
-        make("findutils", arch="noarch"),
+        *(make(name, arch="noarch") for name in ("findutils", "python3", "rpm")),
         make("common", "1.0"),
         make("hello", "1:2.0-3.el9", Requires=["common >= 1.0", "words"], Recommends="extra"),
         make("words", arch="noarch"),
@@ -143,6 +150,10 @@ def resolve(here: Context, *packages: str, repositories: Sequence[str] = ("vendo
     assert extra == {}
     assert [pin.name for pin in pins] == sorted(pin.name for pin in pins)
     return {pin.name: pin for pin in pins}
+
+
+def section_of(pins: Iterable[Pin], epoch: int) -> Section:
+    return Section(id="system", ecosystem="dnf", request=None, input="0" * 64, epoch=epoch, pins=tuple(pins))
 
 
 def refused(here: Context, *words: str, package: str = "vtool") -> None:
@@ -480,6 +491,71 @@ def test_it_is_an_ecosystem_that_bases_are_made_of() -> None:
     assert "apt, dnf" in caught.value.hint
 
 
+def test_a_base_that_neither_registry_nor_archive_gives_says_why(world: World) -> None:
+    sources = {"docker": ("http://127.0.0.1:9",)}
+    machine = Machine(environ={"HOME": str(world.folder)}, sources=sources, etc=world.folder / "etc")
+    here = replace(world.context, machine=machine, base_status="")
+    with pytest.raises(LockError, match=r"^base rocky-9 cannot be had: rockylinux/rockylinux@sha256:\w+: ") as caught:
+        bases.resolve(here)
+    assert "nor can it be made from packages: rocky: this machine knows no mirror of it" in caught.value.message
+    assert "rocky: URL" in caught.value.hint
+
+
+def test_a_base_is_made_of_locked_packages_and_the_same_twice(world: World) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("a base of packages takes the rights of root")
+    archive = world.with_archive(include=["hello"])
+    base = archive.base.model_copy(update={"image": None})
+    here = replace(archive, base=base, base_status="")
+    resolved = bases.resolve(here)
+    names = ["bash", "common", "findutils", "hello", "python3", "rpm", "words"]
+    assert (resolved.kind, [pin.name for pin in resolved.pins]) == ("bootstrap", names)
+    section = section_of(resolved.pins, 1_700_000_000)
+    made = []
+    for number in (1, 2):
+        store = Store(world.folder / f"store-{number}")
+        for pin in resolved.pins:
+            store.add(world.mirror / "rocky" / pin.file)
+        kept = replace(here, store=store)
+        log = world.folder / "log"
+        layout, digest = bases.layout(base, "bootstrap", section, kept, log=log, say=lambda line: None)
+        made.append(digest)
+        time.sleep(1.1)
+    assert made[0] == made[1]
+    manifest = json.loads((layout / "blobs/sha256" / digest.removeprefix("sha256:")).read_text())
+    config = json.loads((layout / "blobs/sha256" / manifest["config"]["digest"].removeprefix("sha256:")).read_text())
+    assert config["history"][0]["created_by"] == "rpm rocky-9"
+    held = bases._files_of_layers(layout, manifest, dnf.ECOSYSTEM.status_files)
+    status = dnf.ECOSYSTEM.image_status(held, here)
+    assert dnf.ECOSYSTEM.packages(status) == {pin.name: pin.version for pin in resolved.pins}
+    with tarfile.open(layout / "blobs/sha256" / manifest["layers"][0]["digest"].removeprefix("sha256:")) as tar:
+        members = {member.name: member for member in tar}
+    assert "./opt/hello/README" in members
+    assert not [name for name, member in members.items() if member.isdev() or member.mtime > section.epoch]
+
+
+def test_of_several_layers_the_last_word_counts(tmp_path: Path) -> None:
+    files: list[dict[str, bytes]] = [
+        {"./etc/a": b"1", "etc/b": b"1", "etc/c": b"1"},
+        {"etc/a": b"2", "etc/.wh.b": b"", "other": b"x"},
+    ]
+    manifest: dict[str, list[dict[str, str]]] = {"layers": []}
+    for number, layer in enumerate(files):
+        blob = tmp_path / f"blobs/sha256/{number}"
+        blob.parent.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(blob, "w:gz" if number else "w") as tar:
+            for name, content in layer.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+        kind = "application/vnd.oci.image.layer.v1.tar" + ("+gzip" if number else "")
+        manifest["layers"].append({"digest": f"sha256:{number}", "mediaType": kind})
+    assert bases._files_of_layers(tmp_path, manifest, ("etc/a", "etc/b", "etc/c", "etc/d")) == {
+        "etc/a": b"2",
+        "etc/c": b"1",
+    }
+
+
 # --- what is there -----------------------------------------------------------------------------------------
 
 
@@ -508,15 +584,160 @@ def test_names_as_they_are_in_the_archive_are_requests(name: str) -> None:
     assert TypeAdapter(dnf.ECOSYSTEM.request_type).validate_python([name]) == (name,)
 
 
-def bases() -> Iterator[Base]:
+def rpm_bases() -> Iterator[Base]:
     yield from (base for base in load().bases.values() if base.ecosystem == "dnf")
 
 
 def test_every_base_of_it_says_its_archive_and_key() -> None:
-    assert list(bases())
-    for base in bases():
+    assert list(rpm_bases())
+    for base in rpm_bases():
         assert base.bootstrap is not None
         assert base.bootstrap.key is not None
         for name in base.repositories:
             repository = load().repositories[name]
             assert repository.place(base.base) is not None
+
+
+# --- installing: the script that runs in builds, in a system of its own ------------------------------------
+
+ENTER = """
+mount --make-rprivate /
+mount --bind /usr "$1/usr" && mount -o remount,bind,ro "$1/usr"
+mount --rbind /dev "$1/dev"
+mount --bind /proc "$1/proc"
+exec chroot "$@"
+"""
+POST = """
+%post
+echo "made on $(date +%s%N)" | tee /var/log/worker.log /etc/machine-id > /etc/group-
+echo "[sneaked]" > /etc/yum.repos.d/sneaked.repo
+echo worked > /opt/worked
+"""
+
+
+def system_of(folder: Path, status: Path) -> Path:
+    """A folder with what a system needs beside this machine's /usr; `status` says what it holds."""
+    for name in ("dev", "etc/yum.repos.d", "opt", "proc", "root", "tmp", "usr", "var/lib", "var/log", "var/tmp"):
+        (folder / name).mkdir(parents=True)
+    for name in ("bin", "lib", "lib64", "sbin"):
+        (folder / name).symlink_to(f"usr/{name}")
+    (folder / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\n")
+    (folder / "etc/group").write_text("root:x:0:\n")
+    (folder / "root/.rpmmacros").write_text("%_dbpath /var/lib/rpm\n")  # where Rocky has it
+    shutil.copytree(status, folder / "var/lib/rpm")
+    shutil.copytree(SCRIPTS, folder / "dsvm/bin")
+    subprocess.run(["find", folder, "-exec", "touch", "--no-dereference", "--date=@1000000000", "{}", "+"], check=True)
+    return folder
+
+
+def inside(root: Path, *argv: str) -> subprocess.CompletedProcess[str]:
+    words = ["unshare", "--mount", "--fork", "sh", "-euc", ENTER, "sh", str(root), *argv]
+    env = {"PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
+    return subprocess.run(words, env=env, capture_output=True, text=True, check=False, timeout=120)
+
+
+@pytest.fixture
+def root(tmp_path: Path, packages: Packages) -> Path:
+    if os.geteuid() != 0 or subprocess.run(["unshare", "--mount", "true"], check=False).returncode != 0:
+        pytest.skip("a system of its own takes the rights of root")
+    return system_of(tmp_path / "root", packages.base)
+
+
+def put(root: Path, pins: Iterable[Pin], store: Store, section: str = "system") -> None:
+    store.tree(root / "dsvm/store" / section, {dnf.ECOSYSTEM.file_name(pin): pin.sha256 for pin in pins})
+
+
+def files_of(root: Path) -> dict[str, tuple[int, int, bytes]]:
+    """Every file and folder with its mode, its time and its content."""
+    found = {}
+    for path in sorted(root.rglob("*")):
+        name = str(path.relative_to(root))
+        if not name.startswith(("dsvm", "usr", "proc", "dev")):
+            content = bytes(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else b""
+            stat = path.lstat()
+            found[name] = (stat.st_mode, int(stat.st_mtime), content)
+    return found
+
+
+def test_from_lock_to_an_installed_system_twice_the_same(world: World, root: Path) -> None:
+    files = {"/etc/yum.repos.d/own.repo": "[own]\n", "/opt/worker": "#!/bin/sh\n"}
+    worker = archives.rpm(world.folder, "worker", files=files, scripts=POST)
+    archives.publish(world.mirror / SUITE, [worker], world.packages.distribution)
+    pins = resolve(world.context, "worker", "hello", "vtool")
+    here = world.context
+    wants = [
+        Want(pin.filename, pin.sha256, pin.size, partial(dnf.ECOSYSTEM.locate, pin, here)) for pin in pins.values()
+    ]
+    here.store.fetch(wants, machine=here.machine)
+    base = dnf.ECOSYSTEM.packages(here.base_status)
+    section = section_of(pins.values(), int(time.time()))
+    step = dnf.ECOSYSTEM.install(section, here.base)
+    roots = [root, system_of(world.folder / "again", world.packages.base)]
+    for one in roots:
+        put(one, pins.values(), here.store)
+        done = inside(one, f"/dsvm/bin/{step.script}", *step.args)
+        assert done.returncode == 0, done.stdout + done.stderr
+        time.sleep(1.1)
+    found = dnf.ECOSYSTEM.installed(section, lambda argv: inside(root, *argv).stdout)
+    assert found == {**base, **{pin.name: pin.version for pin in pins.values()}}
+    assert (root / "opt/worked").read_text() == "worked\n"
+    assert [path.name for path in (root / "etc/yum.repos.d").iterdir()] == ["own.repo"]
+    assert not list((root / "var/log").iterdir())
+    assert (root / "etc/machine-id").read_text() == ""
+    first, second = map(files_of, roots)
+    assert first.keys() == second.keys()
+    assert [name for name in first if first[name] != second[name]] == []
+    times = inside(root, "rpm", "-qa", "--queryformat", "%{INSTALLTIME} %{INSTALLTID}\\n").stdout.split()
+    assert set(times) == {str(section.epoch)}
+
+
+def test_a_package_that_is_there_already_is_no_fault(world: World, root: Path) -> None:
+    """A build stage begins with what a runtime's brought."""
+    pins = resolve(world.context, "hello", repositories=())
+    world.context.store.add(world.packages.rpm("common"))
+    for pin in pins.values():
+        world.context.store.add(world.mirror / "rocky" / pin.file)
+    put(root, pins.values(), world.context.store)
+    for _ in range(2):
+        done = inside(root, "/dsvm/bin/install-dnf", "--epoch", str(int(time.time())), "system")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("script", ["%post\nexit 3", "%pre\nexit 3"])
+def test_a_package_whose_script_fails_ends_the_build(world: World, root: Path, script: str) -> None:
+    path = archives.rpm(world.folder, "bad", scripts=script)
+    (root / "dsvm/store/system").mkdir(parents=True)
+    shutil.copy(path, root / "dsvm/store/system")
+    done = inside(root, "/dsvm/bin/install-dnf", "--epoch", str(int(time.time())), "system")
+    assert done.returncode != 0
+    assert "scriptlet failed" in done.stdout + done.stderr
+
+
+# --- rpm's database ----------------------------------------------------------------------------------------
+
+
+def pinned(folder: Path, seconds: int) -> bytes:
+    subprocess.run([SCRIPTS / "pin-rpmdb", folder, str(seconds)], check=True)
+    assert [path.name for path in folder.iterdir()] == ["rpmdb.sqlite"]
+    return (folder / "rpmdb.sqlite").read_bytes()
+
+
+def test_two_databases_of_one_system_become_the_same(tmp_path: Path, packages: Packages) -> None:
+    rpms = [packages.rpm("hello"), packages.rpm("common"), packages.rpm("words")]
+    folders = []
+    for name in ("first", "second"):
+        folders.append(archives.database(tmp_path / name, rpms))
+        time.sleep(1.1)
+    rpm = ["rpm", "--define", f"_dbpath {folders[0]}"]
+    query = [*rpm, "-qa", "--queryformat", "%{NAME} %{INSTALLTIME} %{INSTALLTID}\\n"]
+    before = subprocess.run(query, capture_output=True, text=True, check=True).stdout
+    held = dnf.ECOSYSTEM.packages(str(folders[0]))
+    assert pinned(folders[0], 1_700_000_000) == pinned(folders[1], 1_700_000_000)
+    after = subprocess.run(query, capture_output=True, text=True, check=True).stdout
+    assert "1700000000" not in before
+    assert sorted(after.splitlines()) == [f"{name} 1700000000 1700000000" for name in ("common", "hello", "words")]
+    assert dnf.ECOSYSTEM.packages(str(folders[0])) == held
+    by_time = subprocess.run([*rpm, "-q", "--tid", "1700000000"], capture_output=True, text=True, check=True).stdout
+    assert len(by_time.split()) == 3, "the index of install times says the same"
+    verified = subprocess.run([*rpm, "-V", "--nofiles", "hello"], capture_output=True, text=True, check=False)
+    assert verified.returncode == 0, verified.stdout
