@@ -155,7 +155,7 @@ def wanted_sections(catalog: Catalog, variant: Variant, choices: Sequence[Choice
     base = catalog.bases[variant.base]
     system: list[Any] = [] if base.system is None else [ecosystems.parse_request(base.ecosystem, base.system)]
     system_tools: list[str] = []
-    repositories: dict[str, None] = {}
+    repositories: dict[str, None] = dict.fromkeys(base.repositories)
     envs: dict[tuple[str, str], list[tuple[Tool, Any, str | None]]] = {}
     sections: list[Wanted] = []
     runtimes: dict[str, None] = {}
@@ -184,7 +184,8 @@ def wanted_sections(catalog: Catalog, variant: Variant, choices: Sequence[Choice
             section = f"{tool.tool}-build-{name}"
             of_system = ecosystems.get(name).placement == "system"
             parsed = ecosystems.parse_request(name, raw)
-            request = Request(section, section, (parsed,), repositories=own if of_system else ())
+            beside = tuple(dict.fromkeys((*base.repositories, *own))) if of_system else ()
+            request = Request(section, section, (parsed,), repositories=beside)
             sections.append(Wanted(section, name, (tool.tool,), request))
     for (name, env), parts in envs.items():
         taken = any(one.id == f"env-{env}" for one in sections)
@@ -205,7 +206,8 @@ def wanted_sections(catalog: Catalog, variant: Variant, choices: Sequence[Choice
         section = f"runtime-{runtime}"
         compilers = [base.compilers[runtime]] if runtime in base.compilers else []
         needed = (packages, *(ecosystems.parse_request(base.ecosystem, one) for one in compilers))
-        sections.append(Wanted(section, base.ecosystem, (), Request(section, section, needed)))
+        request = Request(section, section, needed, repositories=base.repositories)
+        sections.append(Wanted(section, base.ecosystem, (), request))
     for (name, other), items in builders.items():
         section = f"builder-{name}-{other}"
         sections.append(Wanted(section, other, (), Request(section, section, tuple(items))))

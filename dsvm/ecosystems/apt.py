@@ -287,7 +287,7 @@ class _AptRoot:
     @classmethod
     def of(cls, context: Context, repositories: Sequence[str] = ()) -> _AptRoot:
         kind = "empty" if not context.base_status else "base"
-        chosen = tuple(sorted(repositories))
+        chosen = tuple(sorted({*(context.base.repositories if context.base_status else ()), *repositories}))
         key = (context.work, context.base.base, kind, chosen)
         with _lock:
             if key not in cls._made:
