@@ -303,7 +303,7 @@ class _DnfRoot:
     @classmethod
     def of(cls, context: Context, repositories: Sequence[str] = ()) -> _DnfRoot:
         kind = "base" if context.base_status else "empty"
-        chosen = tuple(sorted({*context.base.repositories, *repositories})) if context.base_status else ()
+        chosen = tuple(sorted({*(context.base.repositories if context.base_status else ()), *repositories}))
         key = (context.work, context.base.base, kind, chosen)
         with _lock:
             if key not in cls._made:

@@ -41,10 +41,10 @@ class Signer:
         """Put a detached signature beside `path`."""
         self._gpg("--yes", "--armor", "--detach-sign", str(path))
 
-    def sign_package(self, path: Path) -> None:
+    def sign_package(self, *paths: Path) -> None:
         macros = ("--define", f"__gpg {shutil.which('gpg')}", "--define", f"_gpg_name {self.fingerprint}")
         env = {**os.environ, "GNUPGHOME": str(self.home)}
-        subprocess.run(["rpmsign", *macros, "--resign", path], env=env, check=True, capture_output=True)
+        subprocess.run(["rpmsign", *macros, "--resign", *paths], env=env, check=True, capture_output=True)
 
 
 def rpm(
@@ -95,6 +95,27 @@ def rpm(
     if signer is not None:
         signer.sign_package(target)
     return target
+
+
+def many(folder: Path, names: Iterable[str], version: str = "1.0-1.el9") -> Mapping[str, Path]:
+    """A package of each name, made by one run of rpmbuild: name -> file."""
+    version, _, release = version.partition("-")
+    top = folder / "many.build"
+    top.mkdir(parents=True)
+    wanted = sorted(set(names))
+    head = [
+        *("Name: many", f"Version: {version}", f"Release: {release}", "Summary: test", "License: MIT"),
+        *("AutoReqProv: no", "%description", "test"),
+    ]
+    lines = [
+        line for name in wanted for line in (f"%package -n {name}", "Summary: test", f"%description -n {name}", "x")
+    ]
+    spec = top / "many.spec"
+    spec.write_text("\n".join([*head, *lines, *(f"%files -n {name}" for name in wanted)]) + "\n")
+    where = ("--define", f"_topdir {top}", "--define", f"_rpmdir {top}/out")
+    argv: list[str | Path] = ["rpmbuild", "-bb", "--quiet", "--target", "x86_64", *where, *PLAIN, spec]
+    subprocess.run(argv, check=True, capture_output=True)
+    return {name: top / "out" / f"{name}-{version}-{release}.x86_64.rpm" for name in wanted}
 
 
 def publish(
