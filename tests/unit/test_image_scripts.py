@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import os
 import struct
@@ -60,6 +61,17 @@ def test_a_trust_store_keeps_everything_but_its_times(entries: list[tuple[str, i
 def test_what_is_no_trust_store_is_left_alone(data: bytes) -> None:
     with pytest.raises(ValueError, match="not a Java trust store"):
         truststore.pinned(data, 0)
+
+
+def test_programs_of_images_know_no_python_newer_than_the_oldest_base_s() -> None:
+    """Rocky Linux 9 has 3.9 as /usr/bin/python3; what its runtime brings stands beside that."""
+    found = [path for path in SCRIPTS.iterdir() if path.read_text().startswith("#!/usr/bin/python3")]
+    assert len(found) > 5
+    for path in found:
+        tree = ast.parse(path.read_text(), feature_version=(3, 9))
+        assert not [node for node in ast.walk(tree) if isinstance(node, ast.Match)]
+        newer = [node for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg == "strict"]
+        assert not newer, f"{path.name}:{newer[0].lineno if newer else 0}: zip(strict=) is of 3.10"
 
 
 def header(entries: list[tuple[int, int]]) -> bytes:
