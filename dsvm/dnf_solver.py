@@ -109,6 +109,10 @@ def _repository(one: dict[str, Any], conf: Any) -> Any:
     repository.baseurl = one["urls"]
     repository.gpgkey = ["file://" + one["key"]]
     repository.repo_gpgcheck = one["signed"]
+    # Its keys lie in a folder of its own, for which gpg would start an agent that outlives this program.
+    keys = Path(repository._repo.getCachedir(), "pubring")
+    keys.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (keys / "gpg.conf").write_text("no-autostart\n")
     return repository
 
 

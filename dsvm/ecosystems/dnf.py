@@ -22,7 +22,8 @@ from dsvm.run import run, which
 from dsvm.store import Store, Want
 
 # https://rpm-software-management.github.io/rpm/manual/spec.html (Name), and a module's stream to take packages from
-Package = Annotated[str, StringConstraints(pattern=r"^(@[A-Za-z0-9][\w.+-]*:)?[A-Za-z0-9_][\w.+-]*$", max_length=200)]
+NAME = "[A-Za-z0-9_][A-Za-z0-9_.+-]*"
+Package = Annotated[str, StringConstraints(pattern=rf"^(@{NAME}:)?{NAME}$", max_length=200)]
 # What install-dnf works with, and a registry's image may lack.
 HELPER = "findutils"
 ARCHES = {"amd64": "x86_64", "arm64": "aarch64"}
@@ -214,7 +215,7 @@ def _sources(context: Context, repositories: Sequence[str], keys: Path) -> list[
         key = _own_key(archive, mirrors[0], keys, context)
         signed = base.bootstrap.key is None or base.bootstrap.key.signs == "metadata"
         urls = tuple(f"{mirror}/{path}/" for mirror in mirrors)
-        own.append(_Source(re.sub(r"[^\w.-]", "-", suite), archive, path, urls, key, signed))
+        own.append(_Source(re.sub("[^A-Za-z0-9_.-]", "-", suite), archive, path, urls, key, signed))
     others: list[_Source] = []
     for name in repositories:
         repository = context.repositories[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import subprocess
@@ -27,11 +28,17 @@ class Signer:
     def __init__(self, home: Path, expire: str = "never") -> None:
         self.home = home
         home.mkdir(parents=True, mode=0o700)
+        atexit.register(self.stop)
         self._gpg(
             "--passphrase", "", "--quick-generate-key", "Archive <archive@example.test>", "ed25519", "sign", expire
         )
         self.armored = self._gpg("--armor", "--export").decode()
         self.fingerprint = Cert.from_bytes(self.armored.encode()).fingerprint.upper()
+
+    def stop(self) -> None:
+        """End the agent that gpg has started."""
+        argv: list[str | Path] = ["gpgconf", "--homedir", self.home, "--kill", "all"]
+        subprocess.run(argv, check=False)
 
     def _gpg(self, *args: str) -> bytes:
         argv: list[str | Path] = ["gpg", "--homedir", self.home, "--batch", "--quiet", *args]

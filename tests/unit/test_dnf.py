@@ -16,14 +16,16 @@ from pathlib import Path
 
 import pytest
 import rpm_archive as archives
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 from server import Resource, Server
 
 from dsvm import bases
-from dsvm.catalog import load
+from dsvm.catalog import MANIFESTS, load
 from dsvm.ecosystems import Context, Request, dnf, system
 from dsvm.ecosystems.repositories import Untrusted
-from dsvm.errors import GoneError, LockError
+from dsvm.errors import GoneError, InputError, LockError
 from dsvm.machine import Machine
 from dsvm.model import Base, Bootstrap, Key, Pin, Place, Repository, Section
 from dsvm.plan import SCRIPTS
@@ -156,14 +158,13 @@ def section_of(pins: Iterable[Pin], epoch: int) -> Section:
     return Section(id="system", ecosystem="dnf", request=None, input="0" * 64, epoch=epoch, pins=tuple(pins))
 
 
-def refused(here: Context, *words: str, package: str = "vtool") -> None:
-    """Probing stops, rather than go on to the next source, and resolving does too; the message says all `words`."""
-    for ask in (lambda: dnf.ECOSYSTEM.probe((package,), "vendor", here), lambda: resolve(here, package)):
-        with pytest.raises(Untrusted) as caught:
-            ask()
-        assert caught.value.exit_code == 3
-        assert caught.value.hint
-        assert not [word for word in words if word not in caught.value.message], caught.value.message
+def refused(here: Context, *words: str) -> None:
+    """Probing stops, rather than go on to the tool's next source; the message says all `words`."""
+    with pytest.raises(Untrusted) as caught:
+        dnf.ECOSYSTEM.probe(("vtool",), "vendor", here)
+    assert caught.value.exit_code == 3
+    assert caught.value.hint
+    assert not [word for word in words if word not in caught.value.message], caught.value.message
 
 
 # --- what comes from where ---------------------------------------------------------------------------------
@@ -582,6 +583,41 @@ def test_only_package_names_are_requests(request_: list[str]) -> None:
 @pytest.mark.parametrize("name", ["gcc-c++", "R-core", "python3.12", "libstdc++", "NetworkManager", "compat_x", "7zip"])
 def test_names_as_they_are_in_the_archive_are_requests(name: str) -> None:
     assert TypeAdapter(dnf.ECOSYSTEM.request_type).validate_python([name]) == (name,)
+
+
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.from_regex(dnf.NAME, fullmatch=True, alphabet=st.characters(codec="ascii")), min_size=1, max_size=20)
+)
+def test_every_name_stands_for_itself(world: World, names: list[str]) -> None:
+    """No pattern, no file, no version, no option: what no package is called is unknown under its own name."""
+    wanted = sorted({name for name in names if name not in ("hello", "bash", "common", "words", "extra", "rpm")})
+    fault = dnf.ECOSYSTEM.probe(("hello", *wanted), None, world.context)
+    assert fault == (f"{', '.join(wanted)}: not in {SUITE}" if wanted else None)
+
+
+def test_a_base_names_only_repositories_that_there_are(tmp_path: Path) -> None:
+    (tmp_path / "bases").mkdir()
+    text = (MANIFESTS / "bases/rocky-9.yaml").read_text()
+    (tmp_path / "bases/rocky-9.yaml").write_text(text.replace("[epel]", "[eppel]"))
+    with pytest.raises(InputError, match=r"rocky-9\.yaml:\d+: unknown repository 'eppel' \(did you mean 'epel'\?\)"):
+        load([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"keyring": "/usr/share/keyrings/x.gpg"}, "exactly one of 'keyring' and 'key'"),
+        ({"key": None}, "exactly one of 'keyring' and 'key'"),
+        ({"key": {"urls": ["x"], "fingerprint": "0" * 40, "signs": "nothing"}}, "key.signs"),
+        ({"include": ["a b"]}, "include"),
+    ],
+)
+def test_an_archive_says_its_key_in_one_way(changes: dict[str, object], words: str) -> None:
+    good = {"suites": [SUITE], "key": {"urls": ["KEY"], "fingerprint": "0" * 40}, "include": ["R-core"]}
+    Bootstrap.model_validate(good)
+    with pytest.raises(ValidationError, match=words):
+        Bootstrap.model_validate({**good, **changes})
 
 
 def rpm_bases() -> Iterator[Base]:
