@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dsvm.errors import ProgramError
 from dsvm.model import Section
+from dsvm.platforms import PLATFORMS
 from dsvm.run import run
 from dsvm.store import Store
 
@@ -19,7 +20,7 @@ from dsvm.store import Store
 DATABASES = ("var/lib/rpm", "usr/lib/sysimage/rpm")
 DATABASE_FILES = tuple(f"{folder}/rpmdb.sqlite{end}" for folder in DATABASES for end in ("", "-wal"))
 LIST = ("--query", "--all", "--queryformat", r"%{NAME}\t%{EPOCHNUM}:%{VERSION}-%{RELEASE}\n")
-PIN_DATABASE = Path(__file__).resolve().parents[2] / "scripts" / "image" / "pin-rpmdb"
+PIN_DATABASE = PLATFORMS["linux"].scripts / "pin-rpmdb"
 # Scriptlets write to /dev/null, and must find more than a file that the first of them made.
 DEVICES = {"null": (1, 3), "zero": (1, 5), "random": (1, 8), "urandom": (1, 9)}
 

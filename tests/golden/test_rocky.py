@@ -16,7 +16,8 @@ from rocky import Place
 from dsvm import ecosystems, render
 from dsvm.lock import stale_sections
 from dsvm.model import Lock, Plan
-from dsvm.plan import SCRIPTS, make_plan
+from dsvm.plan import make_plan
+from dsvm.platforms import PLATFORMS
 from dsvm.run import bundled
 
 pytestmark = archives.NEEDED
@@ -42,7 +43,7 @@ def plan(place: Place, lock: Lock) -> Plan:
 
 def text_of(plan: Plan) -> str:
     """The Dockerfile, without what differs with the moment at which its packages were built."""
-    text = render.dockerfile(plan)
+    text = render.main_text(plan)
     for digest, name in ((plan.digest, "PLAN"), (plan.lock_digest, "LOCK"), (str(plan.epoch), "EPOCH")):
         text = text.replace(digest, f"{name}-DIGEST").replace(digest[:12], name)
     created = render.labels(plan)["org.opencontainers.image.created"]
@@ -99,12 +100,12 @@ def test_the_dockerfile_is_clean_for_hadolint() -> None:
 
 
 def test_each_step_is_a_script_of_ours_with_words_that_no_shell_reads(plan: Plan) -> None:
-    joined = render.dockerfile(plan).replace("\\\n", "")
+    joined = render.main_text(plan).replace("\\\n", "")
     runs = [line for line in joined.splitlines() if line.startswith("RUN")]
     assert runs
     for line in runs:
         words = json.loads(line[line.index("[") :])
-        script = SCRIPTS / words[0].removeprefix("/dsvm/bin/")
+        script = PLATFORMS["linux"].scripts / words[0].removeprefix("/dsvm/bin/")
         assert script.is_file()
         assert f"source=/{script.name},target={words[0]}" in line
         if script.read_text().startswith("#!/bin/bash"):

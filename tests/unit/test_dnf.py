@@ -28,10 +28,11 @@ from dsvm.ecosystems.repositories import Untrusted
 from dsvm.errors import GoneError, InputError, LockError
 from dsvm.machine import Machine
 from dsvm.model import Base, Bootstrap, Key, Pin, Place, Repository, Section
-from dsvm.plan import SCRIPTS
+from dsvm.platforms import PLATFORMS
 from dsvm.store import Store, Want
 
 pytestmark = archives.NEEDED
+SCRIPTS = PLATFORMS["linux"].scripts
 SUITE = "rocky/9/BaseOS/x86_64/os"
 
 
