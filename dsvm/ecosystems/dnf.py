@@ -17,7 +17,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 from dsvm.ecosystems import Context, Request, RunInImage, rpm
 from dsvm.ecosystems.repositories import OutOfReach, Untrusted, place_of, roots, signing_key
 from dsvm.errors import LockError, ProgramError, StoreError
-from dsvm.model import Base, Key, Pin, Repository, Section, Step
+from dsvm.model import Base, Key, Pin, Repository, Section, Step, digest_of
 from dsvm.run import run, which
 from dsvm.store import Store, Want
 
@@ -103,11 +103,15 @@ class Dnf:
 
     def status(self, pins: Sequence[Pin], context: Context) -> str:
         """A folder with the rpm database of a system that has exactly `pins` installed."""
-        folder = context.work / f"dnf-{context.base.base}-made"
+        name = digest_of(sorted(pin.sha256 for pin in pins))[:12]
+        folder = context.work / f"dnf-{context.base.base}-{name}"
         with _lock:
             if not folder.exists():
                 _fetch(pins, context)
-                rpm.record(folder, [context.store.path(pin.sha256) for pin in pins])
+                part = folder.with_suffix(".part")
+                shutil.rmtree(part, ignore_errors=True)
+                rpm.record(part, [context.store.path(pin.sha256) for pin in pins])
+                part.rename(folder)
         return str(folder)
 
     def image_status(self, files: Mapping[str, bytes], context: Context) -> str:
