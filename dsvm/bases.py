@@ -22,8 +22,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from debian.deb822 import Deb822
-from debian.debfile import DebFile
 from filelock import FileLock
 
 from dsvm import ecosystems
@@ -31,7 +29,6 @@ from dsvm.ecosystems import Context, Request
 from dsvm.errors import LockError, ProgramError, StoreError
 from dsvm.model import Base, BaseKind, Pin, Section, digest_of
 from dsvm.run import run
-from dsvm.store import Store
 
 OCI = "application/vnd.oci.image"
 
@@ -49,7 +46,10 @@ class ResolvedBase:
 
 
 def resolve(context: Context) -> ResolvedBase:
-    """Pins of the base and the package status that its system ecosystem starts from."""
+    """Pins of the base and the package status that its system ecosystem starts from.
+
+    Raises LockError when neither registry nor archive gives it.
+    """
     base = context.base
     if base.image is None and base.bootstrap is None and base.formats and "docker" not in base.formats:
         return ResolvedBase("machine", {}, (), "", {})
@@ -58,11 +58,18 @@ def resolve(context: Context) -> ResolvedBase:
         return _resolve_registry(context)
     if base.bootstrap is None:
         raise LockError(f"base {base.base} cannot be had: {fault}, and there is no 'bootstrap' for it")
-    ecosystem: Any = ecosystems.get(base.ecosystem)
+    ecosystem = ecosystems.system(base)
     request = {"bootstrap": base.bootstrap.model_dump(mode="json")}
-    items = (("?essential", "apt", *base.bootstrap.include),)
-    pins, _ = ecosystem.resolve(Request("base", "base", items), context)
-    return ResolvedBase("bootstrap", request, tuple(pins), ecosystem.status(pins, context), {}, fault)
+    items = ((*ecosystem.essential, *base.bootstrap.include),)
+    try:
+        pins, _ = ecosystem.resolve(Request("base", "base", items), context)
+        status = ecosystem.status(pins, context)
+    except LockError as error:
+        raise type(error)(
+            f"base {base.base} cannot be had: {fault}; nor can it be made from packages: {error.message}",
+            hint=error.hint,
+        ) from error
+    return ResolvedBase("bootstrap", request, tuple(pins), status, {}, fault)
 
 
 def _skopeo(image: str, context: Context) -> tuple[str, list[str]]:
@@ -90,13 +97,10 @@ def _resolve_registry(context: Context) -> ResolvedBase:
     folder = context.work / "registry-base"
     layout, _ = _copy_from_registry(base, folder, context)
     manifest, pins = _layout_pins(base, layout)
-    status = _status_of_layers(layout, manifest)
-    packages = {
-        entry["Package"]: entry["Version"]
-        for entry in Deb822.iter_paragraphs(status.splitlines(), use_apt_pkg=False)
-        if entry.get("Status", "").endswith(" installed")
-    }
-    return ResolvedBase("registry", {"image": base.image}, tuple(pins), status, {"packages": packages})
+    ecosystem = ecosystems.system(base)
+    status = ecosystem.image_status(_files_of_layers(layout, manifest, ecosystem.status_files), context)
+    extra = {"packages": dict(ecosystem.packages(status))}
+    return ResolvedBase("registry", {"image": base.image}, tuple(pins), status, extra)
 
 
 def _copy_from_registry(base: Base, folder: Path, context: Context) -> tuple[Path, str]:
@@ -137,17 +141,23 @@ def _layout_pins(base: Base, layout: Path) -> tuple[Mapping[str, Any], list[Pin]
     return manifest, sorted(pins, key=lambda pin: pin.name)
 
 
-def _status_of_layers(layout: Path, manifest: Mapping[str, Any]) -> str:
-    """dpkg's status file, from the last layer that has it."""
-    for layer in reversed(manifest["layers"]):
+def _files_of_layers(layout: Path, manifest: Mapping[str, Any], names: Sequence[str]) -> Mapping[str, bytes]:
+    """Those of the files `names` that the image has, as its last layers leave them.
+
+    https://github.com/opencontainers/image-spec/blob/v1.1.0/layer.md (whiteouts)
+    """
+    found: dict[str, bytes] = {}
+    for layer in manifest["layers"]:
         path = _blob(layout, layer["digest"])
         opener: Any = gzip.open if layer["mediaType"].endswith("gzip") else open
         with opener(path, "rb") as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
             for member in tar:
-                if member.name.removeprefix("./") == "var/lib/dpkg/status":
-                    file = tar.extractfile(member)
-                    return file.read().decode() if file else ""
-    raise LockError("the registry image holds no /var/lib/dpkg/status", hint="Is it a Debian or Ubuntu image?")
+                name = member.name.removeprefix("./")
+                if name in names and (file := tar.extractfile(member)) is not None:
+                    found[name] = file.read()
+                elif (gone := name.replace("/.wh.", "/")) != name:
+                    found.pop(gone, None)
+    return found
 
 
 def _blob(layout: Path, digest: str) -> Path:
@@ -179,7 +189,9 @@ def layout(
         else:
             partial = folder.with_suffix(".part")
             shutil.rmtree(partial, ignore_errors=True)
-            digest = _bootstrap(base, section, context.store, partial, log)
+            with tempfile.TemporaryDirectory(prefix="dsvm-base-") as work:
+                tar = ecosystems.system(base).bootstrap(base, section, context.store, Path(work), log)
+                digest = write_layout(partial, tar, base=base, epoch=section.epoch)
         (partial / "digest").write_text(digest + "\n")
         partial.rename(folder)
     return folder, digest
@@ -205,55 +217,6 @@ def archive(layout: Path, digest: str, target: Path, *, name: str) -> None:
         member = tarfile.TarInfo("manifest.json")
         member.size = len(entry)
         tar.addfile(member, io.BytesIO(entry))
-
-
-def _bootstrap(base: Base, section: Section, store: Store, folder: Path, log: Path) -> str:
-    """Make the base with mmdebstrap from locked packages, without a network; returns the manifest digest."""
-    assert base.bootstrap is not None  # noqa: S101 - for the type checker
-    with tempfile.TemporaryDirectory(prefix="dsvm-base-") as temporary:
-        # apt's sandbox user reads the archive
-        work = Path(temporary)
-        work.chmod(0o755)
-        archive = flat_archive(work / "archive", section.pins, store)
-        tar = work / "root.tar"
-        suite = base.bootstrap.suites[0].partition("/")[2]
-        run(
-            [
-                *("mmdebstrap", "--mode=auto", "--variant=custom", f"--architectures={base.arch}"),
-                f"--include={','.join(f'{pin.name}' for pin in section.pins)}",
-                *("--aptopt=Acquire::Languages none", "--aptopt=APT::Install-Recommends false"),
-                "--dpkgopt=force-unsafe-io",
-                # the archive is this run's own folder: no later apt may look for it
-                '--customize-hook=rm -f "$1/etc/apt/sources.list" "$1/etc/apt/apt.conf.d/99mmdebstrap" '
-                '"$1/etc/dpkg/dpkg.cfg.d/99mmdebstrap"',
-                *(f"--customize-hook={hook}" for hook in _CLEAN),
-                *(suite, tar, f"deb [trusted=yes] copy:{archive} ./"),
-            ],
-            env={"SOURCE_DATE_EPOCH": str(section.epoch)},
-            timeout=1800,
-            log=log,
-        )
-        return write_layout(folder, tar, base=base, epoch=section.epoch)
-
-
-_CLEAN = (
-    'rm -rf "$1"/var/log/* "$1"/var/cache/ldconfig/aux-cache "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*.bin',
-    'rm -f "$1"/etc/*- "$1"/var/lib/dpkg/*-old "$1"/etc/hostname "$1"/etc/resolv.conf "$1"/etc/machine-id',
-)
-
-
-def flat_archive(folder: Path, pins: Sequence[Pin], store: Store) -> Path:
-    """A folder that apt reads as an archive: the packages and their Packages index."""
-    store.tree(folder, {pin.filename: pin.sha256 for pin in pins})
-    stanzas = []
-    for pin in pins:
-        control = DebFile(str(folder / pin.filename)).debcontrol()
-        control["Filename"] = f"./{pin.filename}"
-        control["Size"] = str(pin.size)
-        control["SHA256"] = pin.sha256
-        stanzas.append(control.dump())
-    (folder / "Packages").write_text("\n".join(filter(None, stanzas)))
-    return folder
 
 
 def write_layout(folder: Path, tar: Path, *, base: Base, epoch: int) -> str:
@@ -282,7 +245,7 @@ def write_layout(folder: Path, tar: Path, *, base: Base, epoch: int) -> str:
             "created": created,
             "config": {"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]},
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer}"]},
-            "history": [{"created": created, "created_by": f"mmdebstrap {base.base}"}],
+            "history": [{"created": created, "created_by": f"{ecosystems.system(base).bootstrapper} {base.base}"}],
         },
         "config",
     )

@@ -433,6 +433,12 @@ def _cross_check(catalog: Catalog, broken: Set[tuple[str, str]]) -> Iterator[str
             yield from _check_source(catalog, where, name, number, source, broken)
     for name in catalog.repositories:
         yield from _check_repository(catalog, name)
+    for name, base in catalog.bases.items():
+        where = catalog.origin["bases", name]
+        for other in base.repositories:
+            if other not in catalog.repositories and ("repositories", other) not in broken:
+                unknown = f"unknown repository '{other}'{near(other, catalog.repositories)}"
+                yield f"{where}:{_line_of(where, other)}: {unknown}"
     for name, variant in catalog.variants.items():
         where = catalog.origin["variants", name]
         extended = catalog.variants.get(variant.extends or "")

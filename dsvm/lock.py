@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from dsvm import bases, ecosystems
 from dsvm.catalog import Catalog, near, suits
 from dsvm.ecosystems import Context, Ecosystem, Request, Runtime
-from dsvm.errors import InputError, LockError, ProgramError
+from dsvm.errors import GoneError, InputError, LockError, ProgramError
 from dsvm.model import Base, Choice, LeftOut, Lock, Pin, Section, Source, Tool, Variant, digest_of
 
 Say = Callable[[str], None]
@@ -164,7 +164,7 @@ def wanted_sections(catalog: Catalog, variant: Variant, choices: Sequence[Choice
     base = catalog.bases[variant.base]
     system: list[Any] = [] if base.system is None else [ecosystems.parse_request(base.ecosystem, base.system)]
     system_tools: list[str] = []
-    repositories: dict[str, None] = {}
+    repositories: dict[str, None] = dict.fromkeys(base.repositories)
     envs: dict[tuple[str, str], list[tuple[Tool, Any, str | None]]] = {}
     sections: list[Wanted] = []
     runtimes: dict[str, None] = {}
@@ -193,7 +193,8 @@ def wanted_sections(catalog: Catalog, variant: Variant, choices: Sequence[Choice
             section = f"{tool.tool}-build-{name}"
             of_system = ecosystems.get(name).placement == "system"
             parsed = ecosystems.parse_request(name, raw)
-            request = Request(section, section, (parsed,), repositories=own if of_system else ())
+            beside = tuple(dict.fromkeys((*base.repositories, *own))) if of_system else ()
+            request = Request(section, section, (parsed,), repositories=beside)
             sections.append(Wanted(section, name, (tool.tool,), request))
     for (name, env), parts in envs.items():
         taken = any(one.id == f"env-{env}" for one in sections)
@@ -235,7 +236,8 @@ def wanted_sections(catalog: Catalog, variant: Variant, choices: Sequence[Choice
         system.insert(0, packages)
         compilers = [base.compilers[runtime]] if runtime in base.compilers else []
         needed = (packages, *(ecosystems.parse_request(base.ecosystem, one) for one in compilers))
-        sections.append(Wanted(section, base.ecosystem, (), Request(section, section, needed)))
+        request = Request(section, section, needed, repositories=base.repositories)
+        sections.append(Wanted(section, base.ecosystem, (), request))
     for (name, other), items in builders.items():
         section = f"builder-{name}-{other}"
         sections.append(Wanted(section, other, (), Request(section, section, tuple(items))))
@@ -413,12 +415,11 @@ def _section(
 
 def _status_again(base: Base, section: Section, context: Context) -> str | None:
     """The base's package status for a lock whose base is kept; None when the archive has moved on from it."""
-    ecosystem: Any = ecosystems.get(base.ecosystem)
     if section.pin("manifest") is not None:
         return bases.resolve(context).status
     try:
-        return str(ecosystem.status(section.pins, context))
-    except ProgramError:
+        return ecosystems.system(base).status(section.pins, context)
+    except (ProgramError, GoneError):
         return None
 
 

@@ -219,7 +219,7 @@ class Machine:
 
         hint = f"Name its mirror in {config_path(self.environ)}:\n  sources:\n    {distribution}: URL"
         if distribution not in BOOTSTRAP_SUITES:
-            raise StoreError(f"{distribution}: this machine's apt knows no mirror of it", hint=hint)
+            raise StoreError(f"{distribution}: this machine knows no mirror of it", hint=hint)
         architecture, suite = BOOTSTRAP_SUITES[distribution]
         done = run(
             [

@@ -241,7 +241,12 @@ class Base(Model):
         exclude_if=_is_empty,
         description="what compiling for a runtime needs beside it; not in the image",
     )
-    # These two are left out of JSON while they are empty: what never used them keeps its digests.
+    # These are left out of JSON while they are empty: what never used them keeps its digests.
+    repositories: tuple[Name, ...] = Field(
+        (),
+        exclude_if=_is_empty,
+        description="repositories that its system packages and runtimes may come from beside its own archive",
+    )
     ecosystems: tuple[Name, ...] = Field(
         (), exclude_if=_is_empty, description="ecosystems that work on it; all when empty"
     )
@@ -262,14 +267,27 @@ class Base(Model):
 
 
 class Bootstrap(Model):
-    """What mmdebstrap makes a base from."""
+    """The distribution's archive: what system packages come from, and a base that no registry gives is made of."""
 
-    suites: tuple[Line, ...] = Field(min_length=1, description="archive/suite, for example debian/bookworm")
+    suites: tuple[Line, ...] = Field(
+        min_length=1, description="archive/suite, for example debian/bookworm; for dnf archive/folder with repodata"
+    )
     components: tuple[Name, ...] = ("main",)
-    keyring: ImagePath
-    include: tuple[Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.+-]*$")], ...] = Field(
+    keyring: ImagePath | None = Field(
+        None, exclude_if=_is_none, description="file of this machine with the keys that sign the archive"
+    )
+    key: Key | None = Field(
+        None, exclude_if=_is_none, description="instead of 'keyring': the key that signs the archive, to be fetched"
+    )
+    include: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")], ...] = Field(
         (), description="packages beyond the essential ones"
     )
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if (self.keyring is None) == (self.key is None):
+            raise ValueError("'bootstrap' has exactly one of 'keyring' and 'key'")
+        return self
 
 
 class Index(Model):
@@ -301,7 +319,11 @@ class Index(Model):
 
 
 # A package name, or a pattern of names in which * and ? stand for other characters.
-PackagePattern = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9+.*?-]+$", max_length=100)]
+PackagePattern = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+.*?-]+$", max_length=100)]
+
+
+def _is_metadata(value: str) -> bool:
+    return value == "metadata"
 
 
 class Key(Model):
@@ -312,6 +334,11 @@ class Key(Model):
     )
     fingerprint: Annotated[str, StringConstraints(pattern=r"^[0-9A-F]{40}([0-9A-F]{24})?$")] = Field(
         description="fingerprint of its primary key in full, 40 hexadecimal digits"
+    )
+    signs: Literal["metadata", "packages"] = Field(
+        "metadata",
+        exclude_if=_is_metadata,
+        description="the list of its packages, or only each package, as some repositories of dnf do",
     )
 
     @field_validator("fingerprint", mode="before")
@@ -328,7 +355,7 @@ class Place(Model):
         "", description="folder below the repository's root"
     )
     suite: Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9._+-]+(/[A-Za-z0-9._+-]+)*/?|/)$")] = Field(
-        description="name of the suite, or a flat folder, which ends in a slash"
+        "/", description="name of the suite, or a flat folder, which ends in a slash"
     )
     components: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._+/-]+$")], ...] = ()
     key: Key | None = Field(None, description="where it is not the repository's")

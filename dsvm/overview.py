@@ -331,7 +331,7 @@ def _keyrings(shop: Workshop, variant: str | None) -> dict[str, str]:
     variants = catalog.variants.values() if variant is None else [catalog.variant(variant)]
     bases: dict[str, dict[str, None]] = {}
     for base in (catalog.bases[one.base] for one in variants):
-        if base.bootstrap is not None:
+        if base.bootstrap is not None and base.bootstrap.keyring is not None:
             bases.setdefault(base.bootstrap.keyring, {})[base.base] = None
     return {path: ", ".join(names) for path, names in bases.items()}
 

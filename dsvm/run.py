@@ -17,6 +17,9 @@ INSTALL_HINTS = {
     "docker": "scripts/engine install && scripts/engine start",
     "mmdebstrap": "scripts/base-tools",
     "apt-get": "DSVM resolves Debian packages with apt-get: run it on Debian or Ubuntu",
+    "dnf-3": "apt-get install dnf",
+    "rpm": "apt-get install rpm",
+    "rpmkeys": "apt-get install rpm",
     "git": "apt-get install git",
 }
 

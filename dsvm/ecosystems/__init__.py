@@ -17,6 +17,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import TypeAdapter
 
+from dsvm.errors import LockError
 from dsvm.machine import Machine
 from dsvm.model import Base, Index, Pin, Repository, Section, Step
 from dsvm.store import Store
@@ -116,6 +117,33 @@ class Ecosystem(Protocol):
         """Name -> version of what an image really holds in the place of `section`."""
 
 
+@runtime_checkable
+class System(Ecosystem, Protocol):
+    """An ecosystem that an operating system consists of: what a base needs beyond all that."""
+
+    # what a base made from an archive begins with, before what its manifest includes
+    essential: tuple[str, ...]
+    # files, without a leading slash, in which an image keeps the status of its packages; the first that is there counts
+    status_files: tuple[str, ...]
+    # the program that makes a base, for the history of its image
+    bootstrapper: str
+
+    def status(self, pins: Sequence[Pin], context: Context) -> str:
+        """The status of a system that has exactly `pins` installed.
+
+        Raises ProgramError or GoneError when the archive has moved on from them.
+        """
+
+    def image_status(self, files: Mapping[str, bytes], context: Context) -> str:
+        """The status of an image that has these of `status_files`. Raises LockError when they tell nothing."""
+
+    def packages(self, status: str) -> Mapping[str, str]:
+        """Name -> version of what a system with this status holds."""
+
+    def bootstrap(self, base: Base, section: Section, store: Store, work: Path, log: Path) -> Path:
+        """Make a base of locked packages in the folder `work`, offline; returns an archive (tar) of its files."""
+
+
 @cache
 def registry() -> Mapping[str, Ecosystem]:
     """All ecosystems by name, in a stable order."""
@@ -127,6 +155,18 @@ def registry() -> Mapping[str, Ecosystem]:
 
 def get(name: str) -> Ecosystem:
     return registry()[name]
+
+
+def system(base: Base) -> System:
+    """The ecosystem that `base` consists of. Raises LockError when there is none, or none that makes bases."""
+    ecosystem = registry().get(base.ecosystem)
+    if not isinstance(ecosystem, System):
+        known = ", ".join(name for name, one in registry().items() if isinstance(one, System))
+        raise LockError(
+            f"base {base.base} cannot be had: the ecosystem '{base.ecosystem}' makes no bases",
+            hint=f"Ecosystems that do: {known}",
+        )
+    return ecosystem
 
 
 def parse_request(name: str, value: object) -> Any:

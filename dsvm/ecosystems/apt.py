@@ -9,29 +9,24 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import unquote
 
+from debian.deb822 import Deb822
 from pydantic import Discriminator, Field, StringConstraints, Tag
 
 from dsvm.ecosystems import Context, Request, RunInImage
-from dsvm.ecosystems.apt_repositories import (
-    UNTRUSTED,
-    OutOfReach,
-    Untrusted,
-    keyring,
-    named_by,
-    preferences,
-    release_pin,
-    roots,
-    source_line,
-)
+from dsvm.ecosystems.apt_bootstrap import make_base
+from dsvm.ecosystems.apt_repositories import UNTRUSTED, keyring, preferences, release_pin, source_line
+from dsvm.ecosystems.repositories import OutOfReach, Untrusted, named_by, roots
 from dsvm.errors import LockError, ProgramError
 from dsvm.model import Base, Model, Pin, Repository, Section, Sha256, Step
 from dsvm.run import run, which
+from dsvm.store import Store
 
 # https://www.debian.org/doc/debian-policy/ch-controlfields.html#s-f-source
 Package = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9+.-]+$")]
 URI_LINE = re.compile(r"^'(?P<uri>[^']+)' (?P<file>\S+) (?P<size>\d+) SHA256:(?P<sha256>[0-9a-f]{64})$")
 # What the Release file says of an archive, as apt's pins and its indextargets call it.
 RELEASE_FIELDS = {"o": "ORIGIN", "l": "LABEL", "n": "CODENAME", "a": "SUITE", "site": "SITE"}
+STATUS = "var/lib/dpkg/status"
 _lock = threading.RLock()
 
 
@@ -60,6 +55,9 @@ class Apt:
     ]
     runtimes = ()
     builders: Mapping[str, Any] = {}
+    essential = ("?essential", "apt")
+    status_files = (STATUS,)
+    bootstrapper = "mmdebstrap"
 
     def package(self, request: Sequence[str | Deb]) -> str:
         first = request[0]
@@ -109,6 +107,21 @@ class Apt:
         root = _AptRoot.of(context)
         shown = root.run("apt-cache", "show", *(f"{pin.name}={pin.version}" for pin in pins))
         return shown.replace("\nVersion: ", "\nStatus: install ok installed\nVersion: ")
+
+    def image_status(self, files: Mapping[str, bytes], context: Context) -> str:
+        if not files:
+            raise LockError(f"the registry image holds no /{STATUS}", hint="Is it a Debian or Ubuntu image?")
+        return files[STATUS].decode()
+
+    def packages(self, status: str) -> Mapping[str, str]:
+        return {
+            entry["Package"]: entry["Version"]
+            for entry in Deb822.iter_paragraphs(status.splitlines(), use_apt_pkg=False)
+            if entry.get("Status", "").endswith(" installed")
+        }
+
+    def bootstrap(self, base: Base, section: Section, store: Store, work: Path, log: Path) -> Path:
+        return make_base(base, section, store, work, log)
 
     def locate(self, pin: Pin, context: Context) -> Iterable[str]:
         if pin.registry == "url":
@@ -218,6 +231,8 @@ class _AptRoot:
         if bootstrap is None:
             raise LockError(f"base {context.base.base} names no archive: it has no 'bootstrap'")
         which("apt-get")
+        if bootstrap.keyring is None:
+            raise LockError(f"base {context.base.base}: apt takes the keys of an archive from a file: 'keyring'")
         if not Path(bootstrap.keyring).is_file():
             raise LockError(
                 f"{bootstrap.keyring}: no such keyring, so packages of {context.base.base} cannot be trusted",
@@ -272,7 +287,7 @@ class _AptRoot:
     @classmethod
     def of(cls, context: Context, repositories: Sequence[str] = ()) -> _AptRoot:
         kind = "empty" if not context.base_status else "base"
-        chosen = tuple(sorted(repositories))
+        chosen = tuple(sorted({*(context.base.repositories if context.base_status else ()), *repositories}))
         key = (context.work, context.base.base, kind, chosen)
         with _lock:
             if key not in cls._made:

@@ -148,7 +148,7 @@ class Conda:
         builder = "builder-conda-pypi"
         return Step(
             script="install-conda",
-            args=("--epoch", str(section.epoch), "--rattler", builder, section.id),
+            args=("--epoch", str(section.epoch), "--rattler", builder, "--python", base.python, section.id),
             sections=(section.id, builder),
         )
 

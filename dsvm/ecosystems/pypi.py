@@ -215,7 +215,7 @@ class Pypi:
         return Step(
             script="install-pypi",
             args=(
-                *("--prefix", f"{here.envs}/{env}", "--epoch", str(FILE_TIME)),
+                *("--prefix", f"{here.envs}/{env}", "--epoch", str(FILE_TIME), "--python", base.python),
                 *(() if section.extra["first"] else ("--packages-only",)),
                 section.id,
             ),

@@ -9,8 +9,9 @@ fail() {
 }
 trap 'fail "stopped at line $LINENO"' ERR
 
-bin=$(echo /usr/lib/postgresql/*/bin)
-[ -x "$bin/initdb" ] || fail "no single PostgreSQL in /usr/lib/postgresql"
+bin=$(echo /usr/lib/postgresql/*/bin) # Debian's own place
+[ -x "$bin/initdb" ] || bin=/usr/bin
+[ -x "$bin/initdb" ] || fail "no single PostgreSQL in /usr/lib/postgresql, and none in /usr/bin"
 folder=$PWD
 "$bin/initdb" --pgdata=data --auth=peer --encoding=UTF8 --locale=C.UTF-8 --no-sync >initdb.log
 trap '"$bin/pg_ctl" --pgdata="$folder/data" --mode=immediate stop >/dev/null 2>&1 || true' EXIT

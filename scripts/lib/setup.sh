@@ -91,6 +91,14 @@ setup_ubuntu_keyring() (
     fi
 )
 
+# Tests of RPM packages build some and let dnf resolve them; without these programs they are skipped and say so.
+setup_rpm_tools() {
+    if { have dnf-3 && have rpmbuild && have createrepo_c && have gpg; } || ! have apt-get; then
+        return
+    fi
+    (apt_install dnf rpm createrepo-c gpg gpg-agent) || say "tests of RPM packages will be skipped"
+}
+
 # Makes sure that an engine answers, and exports DOCKER_HOST where it is the private one.
 setup_engine() {
     "$root/scripts/engine" install

@@ -27,6 +27,7 @@ def archive() -> str:
     """Where this machine finds Ubuntu's archive."""
     bootstrap = load().bases[BASE].bootstrap
     assert bootstrap is not None
+    assert bootstrap.keyring is not None
     if not Path(bootstrap.keyring).is_file():
         pytest.skip(f"Ubuntu's archive cannot be trusted here: no {bootstrap.keyring} (scripts/base-tools)")
     machine = Machine.detect()

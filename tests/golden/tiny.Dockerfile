@@ -50,7 +50,7 @@ RUN --network=none \
     --mount=type=bind,from=store-env-base_0,target=/dsvm/store/env-base_0 \
     --mount=type=bind,from=store-builder-pypi-pypi,target=/dsvm/store/builder-pypi-pypi \
     --mount=type=cache,id=dsvm-bytecode,target=/dsvm/cache,sharing=shared \
-    ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/base", "--epoch", "499162500", "env-base_0"]
+    ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/base", "--epoch", "499162500", "--python", "3.11", "env-base_0"]
 
 # arrays; 2 of 3
 FROM runtime-python AS env-base_8
@@ -60,7 +60,7 @@ RUN --network=none \
     --mount=type=bind,from=store-env-base_8,target=/dsvm/store/env-base_8 \
     --mount=type=bind,from=store-builder-pypi-pypi,target=/dsvm/store/builder-pypi-pypi \
     --mount=type=cache,id=dsvm-bytecode,target=/dsvm/cache,sharing=shared \
-    ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/base", "--epoch", "499162500", "--packages-only", "env-base_8"]
+    ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/base", "--epoch", "499162500", "--python", "3.11", "--packages-only", "env-base_8"]
 
 # arrays; 3 of 3
 FROM runtime-python AS env-base_10
@@ -70,7 +70,7 @@ RUN --network=none \
     --mount=type=bind,from=store-env-base_10,target=/dsvm/store/env-base_10 \
     --mount=type=bind,from=store-builder-pypi-pypi,target=/dsvm/store/builder-pypi-pypi \
     --mount=type=cache,id=dsvm-bytecode,target=/dsvm/cache,sharing=shared \
-    ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/base", "--epoch", "499162500", "--packages-only", "env-base_10"]
+    ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/base", "--epoch", "499162500", "--python", "3.11", "--packages-only", "env-base_10"]
 
 # notebooks; 1 of 3
 FROM runtime-python AS env-nets_0
@@ -80,7 +80,7 @@ RUN --network=none \
     --mount=type=bind,from=store-env-nets_0,target=/dsvm/store/env-nets_0 \
     --mount=type=bind,from=store-builder-pypi-pypi,target=/dsvm/store/builder-pypi-pypi \
     --mount=type=cache,id=dsvm-bytecode,target=/dsvm/cache,sharing=shared \
-    ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/nets", "--epoch", "499162500", "env-nets_0"]
+    ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/nets", "--epoch", "499162500", "--python", "3.11", "env-nets_0"]
 
 # notebooks; 2 of 3
 FROM runtime-python AS env-nets_8
@@ -90,7 +90,7 @@ RUN --network=none \
     --mount=type=bind,from=store-env-nets_8,target=/dsvm/store/env-nets_8 \
     --mount=type=bind,from=store-builder-pypi-pypi,target=/dsvm/store/builder-pypi-pypi \
     --mount=type=cache,id=dsvm-bytecode,target=/dsvm/cache,sharing=shared \
-    ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/nets", "--epoch", "499162500", "--packages-only", "env-nets_8"]
+    ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/nets", "--epoch", "499162500", "--python", "3.11", "--packages-only", "env-nets_8"]
 
 # notebooks; 3 of 3
 FROM runtime-python AS env-nets_11
@@ -100,7 +100,7 @@ RUN --network=none \
     --mount=type=bind,from=store-env-nets_11,target=/dsvm/store/env-nets_11 \
     --mount=type=bind,from=store-builder-pypi-pypi,target=/dsvm/store/builder-pypi-pypi \
     --mount=type=cache,id=dsvm-bytecode,target=/dsvm/cache,sharing=shared \
-    ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/nets", "--epoch", "499162500", "--packages-only", "env-nets_11"]
+    ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/nets", "--epoch", "499162500", "--python", "3.11", "--packages-only", "env-nets_11"]
 
 FROM system AS image
 # Before the layers: a WORKDIR above them would have BuildKit put them together first, to make a folder there.

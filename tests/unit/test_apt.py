@@ -109,7 +109,7 @@ def test_an_archive_out_of_reach_is_a_lock_error(fakes: Path, context: Context) 
 
 def test_a_missing_keyring_is_said_before_anything_runs(fakes: Path, context: Context) -> None:
     assert context.base.bootstrap is not None
-    Path(context.base.bootstrap.keyring).unlink()
+    Path(str(context.base.bootstrap.keyring)).unlink()
     with pytest.raises(LockError, match="no such keyring"):
         apt.ECOSYSTEM.resolve(Request("system", "system", (("git",),)), context)
     assert not (fakes / "calls").exists()

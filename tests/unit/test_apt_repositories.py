@@ -19,8 +19,8 @@ from pysequoia import Tsk
 from server import Resource, Server
 
 from dsvm.catalog import load
-from dsvm.ecosystems import Context, Request, apt, apt_repositories
-from dsvm.ecosystems.apt_repositories import Untrusted
+from dsvm.ecosystems import Context, Request, apt, apt_repositories, repositories
+from dsvm.ecosystems.repositories import Untrusted
 from dsvm.errors import LockError
 from dsvm.machine import Machine
 from dsvm.model import Bootstrap, Key, Pin, Place, Repository
@@ -322,7 +322,7 @@ def test_a_repository_over_http_and_its_key_at_a_second_place(world: World, serv
 
 def test_an_archive_that_this_machine_does_not_know_says_how_to_name_it(world: World) -> None:
     here = world.with_repository(uri=None, archive="cran")
-    with pytest.raises(LockError, match="cran: this machine's apt knows no mirror") as caught:
+    with pytest.raises(LockError, match="cran: this machine knows no mirror") as caught:
         resolve(here, "vtool")
     assert "cran: URL" in caught.value.hint
     fault = apt.ECOSYSTEM.probe(("vtool",), "vendor", here)
@@ -468,8 +468,8 @@ def test_whatever_a_repository_says_of_itself_preferences_stay_two_records(
 
 @given(st.binary(max_size=300))
 def test_no_bytes_break_the_reading_of_keys(data: bytes) -> None:
-    assert isinstance(apt_repositories.certificates(data), dict)
-    assert apt_repositories.certificates(b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n" + data) == {}
+    assert isinstance(repositories.certificates(data), dict)
+    assert repositories.certificates(b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n" + data) == {}
 
 
 def test_versions_with_an_epoch_keep_it(world: World) -> None:

@@ -62,11 +62,11 @@ def write(path: Path, data: object) -> None:
 
 
 def load(folder: Path) -> Catalog:
-    """The catalog of `folder` on top of the project's bases and rows; its tools would only take time."""
+    """The catalog of `folder` on top of the project's bases, repositories and rows; its tools would only take time."""
     main = folder.with_name(f"{folder.name}-main")
     if not main.exists():
         main.mkdir()
-        for name in ("bases", "compat.yaml"):
+        for name in ("bases", "repositories", "compat.yaml"):
             (main / name).symlink_to(catalogs.MANIFESTS / name)
     return catalogs.load([folder], main=main)
 

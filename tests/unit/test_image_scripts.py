@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import os
 import struct
@@ -30,10 +31,11 @@ def script(name: str) -> ModuleType:
 
 
 sys.dont_write_bytecode = True
-truststore, compile_wheels, install_url = (
+truststore, compile_wheels, install_url, rpm_database = (
     script("pin-java-truststore"),
     script("compile-wheels"),
     script("install-url"),
+    script("pin-rpmdb"),
 )
 
 
@@ -59,6 +61,48 @@ def test_a_trust_store_keeps_everything_but_its_times(entries: list[tuple[str, i
 def test_what_is_no_trust_store_is_left_alone(data: bytes) -> None:
     with pytest.raises(ValueError, match="not a Java trust store"):
         truststore.pinned(data, 0)
+
+
+def test_programs_of_images_know_no_python_newer_than_the_oldest_base_s() -> None:
+    """Rocky Linux 9 has 3.9 as /usr/bin/python3; what its runtime brings stands beside that."""
+    found = [path for path in SCRIPTS.iterdir() if path.read_text().startswith("#!/usr/bin/python3")]
+    assert len(found) > 5
+    for path in found:
+        tree = ast.parse(path.read_text(), feature_version=(3, 9))
+        assert not [node for node in ast.walk(tree) if isinstance(node, ast.Match)]
+        newer = [node for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg == "strict"]
+        assert not newer, f"{path.name}:{newer[0].lineno if newer else 0}: zip(strict=) is of 3.10"
+
+
+def header(entries: list[tuple[int, int]]) -> bytes:
+    """An rpm header of one 32-bit number for each tag."""
+    index = b"".join(struct.pack(">IIiI", tag, 4, 4 * place, 1) for place, (tag, _) in enumerate(entries))
+    data = b"".join(struct.pack(">I", value) for _, value in entries)
+    return struct.pack(">II", len(entries), len(data)) + index + data
+
+
+NUMBERS = st.integers(0, 2**32 - 1)
+
+
+@given(st.lists(st.tuples(st.sampled_from([1000, 1008, 1009, 1128]), NUMBERS), max_size=8), NUMBERS)
+def test_a_header_of_rpm_keeps_everything_but_its_times(entries: list[tuple[int, int]], seconds: int) -> None:
+    wanted = header([(tag, seconds if tag in (1008, 1128) else value) for tag, value in entries])
+    assert rpm_database.pinned(header(entries), seconds) == wanted
+
+
+@given(st.binary(max_size=100))
+def test_what_is_no_header_of_rpm_is_left_alone(data: bytes) -> None:
+    try:
+        assert rpm_database.pinned(data, 1) == data
+    except ValueError as error:
+        assert "no" in str(error)
+
+
+def test_a_time_that_is_none_is_refused() -> None:
+    good = header([(1008, 5)])
+    for place, value in ((12, 6), (16, 4), (20, 2)):  # another type, outside the data, several
+        with pytest.raises(ValueError, match="tag 1008 is no time"):
+            rpm_database.pinned(good[:place] + struct.pack(">I", value) + good[place + 4 :], 1)
 
 
 def environment(prefix: Path) -> Path:

@@ -112,6 +112,26 @@ def test_a_python_that_is_too_old_is_said(checkout: Checkout) -> None:
     assert not (checkout.root / ".venv").exists()
 
 
+@pytest.mark.parametrize(("code", "said"), [(0, "installing dnf rpm"), (100, "tests of RPM packages will be skipped")])
+def test_programs_for_rpm_packages_are_installed_or_done_without(checkout: Checkout, code: int, said: str) -> None:
+    for name in ("bash", "dirname", "env"):
+        (checkout.bin / name).symlink_to(str(shutil.which(name)))
+    for name in ("apt-get", "sudo"):
+        words = '"$@"' if name == "sudo" else f'echo "$*" >> {checkout.root}/calls; exit {code}'
+        (checkout.bin / name).write_text(f"#!{shutil.which('sh')}\n{words}\n")
+        (checkout.bin / name).chmod(0o755)
+    lib = checkout.root / "scripts/lib"
+    script = f'. "{lib}/common.sh"; PATH={checkout.bin}; . "{lib}/setup.sh"; setup_rpm_tools'
+    environment = {"PATH": str(checkout.bin), "HOME": str(checkout.root)}
+    argv = [str(shutil.which("bash")), "-euo", "pipefail", "-c", script]
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert said in done.stderr
+    calls = (checkout.root / "calls").read_text().splitlines()
+    assert calls[0].endswith("update")
+    assert code or all(name in calls[1].split() for name in ("dnf", "rpm", "createrepo-c", "gpg"))
+
+
 def test_the_life_of_a_virtual_environment(checkout: Checkout) -> None:
     first = checkout.set_up("requirements-dev.txt", PYTHON=sys.executable)
     assert first.returncode == 0, first.stderr

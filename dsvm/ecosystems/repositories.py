@@ -1,0 +1,131 @@
+"""Repositories of system packages beside the base's own: their place, their key, and what may come from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from pathlib import Path
+from urllib.parse import unquote, urljoin, urlsplit
+
+from pysequoia import Cert
+
+from dsvm.ecosystems import Context
+from dsvm.errors import LockError, StoreError
+from dsvm.model import Key, Place, Repository
+from dsvm.urls import redact
+
+
+class OutOfReach(LockError):
+    """A repository does not answer: a tool's next source takes over."""
+
+
+class Untrusted(LockError):
+    """A repository is not what its manifest says: nothing takes over, for somebody has to look at it."""
+
+
+def place_of(repository: Repository, context: Context) -> Place:
+    """Where the packages for the context's base are; OutOfReach when the repository has none for it."""
+    found = repository.place(context.base.base)
+    if found is None:
+        raise OutOfReach(f"repository '{repository.repository}' has no place for {context.base.base}")
+    return found
+
+
+def roots(repository: Repository, context: Context) -> Sequence[str]:
+    """URIs of the repository for the context's base, the best first, without trailing slashes.
+
+    Raises OutOfReach when this machine knows none.
+    """
+    place, name = place_of(repository, context), repository.repository
+    known = context.machine.source(name) or ((repository.uri,) if repository.uri else ())
+    try:
+        known = known or context.machine.apt_mirrors(str(repository.archive))
+    except StoreError as error:
+        raise OutOfReach(f"repository '{name}': {error.message}", hint=error.hint) from error
+    return [f"{root.rstrip('/')}/{place.path}".rstrip("/") for root in known]
+
+
+# --- key ---------------------------------------------------------------------------------------------------
+
+
+def signing_key(whose: str, key: Key, root: str, context: Context) -> Cert:
+    """The one key that may sign what messages call `whose`; fetched, and compared with the manifest.
+
+    `root` is where a URL without a scheme is below. Raises OutOfReach when the key cannot be had, and Untrusted when
+    it is another one, or no longer valid.
+    """
+    unreached: list[str] = []
+    strange: list[str] = []
+    for url in (urljoin(root.rstrip("/") + "/", one) for one in key.urls):
+        data = _read(url, context, unreached)
+        if data is None:
+            continue
+        found = certificates(data)
+        cert = found.get(key.fingerprint)
+        if cert is None:
+            fingerprints = " and ".join(found) or "no OpenPGP key"
+            strange.append(f"{redact(url)} holds {fingerprints}")
+            continue
+        if fault := expired(cert):
+            raise Untrusted(
+                f"{whose}: its key {key.fingerprint} {fault}",
+                hint="Ask its owner for the new key and write its fingerprint into the manifest",
+            )
+        return cert
+    if strange:
+        raise Untrusted(
+            f"{whose}: its manifest names the key {key.fingerprint}, but {'; '.join(strange)}",
+            hint="Do not go on before its owner confirms the new key; then correct the fingerprint in the manifest",
+        )
+    raise OutOfReach(f"{whose}: its key cannot be had: {'; '.join(unreached)}")
+
+
+def _read(url: str, context: Context, unreached: list[str]) -> bytes | None:
+    parts = urlsplit(url)
+    try:
+        if parts.scheme == "file":
+            return Path(unquote(parts.path)).read_bytes()
+        response = context.machine.get(url)
+    except OSError as error:
+        unreached.append(f"{url}: {error.strerror}")
+    except StoreError as error:
+        unreached.append(error.message)
+    else:
+        if response.status_code < 400:
+            return response.content
+        unreached.append(f"{redact(url)}: HTTP {response.status_code}")
+    return None
+
+
+def certificates(data: bytes) -> Mapping[str, Cert]:
+    """OpenPGP certificates by fingerprint, in upper case; none where `data` is something else."""
+    try:
+        found = Cert.split_bytes(data)
+    except RuntimeError:  # pysequoia's, for everything that is no certificate
+        return {}
+    return {cert.fingerprint.upper(): cert for cert in found}
+
+
+def expired(cert: Cert) -> str | None:
+    """Since when the key is no longer valid, in words, or None.
+
+    It is for a clear message only: apt's or dnf's verifier decides, and knows old signatures that this library
+    refuses.
+    """
+    try:
+        end = cert.expiration
+        revoked = bool(cert.is_revoked)
+    except RuntimeError:
+        return None
+    if revoked:
+        return "was revoked"
+    return f"expired on {end:%Y-%m-%d}" if end is not None and end < datetime.now(UTC) else None
+
+
+# --- what may come from it ---------------------------------------------------------------------------------
+
+
+def named_by(repository: Repository, package: str) -> bool:
+    """Whether the manifest says that `package` comes from the repository."""
+    return any(fnmatchcase(package, pattern) for pattern in repository.packages)
