@@ -431,6 +431,8 @@ def _cross_check(catalog: Catalog, broken: Set[tuple[str, str]]) -> Iterator[str
                 yield f"{where}:{_line_of(where, path)}: a tool may not write '{path}'"
         for number, source in enumerate(tool.sources):
             yield from _check_source(catalog, where, name, number, source, broken)
+    for name in catalog.bases:
+        yield from _check_base(catalog, name)
     for name in catalog.repositories:
         yield from _check_repository(catalog, name)
     for name, variant in catalog.variants.items():
@@ -478,6 +480,21 @@ def _check_source(
             ecosystems.parse_request(ecosystem, request)
         except ValueError as error:
             yield f"{where}:{_line_of(where, ecosystem)}: build.{ecosystem}: {error}"
+
+
+def _check_base(catalog: Catalog, name: str) -> Iterator[str]:
+    """Its packages are requests of its own ecosystem, where that is here."""
+    base, where = catalog.bases[name], catalog.origin["bases", name]
+    asked: dict[Loc, Any] = {("system",): base.system} if base.system is not None else {}
+    asked |= {("runtimes", runtime): request for runtime, request in base.runtimes.items()}
+    asked |= {("compilers", runtime): request for runtime, request in base.compilers.items()}
+    for place, request in asked.items() if base.ecosystem in ecosystems.registry() else ():
+        try:
+            ecosystems.parse_request(base.ecosystem, request)
+        except ValueError as error:
+            read = read_yaml(where)
+            line = read[1].get(place, 1) if not isinstance(read, str) else 1
+            yield f"{where}:{line}: {'.'.join(map(str, place))}: {error}"
 
 
 def _check_repository(catalog: Catalog, name: str) -> Iterator[str]:

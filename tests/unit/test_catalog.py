@@ -300,6 +300,17 @@ def test_a_tool_for_other_formats_claims_nothing(manifests: Path) -> None:
     assert catalog.load(main=manifests)
 
 
+def test_what_a_base_asks_for_is_checked_like_a_tool_s(manifests: Path) -> None:
+    path = manifests / "bases/tiny-12.yaml"
+    edit(path, "  python: [python3-minimal]", "  python: [Python 3, Perl]")
+    edit(path, "system: [ca-certificates]", "system: 7")
+    wrong = "string should match pattern '^[a-z0-9][a-z0-9+.-]+$'"
+    assert faults(manifests) == (
+        f"{path}:10: system: input should be a valid tuple",
+        f"{path}:12: runtimes.python: {wrong}",
+    )
+
+
 def test_a_base_says_what_it_can_come_out_as(manifests: Path) -> None:
     edit(manifests / "bases/tiny-12.yaml", "os: debian", "os: debian\nformats: [qcow2, azure]")
     (fault,) = faults(manifests)
