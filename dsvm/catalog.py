@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cache
@@ -565,7 +566,8 @@ def _claims(tool: Tool, claim: str) -> Iterable[str]:
 def _line_of(path: Path, word: str) -> int:
     """First line of `path` that holds `word`, for faults found between files."""
     lines = path.read_text(encoding="utf-8").splitlines()
-    return next((number for number, line in enumerate(lines, 1) if word in line), 1)
+    whole = re.compile(rf"(?<![\w-]){re.escape(word)}(?![\w-])")
+    return next((number for number, line in enumerate(lines, 1) if whole.search(line)), 1)
 
 
 def schemas() -> Mapping[str, Mapping[str, Any]]:

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from dsvm import bases, ecosystems
+from dsvm.blame import Unsolved, blame, probe
 from dsvm.catalog import Catalog, near, suits
 from dsvm.ecosystems import Context, Ecosystem, Request
 from dsvm.errors import InputError, LockError, ProgramError
@@ -321,6 +322,7 @@ def resolve(
         extra = {"env": want.request.env, **extra} if want.id.startswith("env-") else dict(extra)
         return _section(want.id, want.ecosystem, want.tools, want.as_json(), digest, pins, extra, kept, now)
 
+    sources = {choice.tool: (choice, catalog.tools[choice.tool].sources[choice.source]) for choice in choices}
     with ThreadPoolExecutor(4) as pool:
         futures = [pool.submit(one, want) for want in wanted]
         faults: list[LockError] = []
@@ -329,7 +331,8 @@ def resolve(
             try:
                 sections.append(future.result())
             except LockError as error:
-                faults += _blame(catalog, want, choices, context) or [error]
+                unsolved = Unsolved(want.ecosystem, want.tools, want.request, sources)
+                faults += blame(unsolved, context) or [error]
     if faults:
         raise LockError("\n".join(fault.message for fault in faults), hint=faults[0].hint)
     return Lock(
@@ -410,7 +413,7 @@ def _choose(
         reasons: list[str] = []
         for place, source in sources:
             # the last one is not asked twice: resolving tells whether it can be had
-            fault = None if len(sources) == 1 else _probe(source, context)
+            fault = None if len(sources) == 1 else probe(source, context)
             if fault is None:
                 choices.append(Choice(tool=tool.tool, source=place, passed_over=tuple(passed)))
                 break
@@ -431,34 +434,6 @@ def _unchecked(tool: Tool, variant: Variant, base: Base) -> str:
     if not any(check.version is not None for check in checks):
         return "'version' check"
     return "" if any(check.version is None for check in checks) else "working check ('run' or 'script')"
-
-
-def _probe(source: Source, context: Context) -> str | None:
-    for name, request in source.requests().items():
-        ecosystem = ecosystems.get(name)
-        named = source.repository if ecosystem.placement == "system" else source.index
-        if fault := ecosystem.probe(request, named, context):
-            return fault
-    return None
-
-
-def _blame(catalog: Catalog, want: Wanted, choices: Sequence[Choice], context: Context) -> list[LockError]:
-    """Which tools of a section that has no solution cannot be had even alone."""
-    blamed = []
-    for choice in choices:
-        if choice.tool not in want.tools:
-            continue
-        source = catalog.tools[choice.tool].sources[choice.source]
-        if fault := _probe(source, context):
-            passed = [f"{name}: not within reach" for name in choice.passed_over]
-            tried = [*passed, f"{'+'.join(source.requests())}: {fault}"]
-            blamed.append(
-                LockError(
-                    f"tool '{choice.tool}' has no source within reach:\n    " + "\n    ".join(tried),
-                    hint=f"Mend what is named above, or leave it out: --leave-out {choice.tool}",
-                )
-            )
-    return blamed
 
 
 # --- compare -----------------------------------------------------------------------------------------------

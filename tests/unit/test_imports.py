@@ -15,7 +15,7 @@ LAYERS = (
     ("machine", "condarc", "download", "store", "progress", "engine"),
     ("ecosystems",),
     ("catalog",),
-    ("bases",),
+    ("bases", "blame"),
     ("lock",),
     ("plan", "report", "compat"),
     ("render",),
