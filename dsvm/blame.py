@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -63,6 +64,11 @@ def probe(source: Source, context: Context) -> str | None:
     return None
 
 
+def out_of_reach(tool: str, tried: Sequence[str]) -> str:
+    """What to say of a tool without a source: what was tried, and how each ended."""
+    return f"tool '{tool}' has no source within reach:\n" + textwrap.indent("\n".join(tried), "    ")
+
+
 def _absent(section: Unsolved, context: Context) -> dict[str, LockError]:
     found = {}
     for tool in section.tools:
@@ -71,7 +77,7 @@ def _absent(section: Unsolved, context: Context) -> dict[str, LockError]:
             passed = [f"{name}: not within reach" for name in choice.passed_over]
             tried = [*passed, f"{'+'.join(source.requests())}: {fault}"]
             found[tool] = LockError(
-                f"tool '{tool}' has no source within reach:\n    " + "\n    ".join(tried),
+                out_of_reach(tool, tried),
                 hint=f"Mend what is named above, or leave it out: --leave-out {tool}",
             )
     return found

@@ -523,6 +523,19 @@ def _check_variant(catalog: Catalog, variant: Variant, broken: Set[tuple[str, st
     yield from ((gpu, f"unknown GPU '{gpu}'{near(gpu, known)}") for gpu in variant.gpus if gpu not in known)
     chosen = [tool for tool in dict.fromkeys(variant.tools) if tool in catalog.tools]
     suited = [tool for tool in chosen if suits(catalog.tools[tool].formats, variant)]
+    extended = catalog.variants.get(variant.extends or "")
+    inherited = extended.tools if extended is not None else ()
+    for tool in chosen:
+        # what comes from the other variant is left out; who names a tool wants it
+        only = _only_for(catalog.tools[tool])
+        if tool not in inherited and not suits(only, variant):
+            yield (
+                tool,
+                (
+                    f"tool '{tool}' is only for {', '.join(only)}, and the formats of '{variant.variant}' are "
+                    f"{', '.join(variant.formats)}: add one of those, or take the tool out"
+                ),
+            )
     for tool in suited:
         for other in catalog.tools[tool].requires:
             if other not in variant.tools:
@@ -549,6 +562,13 @@ def _check_variant(catalog: Catalog, variant: Variant, broken: Set[tuple[str, st
 def suits(formats: Sequence[str], variant: Variant) -> bool:
     """Whether what is only for `formats` (for all of them when there are none) can be in an image of `variant`."""
     return not formats or not set(formats).isdisjoint(variant.formats)
+
+
+def _only_for(tool: Tool) -> tuple[str, ...]:
+    """The formats that a tool is for, by what it says itself or by all its sources; () when it is for all."""
+    if tool.formats or not all(source.formats for source in tool.sources):
+        return tool.formats
+    return tuple(dict.fromkeys(format for source in tool.sources for format in source.formats))
 
 
 def _claims(tool: Tool, claim: str) -> Iterable[str]:

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from dsvm import bases, ecosystems
-from dsvm.blame import Unsolved, blame, probe
+from dsvm.blame import Unsolved, blame, out_of_reach, probe
 from dsvm.catalog import Catalog, near, suits
 from dsvm.ecosystems import Context, Ecosystem, Request
 from dsvm.errors import InputError, LockError, ProgramError
@@ -286,6 +286,8 @@ def resolve(
     if only is not None and only not in ecosystems.registry():
         known = ", ".join(ecosystems.registry())
         raise InputError(f"unknown ecosystem '{only}'{near(only, ecosystems.registry())}", hint=f"Known: {known}")
+    if not tools_of(catalog, variant, gone):
+        raise InputError(f"nothing is left of {name}: all its tools are left out")
     kept = {section.id: section for section in previous.sections} if previous is not None else {}
     now = int(time.time())
 
@@ -310,6 +312,8 @@ def resolve(
     context = replace(context, base_status=status)
     choices = _choose(catalog, variant, context, previous if not upgrade else None, gone, only, say)
     wanted = wanted_sections(catalog, variant, choices)
+    if not any(want.id == "system" for want in wanted):
+        raise InputError(f"{name} has no system packages: neither base '{base.base}' ('system') nor a tool names one")
 
     def one(want: Wanted) -> Section:
         digest = want.input(base, catalog.registries)
@@ -422,7 +426,7 @@ def _choose(
             passed.append("+".join(source.requests()))
             reasons.append(f"{passed[-1]}: {fault}")
         else:
-            faults.append(f"tool '{tool.tool}' has no source within reach:\n    " + "\n    ".join(reasons))
+            faults.append(out_of_reach(tool.tool, reasons))
     if faults:
         raise LockError("\n".join(faults), hint="Mend what is named above, or leave tools out: --leave-out TOOL")
     return choices

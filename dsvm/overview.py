@@ -12,7 +12,7 @@ from typing import Any
 
 from dsvm import compat, ecosystems
 from dsvm import lock as locks
-from dsvm.catalog import MANIFESTS, Catalog, schemas
+from dsvm.catalog import MANIFESTS, Catalog, schemas, suits
 from dsvm.console import coloured, say, table, terminal_width
 from dsvm.errors import DsvmError, EngineError, InputError
 from dsvm.model import FrameworkRow, Lock, Row, Tool, Variant
@@ -73,7 +73,8 @@ def tool_states(catalog: Catalog, variant: Variant, lock: Lock | None) -> dict[s
     states = {}
     for name, tool in catalog.tools.items():
         if name not in variant.tools:
-            states[name] = NOT_HERE
+            vm_only = "docker" in variant.formats and not suits(tool.formats, variant)
+            states[name] = VM_ONLY if vm_only else NOT_HERE
         elif name in left_out:
             states[name] = LEFT_OUT
         elif name in unsuited:

@@ -102,6 +102,10 @@ def findings(
 def gate(shop: Workshop, variant: str, locked: Lock | None = None, *, left_out: Sequence[str] = ()) -> None:
     """Refuse a combination that cannot work, every reason at once; say warnings, each once."""
     found = findings(shop, variant, locked, left_out=left_out)
+    for left in locks.unsuited(shop.catalog, shop.catalog.variant(variant)):
+        if left.tool not in shop.warned:
+            shop.warned.add(left.tool)
+            shop.say(f"left out: {left.tool} ({left.reason})")
     for finding in found:
         if finding.level == "warning" and finding.what not in shop.warned:
             shop.warned.add(finding.what)

@@ -21,16 +21,17 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass
 class SmallWorld:
-    """`mine` is a user's own catalog, in which debian-12 comes from the folder `debian`."""
+    """In `mine`, a user's own catalog, debian-12 comes from the folder `debian`."""
 
     folder: Path
+    own: Path | None = None
     sources: dict[str, str] = field(default_factory=dict)
     python_path: tuple[Path, ...] = ()
     key: Tsk = field(default_factory=lambda: archives.new_key("Distribution"))
 
     @property
     def mine(self) -> Path:
-        return self.folder / "mine"
+        return self.own or self.folder / "mine"
 
     @property
     def wheels(self) -> Path:
