@@ -258,6 +258,9 @@ def render(shop: Workshop, variant: str) -> tuple[Plan, Path]:
     from dsvm import render as rendering
 
     found = locks.find(shop.catalog, variant)
+    if found is None or locks.stale_sections(shop.catalog, found):
+        # whoever has to lock first learns now that it would be refused
+        gate(shop, variant, left_out=[left.tool for left in found.left_out] if found is not None else [])
     if found is None:
         raise LockError(f"{variant} has no lock", hint=f"Run: invoke lock --variant {variant}")
     gate(shop, variant, found)
