@@ -20,19 +20,21 @@ from dsvm.errors import LockError, StoreError
 from dsvm.model import Base, Pin, Section, Step
 
 PLACE = "/opt/shelf"
-# Runs in a stage of the image, offline. Everything that it leaves in /out becomes a layer, so all times are pinned.
+# Of all installed files. One for all locks, however long ago each was made: equal packages are equal layers.
+TIME = 1_600_000_000  # 2020-09-13 12:26:40 UTC
+# Runs in a stage of the image, offline. What it leaves in /out becomes a layer.
 INSTALL = f"""\
 #!/bin/bash
-# Usage: install-shelf SECONDS SECTION
+# Usage: install-shelf SECTION
 set -euo pipefail
 mkdir -p /out{PLACE} /out/usr/local/bin
-for archive in "/dsvm/store/$2"/*.tar.gz; do
+for archive in "/dsvm/store/$1"/*.tar.gz; do
     tar --extract --gzip --no-same-owner --file "$archive" --directory /out{PLACE}
 done
 for program in /out{PLACE}/*/bin/*; do
     ln --symbolic "${{program#/out}}" /out/usr/local/bin/
 done
-find /out -exec touch --no-dereference --date "@$1" {{}} +
+find /out -exec touch --no-dereference --date "@{TIME}" {{}} +
 """
 
 
@@ -93,7 +95,7 @@ class Shelf:
         return (section,)
 
     def install(self, section: Section, base: Base) -> Step:
-        return Step(script="install-shelf", args=(str(section.epoch), section.id), sections=(section.id,))
+        return Step(script="install-shelf", args=(section.id,), sections=(section.id,))
 
     def installed(self, section: Section, run: RunInImage) -> Mapping[str, str]:
         shown = ("-name", "VERSION", "-exec", "grep", "--with-filename", "", "{}", "+")
