@@ -69,7 +69,7 @@ def build(c: Context, variant: str = "", verify: bool = True, offline: bool = Fa
     iterable=["catalog", "leave_out", "put_back"],
     help={
         "variant": VARIANT,
-        "only": "resolve this ecosystem again, whatever its state (apt, conda, cran, npm, pypi, url, winget)",
+        "only": "resolve this ecosystem again, whatever its state: apt, pypi, ...",
         "upgrade": "resolve everything again, to the newest versions that the manifests allow",
         "leave-out": "TOOL: leave it out, recorded in the lock and shown in every report (repeatable)",
         "put-back": "TOOL: take it in again (repeatable)",
@@ -222,10 +222,10 @@ def clean(c: Context, everything: bool = False, catalog: list[str] | None = None
     clean_up(_shop(catalog), everything=everything)
 
 
-@task
+@task(iterable=["catalog"], help={"catalog": CATALOG})
 @plain_errors
-def schema(c: Context) -> None:
-    """Write the JSON Schemas of the manifests, for editors, to manifests/schema."""
+def schema(c: Context, catalog: list[str] | None = None) -> None:
+    """Write the JSON Schemas of the manifests, for editors, to `schema` in manifests or in a folder of your own."""
     from dsvm.overview import write_schemas
 
-    write_schemas()
+    write_schemas([Path(folder).resolve() for folder in catalog or ()])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cache
@@ -431,6 +432,8 @@ def _cross_check(catalog: Catalog, broken: Set[tuple[str, str]]) -> Iterator[str
                 yield f"{where}:{_line_of(where, path)}: a tool may not write '{path}'"
         for number, source in enumerate(tool.sources):
             yield from _check_source(catalog, where, name, number, source, broken)
+    for name in catalog.bases:
+        yield from _check_base(catalog, name)
     for name in catalog.repositories:
         yield from _check_repository(catalog, name)
     for name, base in catalog.bases.items():
@@ -486,6 +489,21 @@ def _check_source(
             yield f"{where}:{_line_of(where, ecosystem)}: build.{ecosystem}: {error}"
 
 
+def _check_base(catalog: Catalog, name: str) -> Iterator[str]:
+    """Its packages are requests of its own ecosystem, where that is here."""
+    base, where = catalog.bases[name], catalog.origin["bases", name]
+    asked: dict[Loc, Any] = {("system",): base.system} if base.system is not None else {}
+    asked |= {("runtimes", runtime): request for runtime, request in base.runtimes.items()}
+    asked |= {("compilers", runtime): request for runtime, request in base.compilers.items()}
+    for place, request in asked.items() if base.ecosystem in ecosystems.registry() else ():
+        try:
+            ecosystems.parse_request(base.ecosystem, request)
+        except ValueError as error:
+            read = read_yaml(where)
+            line = read[1].get(place, 1) if not isinstance(read, str) else 1
+            yield f"{where}:{line}: {'.'.join(map(str, place))}: {error}"
+
+
 def _check_repository(catalog: Catalog, name: str) -> Iterator[str]:
     """A lock says by one name where a pin comes from: a repository's may not be another registry's."""
     taken = {**dict.fromkeys(ecosystems.registry(), "an ecosystem"), **dict.fromkeys(catalog.indexes, "an index")}
@@ -511,6 +529,19 @@ def _check_variant(catalog: Catalog, variant: Variant, broken: Set[tuple[str, st
     yield from ((gpu, f"unknown GPU '{gpu}'{near(gpu, known)}") for gpu in variant.gpus if gpu not in known)
     chosen = [tool for tool in dict.fromkeys(variant.tools) if tool in catalog.tools]
     suited = [tool for tool in chosen if suits(catalog.tools[tool].formats, variant)]
+    extended = catalog.variants.get(variant.extends or "")
+    inherited = extended.tools if extended is not None else ()
+    for tool in chosen:
+        # what comes from the other variant is left out; who names a tool wants it
+        only = _only_for(catalog.tools[tool])
+        if tool not in inherited and not suits(only, variant):
+            yield (
+                tool,
+                (
+                    f"tool '{tool}' is only for {', '.join(only)}, and the formats of '{variant.variant}' are "
+                    f"{', '.join(variant.formats)}: add one of those, or take the tool out"
+                ),
+            )
     for tool in suited:
         for other in catalog.tools[tool].requires:
             if other not in variant.tools:
@@ -539,6 +570,13 @@ def suits(formats: Sequence[str], variant: Variant) -> bool:
     return not formats or not set(formats).isdisjoint(variant.formats)
 
 
+def _only_for(tool: Tool) -> tuple[str, ...]:
+    """The formats that a tool is for, by what it says itself or by all its sources; () when it is for all."""
+    if tool.formats or not all(source.formats for source in tool.sources):
+        return tool.formats
+    return tuple(dict.fromkeys(format for source in tool.sources for format in source.formats))
+
+
 def _claims(tool: Tool, claim: str) -> Iterable[str]:
     match claim:
         case "path":
@@ -554,7 +592,8 @@ def _claims(tool: Tool, claim: str) -> Iterable[str]:
 def _line_of(path: Path, word: str) -> int:
     """First line of `path` that holds `word`, for faults found between files."""
     lines = path.read_text(encoding="utf-8").splitlines()
-    return next((number for number, line in enumerate(lines, 1) if word in line), 1)
+    whole = re.compile(rf"(?<![\w-]){re.escape(word)}(?![\w-])")
+    return next((number for number, line in enumerate(lines, 1) if whole.search(line)), 1)
 
 
 def schemas() -> Mapping[str, Mapping[str, Any]]:

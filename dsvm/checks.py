@@ -469,7 +469,8 @@ def _run_suite(
             "DSVM_VERIFY": str(work),
             "PYTEST_ADDOPTS": "",
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-            "PYTHONPATH": str(REPOSITORY),
+            # ecosystems from outside may be on it
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH")))),
         }
         reader = _ResultReader(lines, cases, watcher)
         with log.open("w", encoding="utf-8") as file, stream(argv, env=env, cwd=SUITE) as (output, wait):

@@ -22,7 +22,7 @@ from dsvm import ecosystems
 from dsvm.catalog import Catalog, near
 from dsvm.errors import InputError, PolicyError
 from dsvm.lock import applicable, tools_of
-from dsvm.model import Base, Compat, EndRow, FrameworkRow, GpuRow, Lock, Model, Pin, Row, Section, Variant
+from dsvm.model import Base, Compat, EndRow, FrameworkRow, GpuRow, Index, Lock, Model, Pin, Row, Section, Variant
 
 # A CUDA version as far as it is known: (13, 0), or (12,) where only the major version is
 Cuda = tuple[int, ...]
@@ -36,6 +36,16 @@ _CUDNN = re.compile(r"^nvidia-cudnn(?:-cu\d+)?$")
 _LOCAL = re.compile(r"^cu(\d{2})(\d)$")
 # packages with the compiler
 _COMPILER = re.compile(r"\bcuda-(?:toolkit|nvcc|compiler)\b")
+# NVIDIA's system packages with CUDA's version in their name: cuda-toolkit-13-0, libcublas-12-9, libcudnn9-cuda-13
+_SYSTEM_VERSION = re.compile(
+    r"^(?:(?!cuda-compat)cuda|lib(?:cu|npp|nv)[a-z]*)(?:-[a-z]+)*-(\d{2})-(\d{1,2})$|^lib[a-z]+\d*(?:-[a-z]+)*-cuda-(\d{2})$"
+)
+# and with the driver's branch: nvidia-driver-550, nvidia-headless-580-server, cuda-drivers-580
+_SYSTEM_DRIVER = re.compile(
+    r"^(?:nvidia-(?:driver|headless|open|utils|kernel-source)|cuda-drivers)-(\d{3})(?:-[a-z]+)*$"
+)
+# Debian's own, which are numbered as CUDA and the driver are
+_DEBIAN_TOOLKIT, _DEBIAN_DRIVER = "nvidia-cuda-toolkit", "nvidia-driver"
 # distribution packages that are CUDA or the driver
 _SYSTEM_CUDA = re.compile(r"^(?:cuda-(?:toolkit|libraries|drivers)|libcudart|libcublas|libcudnn|libnccl|nvidia-)")
 
@@ -144,17 +154,21 @@ def make_scene(
     """What rules look at; `gpus` and `driver` in place of the variant's. InputError for a GPU that no row knows."""
     rows = {row.gpu: row for row in catalog.compat.gpus}
     asked = variant.gpus if gpus is None else gpus
-    if unknown := [f"unknown GPU '{gpu}'{near(gpu, rows)}" for gpu in asked if gpu not in rows]:
+    if unknown := [f"unknown GPU '{gpu}'{near(gpu, rows)}" for gpu in asked if gpu.lower() not in rows]:
         raise InputError(unknown, hint=f"Known: {', '.join(rows)}; a compat.yaml of your own can add more")
-    branch = driver or variant.driver
+    chosen = list(_chosen(catalog, variant, lock, left_out))
+    branch = driver or variant.driver or _own_driver(lock, chosen)
     if branch is not None and not re.fullmatch(r"\d{3,4}(\.\d+)*", branch):
         raise InputError(f"'{branch}' is no NVIDIA driver branch", hint="Write the branch or version: 580")
     base = catalog.bases[variant.base]
     tables = _Tables(catalog.compat)
-    chosen = list(_chosen(catalog, variant, lock, left_out))
     cudnn: dict[str, dict[str, SpecifierSet]] = {}
     if lock is None:
-        parts = [part for tool, env, source in chosen for part in _promised(tables, variant, base, tool, env, source)]
+        parts = [
+            part
+            for tool, env, source in chosen
+            for part in _promised(tables, variant, base, tool, env, source, catalog.indexes.get(source.index))
+        ]
         for _, env, source in chosen:
             for requirement in _requirements(source):
                 if _CUDNN.match(name := canonicalize_name(requirement.name)):
@@ -174,7 +188,7 @@ def make_scene(
         cudnn=cudnn,
         system_cuda=_system_cuda(lock) if lock is not None else (),
         texts={tool: tuple(_texts(source, catalog, base.base)) for tool, _, source in chosen},
-        gpus=tuple(rows[gpu] for gpu in dict.fromkeys(asked)),
+        gpus=tuple(rows[gpu] for gpu in dict.fromkeys(map(str.lower, asked))),
         driver=int(branch.split(".")[0]) if branch is not None else None,
         today=today or date.today(),
     )
@@ -184,6 +198,7 @@ class _Tables:
     """Framework rows by package, each with the range of versions that it speaks for, and the gaps between them."""
 
     def __init__(self, compat: Compat) -> None:
+        self.cuda = compat.cuda
         self.spans: dict[str, list[tuple[SpecifierSet, FrameworkRow | None]]] = {}
         by_package: dict[str, list[FrameworkRow]] = {}
         for row in compat.frameworks:
@@ -259,7 +274,9 @@ def _texts(source: Any, catalog: Catalog, base: str) -> Iterator[str]:
         yield f"{repository.uri.rstrip('/')}/{place.path}" if place is not None else repository.uri
 
 
-def _promised(tables: _Tables, variant: Variant, base: Base, tool: str, env: str, source: Any) -> Iterator[Part]:
+def _promised(
+    tables: _Tables, variant: Variant, base: Base, tool: str, env: str, source: Any, index: Index | None
+) -> Iterator[Part]:
     """Parts of a source that is not locked yet."""
     promised = _cuda(source.cuda) if source.cuda else None
     place = _place_of(tool, env, source)
@@ -271,20 +288,79 @@ def _promised(tables: _Tables, variant: Variant, base: Base, tool: str, env: str
     parts = []
     for requirement in _requirements(source):
         package = canonicalize_name(requirement.name)
-        if package not in tables.spans:
+        told = _told(tables, requirement, index)
+        known = package in tables.spans
+        if not known and (told is None or promised is not None):
             continue
-        spoken = tables.find(package, requirement.specifier)
-        part = Part(tool, place, package, requirement.specifier, spoken, python, promised)
+        spoken = tables.find(package, requirement.specifier) if known else ()
+        part = Part(
+            tool, place, package, requirement.specifier, spoken, python if known else None, promised or told
+        )  # fmt: skip
         cuda: frozenset[Cuda] | None = frozenset()
         if variant.accelerator == "gpu":
-            if promised is not None and (not part.newest_known or _offers(part.rows, None)):
+            if told is not None:
+                cuda = frozenset({told})
+            elif promised is not None and (not part.newest_known or _offers(part.rows, None)):
                 cuda = frozenset({promised})
             else:
                 cuda = _offers(part.usable, requirement.extras) if part.newest_known else None
         parts.append(replace(part, cuda=cuda))
     yield from parts
-    if promised is not None and not any(part.cuda for part in parts):
-        yield Part(tool, place, promised=promised, cuda=frozenset({promised}))
+    promises = {promised} if promised is not None else {*_system_versions(_system_packages(source)).values()}
+    for one in sorted(promises) if not any(part.cuda for part in parts) else ():
+        yield Part(tool, place, promised=one, cuda=frozenset({one}))
+
+
+def _told(tables: _Tables, requirement: Requirement, index: Index | None) -> Cuda | None:
+    """The CUDA version that a requirement itself tells: by a local label (its own, or its index's), name or number."""
+    name = canonicalize_name(requirement.name)
+    labels = [one.version.partition("+")[2] for one in requirement.specifier]
+    labels += [index.local] if index is not None and index.local is not None and name in index.packages else []
+    if label := next((found for label in labels if (found := _LOCAL.match(label))), None):
+        return int(label[1]), int(label[2])
+    if _NUMBERED_AS_CUDA.match(name):
+        majors = [
+            row.cuda
+            for row in tables.cuda
+            if requirement.specifier and not requirement.specifier.is_disjoint(_major(row.cuda))
+        ]
+        return (majors[0],) if len(majors) == 1 else None
+    named = _MAJOR_IN_NAME.search(name)
+    return (int(named[1]),) if named else None
+
+
+def _major(number: int) -> SpecifierSet:
+    """All versions of one major version."""
+    return SpecifierSet(f">={number},<{number + 1}")
+
+
+def _system_packages(source: Any) -> Iterator[str]:
+    """Names of the system packages that a source asks for, and other text beside them."""
+    for name, request in source.requests().items():
+        if ecosystems.get(name).placement == "system":
+            yield from _strings(request)
+
+
+def _system_versions(names: Iterable[str]) -> dict[str, Cuda]:
+    """System package -> the CUDA version in its name."""
+    found: dict[str, Cuda] = {}
+    for name in names:
+        if match := _SYSTEM_VERSION.match(name):
+            found[name] = (int(match[1]), int(match[2])) if match[1] else (int(match[3]),)
+    return found
+
+
+def _own_driver(lock: Lock | None, chosen: Iterable[tuple[str, str, Any]]) -> str | None:
+    """The branch of the driver that the image itself brings, the lowest of several; None when it brings none."""
+    section = lock.section("system") if lock is not None else None
+    if section is None:
+        names = {name: "" for _, _, source in chosen for name in _system_packages(source)}
+    else:
+        names = {pin.name: pin.version for pin in section.pins}
+    branches = [match[1] for name in names if (match := _SYSTEM_DRIVER.match(name))]
+    if match := re.match(r"(?:\d+:)?(\d{3})\.", names.get(_DEBIAN_DRIVER, "")):
+        branches.append(match[1])
+    return min(branches, default=None, key=int)
 
 
 def _pinned(tables: _Tables, base: Base, lock: Lock, chosen: Sequence[tuple[str, str, Any]]) -> Iterator[Part]:
@@ -296,6 +372,7 @@ def _pinned(tables: _Tables, base: Base, lock: Lock, chosen: Sequence[tuple[str,
         for requirement in _requirements(source)
     }
     kept: set[str] = set()
+    parts: list[Part] = []
     for section in _envs(lock):
         place = _place(section)
         present = marks(section.pins)
@@ -311,11 +388,34 @@ def _pinned(tables: _Tables, base: Base, lock: Lock, chosen: Sequence[tuple[str,
             )
             cuda = _carried(pin, part.rows, present)
             kept |= {tool} if cuda else set()
-            yield replace(part, cuda=cuda)
-    for tool, env, source in chosen:
-        if tool in promises and tool not in kept:
-            place = _place_of(tool, env, source)
-            yield Part(tool, place, promised=promises[tool], cuda=frozenset({promises[tool]}))
+            parts.append(replace(part, cuda=cuda))
+    parts += [
+        Part(tool, _place_of(tool, env, source), promised=promises[tool], cuda=frozenset({promises[tool]}))
+        for tool, env, source in chosen
+        if tool in promises and tool not in kept
+    ]
+    yield from parts
+    yield from _unasked(lock, parts)
+
+
+def _unasked(lock: Lock, parts: Sequence[Part]) -> Iterator[Part]:
+    """CUDA that lies in a lock though no part of its place is known to carry it, one part for each version."""
+    system = lock.section("system")
+    told = {**_all_marks(lock), "system": _system_marks(system.pins) if system is not None else {}}
+    for place, found in told.items():
+        majors = {one[0] for part in parts if part.place == place for one in part.cuda or ()}
+        for cuda in sorted({one for one in found.values() if one[0] not in majors}):
+            names = _some(name for name, one in found.items() if one == cuda)
+            yield Part(f"{names} in {place}", place, cuda=frozenset({cuda}))
+
+
+def _system_marks(pins: Iterable[Pin]) -> dict[str, Cuda]:
+    """System package of a lock -> the CUDA version that its name or number tells."""
+    named = {pin.name: pin.version for pin in pins}
+    found = _system_versions(named)
+    if match := re.match(r"(?:\d+:)?(\d+)\.(\d+)", named.get(_DEBIAN_TOOLKIT, "")):
+        found[_DEBIAN_TOOLKIT] = (int(match[1]), int(match[2]))
+    return found
 
 
 def _place_of(tool: str, env: str, source: Any) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from dsvm import bases, ecosystems
+from dsvm.blame import Unsolved, blame, out_of_reach, probe
 from dsvm.catalog import Catalog, near, suits
 from dsvm.ecosystems import Context, Ecosystem, Request, Runtime
 from dsvm.errors import GoneError, InputError, LockError, ProgramError
@@ -328,6 +329,8 @@ def resolve(
     if only is not None and only not in ecosystems.registry():
         known = ", ".join(ecosystems.registry())
         raise InputError(f"unknown ecosystem '{only}'{near(only, ecosystems.registry())}", hint=f"Known: {known}")
+    if not tools_of(catalog, variant, gone):
+        raise InputError(f"nothing is left of {name}: all its tools are left out")
     kept = {section.id: section for section in previous.sections} if previous is not None else {}
     now = int(time.time())
 
@@ -352,6 +355,8 @@ def resolve(
     context = replace(context, base_status=status)
     choices = _choose(catalog, variant, context, previous if not upgrade else None, gone, only, say)
     wanted = wanted_sections(catalog, variant, choices)
+    if not any(want.id == "system" for want in wanted):
+        raise InputError(f"{name} has no system packages: neither base '{base.base}' ('system') nor a tool names one")
 
     def one(want: Wanted) -> Section:
         digest = want.input(base, catalog.registries)
@@ -364,6 +369,7 @@ def resolve(
         extra = {"env": want.request.env, **extra} if want.id.startswith("env-") else dict(extra)
         return _section(want.id, want.ecosystem, want.tools, want.as_json(), digest, pins, extra, kept, now)
 
+    sources = {choice.tool: (choice, catalog.tools[choice.tool].sources[choice.source]) for choice in choices}
     with ThreadPoolExecutor(4) as pool:
         futures = [pool.submit(one, want) for want in wanted]
         faults: list[LockError] = []
@@ -372,7 +378,8 @@ def resolve(
             try:
                 sections.append(future.result())
             except LockError as error:
-                faults += _blame(catalog, want, choices, context) or [error]
+                unsolved = Unsolved(want.ecosystem, want.tools, want.request, sources)
+                faults += blame(unsolved, context) or [error]
     if faults:
         raise LockError("\n".join(fault.message for fault in faults), hint=faults[0].hint)
     return Lock(
@@ -452,7 +459,7 @@ def _choose(
         reasons: list[str] = []
         for place, source in sources:
             # the last one is not asked twice: resolving tells whether it can be had
-            fault = None if len(sources) == 1 else _probe(source, context)
+            fault = None if len(sources) == 1 else probe(source, context)
             if fault is None:
                 choices.append(Choice(tool=tool.tool, source=place, passed_over=tuple(passed)))
                 if source.remark:
@@ -463,7 +470,7 @@ def _choose(
             passed.append("+".join(source.requests()))
             reasons.append(f"{passed[-1]}: {fault}")
         else:
-            faults.append(f"tool '{tool.tool}' has no source within reach:\n    " + "\n    ".join(reasons))
+            faults.append(out_of_reach(tool.tool, reasons))
     if faults:
         raise LockError("\n".join(faults), hint="Mend what is named above, or leave tools out: --leave-out TOOL")
     return choices
@@ -475,34 +482,6 @@ def _unchecked(tool: Tool, variant: Variant, base: Base) -> str:
     if not any(check.version is not None for check in checks):
         return "'version' check"
     return "" if any(check.version is None for check in checks) else "working check ('run' or 'script')"
-
-
-def _probe(source: Source, context: Context) -> str | None:
-    for name, request in source.requests().items():
-        ecosystem = ecosystems.get(name)
-        named = source.repository if ecosystem.placement == "system" else source.index
-        if fault := ecosystem.probe(request, named, context):
-            return fault
-    return None
-
-
-def _blame(catalog: Catalog, want: Wanted, choices: Sequence[Choice], context: Context) -> list[LockError]:
-    """Which tools of a section that has no solution cannot be had even alone."""
-    blamed = []
-    for choice in choices:
-        if choice.tool not in want.tools:
-            continue
-        source = catalog.tools[choice.tool].sources[choice.source]
-        if fault := _probe(source, context):
-            passed = [f"{name}: not within reach" for name in choice.passed_over]
-            tried = [*passed, f"{'+'.join(source.requests())}: {fault}"]
-            blamed.append(
-                LockError(
-                    f"tool '{choice.tool}' has no source within reach:\n    " + "\n    ".join(tried),
-                    hint=f"Mend what is named above, or leave it out: --leave-out {choice.tool}",
-                )
-            )
-    return blamed
 
 
 # --- compare -----------------------------------------------------------------------------------------------

@@ -54,6 +54,11 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _as_small_words(value: object) -> object:
+    words = _as_list(value)
+    return [word.lower() if isinstance(word, str) else word for word in words] if isinstance(words, list) else words
+
+
 def _as_text(value: object) -> object:
     return str(value) if type(value) is int else value
 
@@ -460,6 +465,7 @@ class Variant(Model):
     driver: Driver | None = Field(None, description="NVIDIA driver branch of its machines, for example 580")
 
     _driver_text = field_validator("driver", mode="before")(_as_text)
+    _one_gpu = field_validator("gpus", mode="before")(_as_small_words)
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

@@ -7,13 +7,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from dsvm import compat, ecosystems
 from dsvm import lock as locks
-from dsvm.catalog import MANIFESTS, Catalog, schemas
+from dsvm.catalog import MANIFESTS, Catalog, schemas, suits
 from dsvm.console import coloured, say, table, terminal_width
-from dsvm.errors import DsvmError, EngineError
+from dsvm.errors import DsvmError, EngineError, InputError
 from dsvm.model import FrameworkRow, Lock, Row, Tool, Variant
 from dsvm.pipeline import Workshop, findings, gate, needed_bytes
 from dsvm.plan import locked_versions, make_plan
@@ -72,7 +73,8 @@ def tool_states(catalog: Catalog, variant: Variant, lock: Lock | None) -> dict[s
     states = {}
     for name, tool in catalog.tools.items():
         if name not in variant.tools:
-            states[name] = NOT_HERE
+            vm_only = "docker" in variant.formats and not suits(tool.formats, variant)
+            states[name] = VM_ONLY if vm_only else NOT_HERE
         elif name in left_out:
             states[name] = LEFT_OUT
         elif name in unsuited:
@@ -341,8 +343,12 @@ def schema_texts() -> dict[str, str]:
     return {name: json.dumps(schema, indent=1, sort_keys=True) + "\n" for name, schema in schemas().items()}
 
 
-def write_schemas() -> None:
-    folder = MANIFESTS / "schema"
+def write_schemas(folders: Sequence[Path]) -> None:
+    """Write the schemas to the latest of the catalog's folders; InputError when there is none such."""
+    latest = (MANIFESTS, *folders)[-1]
+    if not latest.is_dir():
+        raise InputError(f"{latest}: no such folder")
+    folder = latest / "schema"
     folder.mkdir(exist_ok=True)
     for name, text in schema_texts().items():
         (folder / name).write_text(text, encoding="utf-8")

@@ -102,6 +102,10 @@ def findings(
 def gate(shop: Workshop, variant: str, locked: Lock | None = None, *, left_out: Sequence[str] = ()) -> None:
     """Refuse a combination that cannot work, every reason at once; say warnings, each once."""
     found = findings(shop, variant, locked, left_out=left_out)
+    for left in locks.unsuited(shop.catalog, shop.catalog.variant(variant)):
+        if left.tool not in shop.warned:
+            shop.warned.add(left.tool)
+            shop.say(f"left out: {left.tool} ({left.reason})")
     for finding in found:
         if finding.level == "warning" and finding.what not in shop.warned:
             shop.warned.add(finding.what)
@@ -254,6 +258,9 @@ def render(shop: Workshop, variant: str) -> tuple[Plan, Path]:
     from dsvm import render as rendering
 
     found = locks.find(shop.catalog, variant)
+    if found is None or locks.stale_sections(shop.catalog, found):
+        # whoever has to lock first learns now that it would be refused
+        gate(shop, variant, left_out=[left.tool for left in found.left_out] if found is not None else [])
     if found is None:
         raise LockError(f"{variant} has no lock", hint=f"Run: invoke lock --variant {variant}")
     gate(shop, variant, found)

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 
 from dsvm import ecosystems
 from dsvm.catalog import Catalog
+from dsvm.ecosystems import BringsScripts
 from dsvm.errors import LockError
 from dsvm.lock import stale_sections, unsuited
 from dsvm.model import (
@@ -286,4 +287,18 @@ def _environment(catalog: Catalog, lock: Lock, here: Traits) -> dict[str, str]:
 def _scripts(stages: Sequence[Stage], here: Traits) -> dict[str, str]:
     names = {name for stage in stages for step in stage.steps for name in (step.script, *step.helpers)}
     names |= {*here.programs.values()}
-    return {name: hashlib.sha256((here.scripts / name).read_bytes()).hexdigest() for name in sorted(names)}
+    return {name: hashlib.sha256(script(name, here)).hexdigest() for name in sorted(names)}
+
+
+def script(name: str, here: Traits) -> bytes:
+    """A script that runs in builds: one of the platform's own, or one that an ecosystem from outside brings.
+
+    Raises LockError when there is none.
+    """
+    path = here.scripts / name
+    if path.is_file():
+        return path.read_bytes()
+    for ecosystem in ecosystems.registry().values():
+        if isinstance(ecosystem, BringsScripts) and name in ecosystem.scripts:
+            return ecosystem.scripts[name].encode()
+    raise LockError(f"a step runs the script '{name}', which neither {here.scripts} nor any ecosystem has")

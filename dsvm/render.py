@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 
 from dsvm.errors import InputError
 from dsvm.model import Plan, Step, canonical_json
+from dsvm.plan import script
 from dsvm.platforms import ROOT, traits
 from dsvm.report import image_manifest
 
@@ -150,7 +151,7 @@ def write_scripts(plan: Plan, folder: Path) -> None:
     """Fill `folder` with the scripts of the build; what is right already is left alone."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in plan.scripts:
-        data = (traits(plan.base).scripts / name).read_bytes()
+        data = script(name, traits(plan.base))
         target = folder / name
         if not target.is_file() or target.read_bytes() != data:
             target.write_bytes(data)

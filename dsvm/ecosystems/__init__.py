@@ -1,7 +1,7 @@
 """Where a tool's files come from and how they install: one module each, all behind one Protocol.
 
-A module of this package, or one that another distribution registers under the entry-point group
-`dsvm.ecosystems`, is an ecosystem when it has an `ECOSYSTEM` object of this Protocol.
+A module of this package is an ecosystem when it has an `ECOSYSTEM` object of this Protocol; another distribution
+names such an object under the entry-point group `dsvm.ecosystems` (see `outside.py`).
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from dsvm.errors import LockError
 from dsvm.machine import Machine
@@ -144,16 +143,35 @@ class System(Ecosystem, Protocol):
         """Make a base of locked packages in the folder `work`, offline; returns an archive (tar) of its files."""
 
 
+@runtime_checkable
+class BringsScripts(Ecosystem, Protocol):
+    """What an ecosystem from outside has beside all that when its steps run scripts that scripts/image lacks."""
+
+    # name, install-NAME or install-NAME-..., -> text, whose first line says which program of the stage runs it
+    scripts: Mapping[str, str]
+
+
 @cache
 def registry() -> Mapping[str, Ecosystem]:
-    """All ecosystems by name, in a stable order."""
+    """All ecosystems by name, in a stable order.
+
+    Raises InputError for every one from outside that cannot be loaded, or is none.
+    """
+    from dsvm.ecosystems import outside
+
     modules = [import_module(f"{__name__}.{info.name}") for info in pkgutil.iter_modules(__path__)]
-    found = [module.ECOSYSTEM for module in modules if hasattr(module, "ECOSYSTEM")]
-    found += [entry.load() for entry in entry_points(group="dsvm.ecosystems")]
-    return {ecosystem.name: ecosystem for ecosystem in sorted(found, key=lambda one: one.name)}
+    ours = {module.ECOSYSTEM.name: module.ECOSYSTEM for module in modules if hasattr(module, "ECOSYSTEM")}
+    found = ours | outside.load(ours)
+    return {name: found[name] for name in sorted(found)}
 
 
 def get(name: str) -> Ecosystem:
+    """The ecosystem called `name`; LockError when there is none, for then a lock was made where there was one."""
+    if name not in registry():
+        raise LockError(
+            f"the ecosystem '{name}' is not here, and the lock needs it",
+            hint="Install the distribution that brings it, or lock again: invoke lock",
+        )
     return registry()[name]
 
 
@@ -170,5 +188,15 @@ def system(base: Base) -> System:
 
 
 def parse_request(name: str, value: object) -> Any:
-    """`value`, as a manifest says it, in the request type of ecosystem `name`; ValueError says what is wrong."""
-    return TypeAdapter(get(name).request_type).validate_python(value)
+    """`value`, as a manifest says it, in the request type of ecosystem `name`.
+
+    Raises ValueError with what is wrong, in one line.
+    """
+    try:
+        return TypeAdapter(get(name).request_type).validate_python(value)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        # a list that is too short only because its items are wrong
+        told = [one for one in details if one["type"] != "too_short"] or details
+        said = (one["msg"].removeprefix("Value error, ") for one in told)
+        raise ValueError("; ".join(dict.fromkeys(f"{text[0].lower()}{text[1:]}" for text in said))) from error

@@ -273,6 +273,7 @@ class _AptRoot:
             'Dir::Etc "/";\n'  # nothing of the host's own configuration
             f'Dir::Etc::SourceList "{folder}/sources.list";\n'
             f'Dir::Etc::SourceParts "{folder}/etc/sources.list.d";\n'
+            f'Dir::Etc::Parts "{folder}/etc/empty";\n'
             f'Dir::Etc::Preferences "{folder}/etc/preferences";\n'
             f'Dir::Etc::PreferencesParts "{folder}/etc/empty";\n'
             f'Dir::State::Lists "{self.lists.folder}";\n'

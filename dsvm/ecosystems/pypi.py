@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import textwrap
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -69,7 +70,7 @@ class Pypi:
 
     def probe(self, request: Sequence[str], index: str | None, context: Context) -> str | None:
         try:
-            self.resolve(Request("probe", "probe", (request,), (index,) if index else ()), context)
+            self.resolve(Request(self.package(request), "probe", (request,), (index,) if index else ()), context)
         except LockError as error:
             return error.message
         return None
@@ -118,7 +119,7 @@ class Pypi:
             )
         except ProgramError as error:
             raise LockError(
-                f"no set of packages satisfies {request.section}:\n{error.output.strip()}",
+                f"no set of packages satisfies {request.section}:\n{_explanation(error.output)}",
                 hint="Loosen a requirement, or leave a tool out: --leave-out TOOL",
             ) from error
         lock = Pylock.from_dict(tomllib.loads(output.read_text()))
@@ -232,6 +233,14 @@ class Pypi:
         python = section.extra.get("python") or PLATFORMS["linux"].env_python(section.extra["env"])
         found = json.loads(run([python, "-I", "-c", program]))
         return {canonicalize_name(name): version for name, version in found.items()}
+
+
+def _explanation(output: str) -> str:
+    """What uv says of a failure, indented, without the words that introduce it."""
+    lines = output.strip().splitlines()
+    if len(lines) > 1 and lines[0].startswith("error: No solution found"):
+        lines = [lines[1].replace("cause: ", "       "), *lines[2:]]
+    return "\n".join(f"    {line}" for line in textwrap.dedent("\n".join(lines)).splitlines())
 
 
 def _in_folders(links: Iterable[str], filename: str) -> Iterator[str]:
@@ -349,7 +358,7 @@ def _project(
     """
     lines = [
         "[project]",
-        'name = "dsvm-request"',
+        'name = "this-environment"',
         'version = "0"',
         f'requires-python = ">= {base.python}"',
         f"dependencies = {json.dumps(list(wanted))}",

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsvm import catalog
+from dsvm import lock as locks
 from dsvm.errors import InputError
 from dsvm.overview import schema_texts
 
@@ -281,23 +282,65 @@ def test_a_variant_that_extends_none_is_whole(manifests: Path, keys: dict[str, o
 # --- formats -------------------------------------------------------------------------------------------------
 
 
-def test_a_tool_for_other_formats_may_stand_in_a_variant_but_nothing_may_need_it(manifests: Path) -> None:
-    edit(manifests / "tools/editor.yaml", "group: ide", "group: ide\nformats: [qcow2, ami]")
-    assert "editor" in catalog.load(main=manifests).variants["tiny"].tools
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("group: ide", "group: ide\nformats: [qcow2, ami]"),
+        ("sources:\n  - url:", "sources:\n  - formats: [qcow2, ami]\n    url:"),
+    ],
+    ids=["tool", "source"],
+)
+def test_a_tool_that_needs_a_format_the_variant_lacks_is_refused(manifests: Path, old: str, new: str) -> None:
+    edit(manifests / "tools/editor.yaml", old, new)
+    path = manifests / "variants/tiny.yaml"
+    line = next(number for number, text in enumerate(path.read_text().splitlines(), 1) if "editor" in text)
+    assert faults(manifests) == (
+        f"{path}:{line}: tool 'editor' is only for qcow2, ami, and the formats of 'tiny' are docker: "
+        "add one of those, or take the tool out",
+    )
+    edit(path, "accelerator: cpu", "accelerator: cpu\nformats: [docker, qcow2]")
+    assert catalog.load(main=manifests)
+
+
+def only_for_machines(manifests: Path) -> None:
+    """A variant for two formats, 'editor' only for one of them, and 'small', which extends it for the other."""
+    edit(manifests / "tools/editor.yaml", "group: ide", "group: ide\nformats: [qcow2]")
+    edit(manifests / "variants/tiny.yaml", "accelerator: cpu", "accelerator: cpu\nformats: [docker, qcow2]")
+    (manifests / "variants/small.yaml").write_text("variant: small\nextends: tiny\nformats: [docker]\n")
+
+
+def test_an_inherited_tool_for_other_formats_is_left_out_but_nothing_may_need_it(manifests: Path) -> None:
+    only_for_machines(manifests)
+    loaded = catalog.load(main=manifests)
+    assert [left.tool for left in locks.unsuited(loaded, loaded.variants["small"])] == ["editor"]
     edit(manifests / "tools/notebooks.yaml", "requires: [arrays]", "requires: [arrays, editor]")
     (fault,) = faults(manifests)
-    assert "tool 'notebooks' needs 'editor' beside it, which is only for qcow2, ami" in fault
-    assert "the formats of 'tiny' are docker" in fault
-    edit(manifests / "variants/tiny.yaml", "accelerator: cpu", "accelerator: cpu\nformats: [docker, qcow2]")
-    assert catalog.load(main=manifests)
+    assert "small.yaml:" in fault
+    assert "tool 'notebooks' needs 'editor' beside it, which is only for qcow2" in fault
+    assert "the formats of 'small' are docker" in fault
 
 
 def test_a_tool_for_other_formats_claims_nothing(manifests: Path) -> None:
-    tool = manifests / "tools/arrays.yaml"
-    tool.write_text(tool.read_text() + "commands: [editor]\n")
-    assert faults(manifests)
-    edit(manifests / "tools/editor.yaml", "group: ide", "group: ide\nformats: [qcow2]")
+    only_for_machines(manifests)
+    (manifests / "variants/small.yaml").write_text("variant: small\nextends: tiny\nformats: [docker]\ntools: [other]\n")
+    editor = (manifests / "tools/editor.yaml").read_text()
+    (manifests / "tools/other.yaml").write_text(
+        editor.replace("tool: editor", "tool: other").replace("formats: [qcow2]\n", "")
+    )
     assert catalog.load(main=manifests)
+    edit(manifests / "variants/small.yaml", "[docker]", "[docker, qcow2]")
+    assert any("tools 'editor' and 'other' both want" in fault for fault in faults(manifests))
+
+
+def test_what_a_base_asks_for_is_checked_like_a_tool_s(manifests: Path) -> None:
+    path = manifests / "bases/tiny-12.yaml"
+    edit(path, "  python: [python3-minimal]", "  python: [Python 3, Perl]")
+    edit(path, "system: [ca-certificates]", "system: 7")
+    wrong = "string should match pattern '^[a-z0-9][a-z0-9+.-]+$'"
+    assert faults(manifests) == (
+        f"{path}:10: system: input should be a valid tuple",
+        f"{path}:12: runtimes.python: {wrong}",
+    )
 
 
 def test_a_base_says_what_it_can_come_out_as(manifests: Path) -> None:

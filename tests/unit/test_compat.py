@@ -184,6 +184,17 @@ def test_build_and_the_reasoning_refuse_it_too_and_all_violations_come_at_once(t
         assert server.requests == []
 
 
+def test_a_render_is_refused_as_well_before_there_is_a_lock(tmp_path: Path, server: Server) -> None:
+    mine = overlay(tmp_path / "mine", {"pytorch": TORCH}, driver=550, gpus="V100")
+    done = command("render", "--variant", "mine", "--catalog", mine, server=server, home=tmp_path)
+    assert done.returncode == 2
+    for rule in ("driver", "gpu-architecture"):
+        assert f"mine: rule {rule}: " in done.stderr
+    mine = overlay(tmp_path / "fine", {"pytorch": TORCH})
+    done = command("render", "--variant", "mine", "--catalog", mine, server=server, home=tmp_path)
+    assert (done.returncode, done.stderr.splitlines()[0]) == (3, "error: mine has no lock")
+
+
 def test_the_reasoning_names_every_rule_what_it_saw_and_the_source(tmp_path: Path, server: Server) -> None:
     mine = overlay(tmp_path / "mine", {"pytorch": TORCH}, driver="580.95.05", gpus=["h100"])
     done = command("compat", "--explain", "mine", "--catalog", mine, server=server, home=tmp_path)
@@ -324,6 +335,44 @@ def test_without_promises_the_rows_tell_what_would_meet_in_an_environment(tmp_pa
     assert errors(overlay(tmp_path / "both", tools)) == []
 
 
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ({"pypi": ["torch == 2.13.0+cu130"]}, True),
+        ({"pypi": ["torch == 2.13.0+cu126"]}, False),
+        ({"pypi": ["torch"], "index": "special"}, True),
+        ({"pypi": ["cupy-cuda13x"]}, True),
+        ({"pypi": ["cupy-cuda12x"]}, False),
+        ({"pypi": ["nvidia-cuda-nvcc ~= 13.0"]}, True),
+        ({"pypi": ["nvidia-cuda-nvcc < 13"]}, False),
+        ({"pypi": ["nvidia-cuda-nvcc >= 12"]}, False),
+        ({"pypi": ["nvidia-cuda-nvcc"]}, False),
+        ({"apt": ["g++", "cuda-toolkit-13-0"]}, True),
+        ({"apt": ["libcudnn9-cuda-13"]}, True),
+        ({"apt": ["cuda-libraries-12-9"]}, False),
+        ({"apt": ["cuda-compat-13-0"]}, False),
+    ],
+)
+def test_labels_names_and_numbers_tell_cuda_without_a_promise(
+    tmp_path: Path, source: Mapping[str, Any], told: bool
+) -> None:
+    mine = overlay(tmp_path, {"tool": source}, driver="550")
+    index = {"index": "special", "url": "https://example.invalid", "packages": ["torch"], "local": "cu130"}
+    write(mine / "indexes/special.yaml", index)
+    assert [rule for rule, _ in errors(mine)] == (["driver"] if told else [])
+
+
+@pytest.mark.parametrize(
+    "packages", [["nvidia-driver-550"], ["nvidia-headless-550-server", "nvidia-utils-550-server"], ["cuda-drivers-550"]]
+)
+def test_the_driver_may_be_the_image_s_own(tmp_path: Path, packages: list[str]) -> None:
+    tools: dict[str, Mapping[str, Any]] = {"pytorch": TORCH, "driver": {"apt": packages}}
+    assert [rule for rule, _ in errors(overlay(tmp_path / "old", tools))] == ["driver"]
+    assert errors(overlay(tmp_path / "said", tools, driver="580")) == [], "the variant's word goes first"
+    tools["driver"] = {"apt": [name.replace("550", "580") for name in packages]}
+    assert errors(overlay(tmp_path / "new", tools)) == []
+
+
 def test_an_extra_brings_cuda_or_its_absence_does_not(tmp_path: Path) -> None:
     tools: dict[str, dict[str, Any]]
     tools = {"pytorch": {**TORCH, "env": "deep"}, "jax": {"pypi": ["jax >= 0.12"], "env": "deep"}}
@@ -410,6 +459,21 @@ def test_exact_pins_tell_what_is_really_there(tmp_path: Path) -> None:
     findings = found(mine, new)
     assert {one.rule for one in compat.violations(findings)} == {"driver", "gpu-architecture"}
     assert level(findings, "promise") == ["warning"], "13.2 for 13.0"
+
+
+def test_cuda_that_nobody_asked_for_needs_its_driver_too(tmp_path: Path) -> None:
+    mine = overlay(tmp_path, {"other": {"pypi": ["other"], "apt": ["other"]}}, driver="550", gpus=["v100"])
+    assert errors(mine) == []
+    wheels = locked(mine, {"env-other": {"other": "1.0", "nvidia-cuda-runtime": "13.0.48", "nvidia-nccl-cu13": "2.28"}})
+    assert {rule for rule, _ in errors(mine, wheels)} == {"driver", "gpu-architecture"}
+    assert "nvidia-cuda-runtime in env-other with CUDA 13.0" in errors(mine, wheels)[0][1]
+    system = locked(mine, {"env-other": {"other": "1.0"}, "system": {"libcublas-13-0": "13.0.2", "other": "1.0"}})
+    assert any("libcublas-13-0 in system with CUDA 13.0" in what for rule, what in errors(mine, system))
+    debian = {"nvidia-cuda-toolkit": "12.4.131~12.4.1-2", "nvidia-driver": "510.85.02-1"}
+    ours = overlay(tmp_path / "ours", {"other": {"apt": ["nvidia-cuda-toolkit"]}})
+    (fault,) = errors(ours, locked(ours, {"system": debian}))
+    assert fault[0] == "driver"
+    assert "CUDA 12 needs driver 525 or newer, and the machines have 510: nvidia-cuda-toolkit in system" in fault[1]
 
 
 def test_a_framework_that_another_package_brought_is_judged_too(tmp_path: Path) -> None:

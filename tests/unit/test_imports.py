@@ -17,7 +17,7 @@ LAYERS = (
     ("machine", "condarc", "download", "store", "progress", "engine"),
     ("ecosystems",),
     ("catalog",),
-    ("bases",),
+    ("bases", "blame"),
     ("lock",),
     ("plan", "report", "compat"),
     ("render",),
