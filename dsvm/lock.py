@@ -37,6 +37,8 @@ class Wanted:
         extra: dict[str, Any] = {"kernel": True} if self.request.kernel else {}
         if self.request.repositories:
             extra["repositories"] = list(self.request.repositories)
+        if self.request.builds:
+            extra["builds"] = list(self.request.builds)
         return {"env": self.request.env, "items": items, "indexes": list(self.request.indexes), **extra}
 
     def input(self, base: Base, registries: Mapping[str, Any]) -> str:
@@ -160,6 +162,7 @@ def wanted_sections(catalog: Catalog, variant: Variant, choices: Sequence[Choice
     sections: list[Wanted] = []
     runtimes: dict[str, None] = {}
     builders: dict[tuple[str, str], list[Any]] = {}
+    building: dict[str, set[str]] = {}
     for choice in choices:
         tool = catalog.tools[choice.tool]
         source = tool.sources[choice.source]
@@ -180,6 +183,7 @@ def wanted_sections(catalog: Catalog, variant: Variant, choices: Sequence[Choice
             else:
                 section = f"{tool.tool}-{name}"
                 sections.append(Wanted(section, name, (tool.tool,), Request(section, tool.env, (asked,))))
+        building[tool.tool] = set(source.build)
         for name, raw in source.build.items():
             section = f"{tool.tool}-build-{name}"
             of_system = ecosystems.get(name).placement == "system"
@@ -195,6 +199,7 @@ def wanted_sections(catalog: Catalog, variant: Variant, choices: Sequence[Choice
             tuple(item for _, item, _ in parts),
             tuple(dict.fromkeys(index for _, _, index in parts if index)),
             kernel=any(tool.kernel and not tool.kernel.argv for tool, _, _ in parts),
+            builds=tuple(f"{tool.tool}-build-{name}" for tool, _, _ in parts if name in building[tool.tool]),
         )
         sections.append(Wanted(section, name, tuple(tool.tool for tool, _, _ in parts), request))
     for runtime in runtimes:

@@ -52,6 +52,8 @@ class Request:
     repositories: tuple[str, ...] = ()
     # whether the place is a Jupyter kernel's, which needs a kernel beside what its tools ask for
     kernel: bool = False
+    # sections of the same ecosystem with what only building needs
+    builds: tuple[str, ...] = ()
 
 
 @runtime_checkable
