@@ -31,7 +31,7 @@ from dsvm.run import run, which
 Package = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9+.-]+$")]
 URI_LINE = re.compile(r"^'(?P<uri>[^']+)' (?P<file>\S+) (?P<size>\d+) SHA256:(?P<sha256>[0-9a-f]{64})$")
 # What the Release file says of an archive, as apt's pins and its indextargets call it.
-RELEASE_FIELDS = {"o": "ORIGIN", "l": "LABEL", "n": "CODENAME", "a": "SUITE", "site": "SITE"}
+RELEASE_FIELDS = {"o": "ORIGIN", "l": "LABEL", "n": "CODENAME", "a": "SUITE", "c": "COMPONENT", "site": "SITE"}
 _lock = threading.RLock()
 
 
@@ -333,7 +333,7 @@ class _AptRoot:
         text = ""
         for repository in self.repositories:
             targets = self._targets(self.folder / "etc/sources.list.d" / f"{repository.repository}.list")
-            text += preferences(repository, release_pin(repository, next(targets)[0], own))
+            text += preferences(repository, (release_pin(repository, fields, own) for fields, _ in targets))
         (self.folder / "etc/preferences").write_text(text)
 
     def _read(self, sources: Path) -> None:
