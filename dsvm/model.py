@@ -90,9 +90,12 @@ class Source(Model):
         None, description="repository of system packages beside the base's own, from manifests/repositories"
     )
     cuda: CudaVersion | None = Field(None, description="CUDA version that these packages carry")
+    driver: Driver | None = Field(None, description="branch of NVIDIA's driver that these packages are, or belong to")
     build: dict[Name, Any] = Field(
         default_factory=dict, description="what only building needs, by ecosystem; not in the image"
     )
+
+    _driver_text = field_validator("driver", mode="before")(_as_text)
 
     def requests(self) -> dict[str, Any]:
         """What this source asks of each ecosystem, by the ecosystem's name."""
@@ -521,6 +524,18 @@ class GpuRow(Row):
         return (self.gpu,)
 
 
+class ModulesRow(Row):
+    """The GPUs that one kind of the driver's kernel modules works with."""
+
+    modules: Name
+    packages: tuple[PackagePattern, ...] = Field(min_length=1, description="packages that bring these modules")
+    sm: tuple[int, int] = Field(description="oldest and newest architecture")
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return (self.modules,)
+
+
 class BuildRow(Row):
     """GPU architectures that one CUDA build of a package carries."""
 
@@ -563,6 +578,18 @@ class RepositoryRow(Row):
         return (self.path,)
 
 
+class DistributionRow(Row):
+    """Releases of a distribution that a package's makers build it for."""
+
+    package: Name
+    os: Name = Field(description="ID of os-release")
+    releases: tuple[Line, ...] = Field(min_length=1)
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return (self.package, self.os)
+
+
 class EndRow(Row):
     """When something's maintenance ends."""
 
@@ -597,9 +624,11 @@ class Compat(Model):
     cuda: tuple[CudaRow, ...] = ()
     toolkits: tuple[ToolkitRow, ...] = ()
     gpus: tuple[GpuRow, ...] = ()
+    modules: tuple[ModulesRow, ...] = ()
     builds: tuple[BuildRow, ...] = ()
     frameworks: tuple[FrameworkRow, ...] = ()
     repositories: tuple[RepositoryRow, ...] = ()
+    distributions: tuple[DistributionRow, ...] = ()
     ends: tuple[EndRow, ...] = ()
 
     @property

@@ -235,6 +235,12 @@ def show_compat(shop: Workshop) -> None:
         lambda row: [row.gpu, f"sm_{row.sm}", row.cuda or "-", str(row.last_driver or "-")],
     )
     show(
+        "Kernel modules of the driver",
+        ["modules", "packages", "GPUs from", "to"],
+        rows.modules,
+        lambda row: [row.modules, ", ".join(row.packages), *(f"sm_{sm}" for sm in row.sm)],
+    )
+    show(
         "Architectures in a build",
         ["package", "cuda", "from", "to"],
         rows.builds,
@@ -246,6 +252,12 @@ def show_compat(shop: Workshop) -> None:
         ["path", "for"],
         rows.repositories,
         lambda row: [row.path, f"{row.os} {row.release}"],
+    )
+    show(
+        "Packages by distribution",
+        ["package", "made for"],
+        rows.distributions,
+        lambda row: [row.package, f"{row.os} {', '.join(row.releases)}"],
     )
     show(
         "Ends of life",
