@@ -164,7 +164,11 @@ class Service(Model):
     port: int = Field(ge=1024, le=65535)
     token_env: str = Field(pattern=r"^[A-Z_]+$", description="environment variable through which it takes the token")
     health: str = Field("/", pattern=r"^/[!-~]*$", description="path that answers 2xx or 3xx without a login")
-    login: Literal["token", "password-form"] = Field("token", description="how a client proves that it knows the token")
+    login: Literal["token", "password-form", "user-form"] = Field(
+        "token",
+        description="how a client proves that it knows the token: a header, code-server's form, or RStudio's, which "
+        "asks for the image's user too",
+    )
     protected: str = Field(
         "/", pattern=r"^/[!-~]*$", description="path that a client reaches only with the right token"
     )
