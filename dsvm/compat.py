@@ -205,15 +205,15 @@ def make_scene(
 
 def _bundled(lock: Lock | None, chosen: Iterable[tuple[str, str, Any]]) -> Iterator[Bundled]:
     """What tools bring of the driver: as their sources promise, and as it is locked."""
-    system = lock.section("system") if lock is not None else None
     for tool, _, source in chosen:
         if source.driver is None:
             continue
         ours = [ecosystems.get(name) for name in source.requests() if ecosystems.get(name).placement == "system"]
-        package = next((one.package(source.requests()[one.name]) for one in ours), None)
-        pin = system.pin(package) if system is not None and package is not None else None
-        version = re.search(r"\d{3,4}(\.\d+)+", pin.version) if pin is not None else None
-        yield Bundled(tool, int(source.driver.split(".")[0]), version[0] if version is not None else None)
+        names = [one.package(source.requests()[one.name]) for one in ours]
+        sections = [section for section in lock.sections if tool in section.tools] if lock is not None else []
+        pins = [pin for section in sections for name in names if (pin := section.pin(name)) is not None]
+        versions = [match[0] for pin in pins if (match := re.search(r"\d{3,4}(\.\d+)+", pin.version))]
+        yield Bundled(tool, int(source.driver.split(".")[0]), next(iter(versions), None))
 
 
 class _Tables:

@@ -23,7 +23,7 @@ from dsvm.ecosystems.apt_repositories import (
     roots,
     source_line,
 )
-from dsvm.errors import LockError, ProgramError
+from dsvm.errors import LockError, ProgramError, StoreError
 from dsvm.model import Base, Model, Pin, Repository, Section, Sha256, Step
 from dsvm.run import run, which
 
@@ -140,7 +140,13 @@ class Apt:
 
 def _fetched(deb: Deb, context: Context) -> Pin:
     """The pin of a package file with a fixed URL, which is in the store afterwards."""
-    sha256, size = context.store.download([deb.deb], name=deb.package, machine=context.machine, sha256=deb.sha256)
+    try:
+        sha256, size = context.store.download([deb.deb], name=deb.package, machine=context.machine, sha256=deb.sha256)
+    except StoreError as error:
+        if context.machine.unreachable(deb.deb) is None:
+            raise
+        # one that cannot be had may be left out; one that is not what the manifest says is for somebody to look at
+        raise LockError(error.message, hint=error.hint) from error
     try:
         shown = run(["dpkg-deb", "--field", context.store.path(sha256), "Package", "Version"], timeout=60).stdout
     except ProgramError as error:
