@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -22,7 +23,21 @@ from dsvm import ecosystems
 from dsvm.catalog import Catalog, near
 from dsvm.errors import InputError, PolicyError
 from dsvm.lock import applicable, tools_of
-from dsvm.model import Base, Compat, EndRow, FrameworkRow, GpuRow, Index, Lock, Model, Pin, Row, Section, Variant
+from dsvm.model import (
+    Base,
+    Compat,
+    EndRow,
+    FrameworkRow,
+    GpuRow,
+    Index,
+    Lock,
+    Model,
+    ModulesRow,
+    Pin,
+    Row,
+    Section,
+    Variant,
+)
 
 # A CUDA version as far as it is known: (13, 0), or (12,) where only the major version is
 Cuda = tuple[int, ...]
@@ -106,6 +121,20 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Bundled:
+    """What a tool brings of NVIDIA's driver: all of it, or what goes with one version of it alone."""
+
+    tool: str
+    promised: int
+    # of a lock, without what packagers add: 580.105.08
+    version: str | None = None
+
+    @property
+    def branch(self) -> int:
+        return int(self.version.split(".")[0]) if self.version else self.promised
+
+
+@dataclass(frozen=True)
 class Scene:
     """Everything that rules look at."""
 
@@ -124,11 +153,18 @@ class Scene:
     texts: Mapping[str, tuple[str, ...]]
     gpus: tuple[GpuRow, ...]
     driver: int | None
+    bundled: tuple[Bundled, ...]
     today: date
 
     @property
     def gpu(self) -> bool:
         return self.variant.accelerator == "gpu"
+
+    @property
+    def drivers(self) -> Mapping[int, str]:
+        """Driver branches that CUDA will meet, each with who says so: machines, and the image itself."""
+        own = {one.branch: f"{one.tool} brings" for one in reversed(self.bundled)}
+        return own | ({self.driver: "the machines have"} if self.driver is not None else {})
 
     def cite(self, *rows: Row) -> str:
         """The sources of rows with their dates, each once."""
@@ -190,8 +226,22 @@ def make_scene(
         texts={tool: tuple(_texts(source, catalog, base.base)) for tool, _, source in chosen},
         gpus=tuple(rows[gpu] for gpu in dict.fromkeys(map(str.lower, asked))),
         driver=int(branch.split(".")[0]) if branch is not None else None,
+        bundled=tuple(_bundled(lock, chosen)),
         today=today or date.today(),
     )
+
+
+def _bundled(lock: Lock | None, chosen: Iterable[tuple[str, str, Any]]) -> Iterator[Bundled]:
+    """What tools bring of the driver: as their sources promise, and as it is locked."""
+    for tool, _, source in chosen:
+        if source.driver is None:
+            continue
+        ours = [ecosystems.get(name) for name in source.requests() if ecosystems.get(name).placement == "system"]
+        names = [one.package(source.requests()[one.name]) for one in ours]
+        sections = [section for section in lock.sections if tool in section.tools] if lock is not None else []
+        pins = [pin for section in sections for name in names if (pin := section.pin(name)) is not None]
+        versions = [match[0] for pin in pins if (match := re.search(r"\d{3,4}(\.\d+)+", pin.version))]
+        yield Bundled(tool, int(source.driver.split(".")[0]), next(iter(versions), None))
 
 
 class _Tables:
@@ -663,10 +713,10 @@ def cudnn(scene: Scene) -> Iterator[Finding]:
 
 
 def driver(scene: Scene) -> Iterator[Finding]:
-    """The machines' driver branch is not below the floor of each CUDA major version"""
+    """The driver branch, of the machines or in the image, is not below the floor of each CUDA major version"""
     floors = {row.cuda: row for row in scene.compat.cuda}
     users = [part for part in scene.parts if part.cuda] if scene.gpu else []
-    if users and scene.driver is None:
+    if users and not scene.drivers:
         lowest = max(
             min((floors[one[0]].driver for one in part.cuda or () if one[0] in floors), default=0) for part in users
         )
@@ -680,18 +730,43 @@ def driver(scene: Scene) -> Iterator[Finding]:
             groups.setdefault(min(known, key=lambda major: floors[major].driver), []).append(part)
         else:
             yield Finding("driver", "not checked", f"{part.name}: no row for {_say(part.cuda or ())}")
-    for major, parts in groups.items():
+    for major, branch in ((major, branch) for major in groups for branch in scene.drivers):
         row = floors[major]
-        enough = scene.driver is not None and scene.driver >= row.driver
-        who = ", ".join(dict.fromkeys(f"{part.tool} with {_say(part.cuda or ())}" for part in parts))
-        reach = [one.cuda for one in scene.compat.cuda if scene.driver is not None and one.driver <= scene.driver]
+        enough = branch >= row.driver
+        who = ", ".join(dict.fromkeys(f"{part.tool} with {_say(part.cuda or ())}" for part in groups[major]))
+        reach = [one.cuda for one in scene.compat.cuda if one.driver <= branch]
         older = f", or take builds for CUDA {max(reach)}" if reach else ""
+        newer = "on the machines" if branch == scene.driver else "in the image, from another source of its tool"
         yield Finding(
             "driver",
             "ok" if enough else "error",
-            f"CUDA {major} needs driver {row.driver} or newer, and the machines have {scene.driver}: {who}",
+            f"CUDA {major} needs driver {row.driver} or newer, and {scene.drivers[branch]} {branch}: {who}",
             scene.cite(row),
-            "" if enough else f"install driver {row.driver} on the machines{older}",
+            "" if enough else f"install driver {row.driver} {newer}{older}",
+        )
+
+
+def one_driver(scene: Scene) -> Iterator[Finding]:
+    """What the image has of the driver is of the branch that is promised, and of one version"""
+    for one in scene.bundled:
+        if one.version is not None:
+            yield Finding(
+                "one-driver",
+                "ok" if one.branch == one.promised else "error",
+                f"{one.tool} promises driver {one.promised} and is {one.version}",
+                "the lock",
+                "" if one.branch == one.promised else f"correct driver: of '{one.tool}', or the packages of its source",
+            )
+    versions = dict.fromkeys(one.version or str(one.branch) for one in scene.bundled)
+    if len(scene.bundled) > 1:
+        alike = len(versions) == 1
+        what = ", ".join(f"{one.tool} is {one.version or one.branch}" for one in scene.bundled)
+        yield Finding(
+            "one-driver",
+            "ok" if alike else "error",
+            what,
+            "" if alike else "the kernel's modules work with programs of their own version alone",
+            "" if alike else f"take {_list(one.tool for one in scene.bundled)} from one repository",
         )
 
 
@@ -755,18 +830,35 @@ def gpu_architecture(scene: Scene) -> Iterator[Finding]:
 
 
 def gpu_driver(scene: Scene) -> Iterator[Finding]:
-    """The machines' driver branch still supports each GPU"""
-    for gpu in scene.gpus if scene.gpu and scene.driver is not None else ():
-        if gpu.last_driver is None:
-            continue
-        over = scene.driver is not None and scene.driver > gpu.last_driver
-        yield Finding(
-            "gpu-driver",
-            "error" if over else "ok",
-            f"{gpu.gpu}: driver {gpu.last_driver} is the last that supports it, and the machines have {scene.driver}",
-            scene.cite(gpu),
-            f"install driver {gpu.last_driver} on machines with {gpu.gpu}" if over else "",
-        )
+    """The driver branch, and the kernel modules of the image's own driver, support each GPU"""
+    for gpu in scene.gpus if scene.gpu else ():
+        for branch, who in scene.drivers.items() if gpu.last_driver is not None else ():
+            over = branch > (gpu.last_driver or branch)
+            yield Finding(
+                "gpu-driver",
+                "error" if over else "ok",
+                f"{gpu.gpu}: driver {gpu.last_driver} is the last that supports it, and {who} {branch}",
+                scene.cite(gpu),
+                f"install driver {gpu.last_driver} on machines with {gpu.gpu}" if over else "",
+            )
+        for tool, row in _modules(scene):
+            fits = row.sm[0] <= gpu.sm <= row.sm[1]
+            yield Finding(
+                "gpu-driver",
+                "ok" if fits else "error",
+                f"{gpu.gpu} is sm_{gpu.sm}, and the {row.modules} modules of {tool} are for sm_{row.sm[0]} to "
+                f"sm_{row.sm[1]}",
+                scene.cite(row, gpu),
+                "" if fits else f"take a source of {tool} with other modules, or leave {gpu.gpu} out of the GPUs",
+            )
+
+
+def _modules(scene: Scene) -> Iterator[tuple[str, ModulesRow]]:
+    """The tools that bring modules of a known kind."""
+    for tool in dict.fromkeys(one.tool for one in scene.bundled):
+        for row in scene.compat.modules:
+            if any(fnmatchcase(text, pattern) for text in scene.texts[tool] for pattern in row.packages):
+                yield tool, row
 
 
 def toolkit(scene: Scene) -> Iterator[Finding]:
@@ -810,6 +902,28 @@ def repository(scene: Scene) -> Iterator[Finding]:
             )
 
 
+def distribution(scene: Scene) -> Iterator[Finding]:
+    """A package is one that its makers build for the variant's distribution"""
+    for tool, texts in scene.texts.items():
+        for package in dict.fromkeys(text for text in texts):
+            rows = [row for row in scene.compat.distributions if row.package == package]
+            fits = [
+                row
+                for row in rows
+                if row.os == scene.base.os and any(_release(one, scene.base.release) for one in row.releases)
+            ]
+            made = " and ".join(f"{row.os} {', '.join(row.releases)}" for row in rows)
+            if rows:
+                yield Finding(
+                    "distribution",
+                    "ok" if fits else "warning",
+                    f"{tool}: {package} is made for {made}, base '{scene.base.base}' is {scene.base.os} "
+                    f"{scene.base.release}",
+                    scene.cite(*rows),
+                    "" if fits else "it may work: look at what its checks say",
+                )
+
+
 def cpu_image(scene: Scene) -> Iterator[Finding]:
     """An image for CPUs carries no CUDA library and no driver"""
     if scene.gpu:
@@ -817,6 +931,7 @@ def cpu_image(scene: Scene) -> Iterator[Finding]:
     carried = [f"{name} in {place}" for place, found in scene.marks.items() for name in found]
     carried += [f"{name} in system" for name in scene.system_cuda]
     carried += [f"{part.tool} promises {_say({part.promised})}" for part in scene.parts if part.promised]
+    carried += [f"{one.tool} brings driver {one.branch}" for one in scene.bundled]
     if carried:
         remedy = "give its tool a source for accelerator: cpu, or make the variant a gpu one"
         yield Finding(
@@ -831,7 +946,7 @@ def end_of_life(scene: Scene) -> Iterator[Finding]:
     """Distribution, Python and driver are maintained; the policy says when that is an error"""
     subjects = [(scene.base.os, scene.base.release)]
     subjects += [("python", scene.base.python)] if scene.base.python else []
-    subjects += [("nvidia-driver", str(scene.driver))] if scene.driver is not None and scene.gpu else []
+    subjects += [("nvidia-driver", str(branch)) for branch in scene.drivers] if scene.gpu else []
     for product, release in subjects:
         row = next(
             (row for row in scene.compat.ends if row.product == product and _release(row.release, release)), None
@@ -862,8 +977,8 @@ def _release(row: str, release: str) -> bool:
 
 # In the order in which people read them.
 RULES: tuple[Rule, ...] = (
-    python, framework_cuda, one_cuda, promise, cudnn, driver, gpu_architecture, gpu_driver, toolkit, repository,
-    cpu_image, end_of_life,
+    python, framework_cuda, one_cuda, promise, cudnn, driver, one_driver, gpu_architecture, gpu_driver, toolkit,
+    repository, distribution, cpu_image, end_of_life,
 )  # fmt: skip
 
 

@@ -40,6 +40,8 @@ class Wanted:
             extra["repositories"] = list(self.request.repositories)
         if self.request.runtimes:
             extra["runtimes"] = [_runtime_as_json(runtime) for runtime in self.request.runtimes]
+        if self.request.builds:
+            extra["builds"] = list(self.request.builds)
         return {"env": self.request.env, "items": items, "indexes": list(self.request.indexes), **extra}
 
     def input(self, base: Base, registries: Mapping[str, Any]) -> str:
@@ -170,6 +172,7 @@ def wanted_sections(catalog: Catalog, variant: Variant, choices: Sequence[Choice
     sections: list[Wanted] = []
     runtimes: dict[str, None] = {}
     builders: dict[tuple[str, str], list[Any]] = {}
+    building: dict[str, set[str]] = {}
     for choice in choices:
         tool = catalog.tools[choice.tool]
         source = tool.sources[choice.source]
@@ -190,6 +193,7 @@ def wanted_sections(catalog: Catalog, variant: Variant, choices: Sequence[Choice
             else:
                 section = f"{tool.tool}-{name}"
                 sections.append(Wanted(section, name, (tool.tool,), Request(section, tool.env, (asked,))))
+        building[tool.tool] = set(source.build)
         for name, raw in source.build.items():
             section = f"{tool.tool}-build-{name}"
             of_system = ecosystems.get(name).placement == "system"
@@ -212,6 +216,7 @@ def wanted_sections(catalog: Catalog, variant: Variant, choices: Sequence[Choice
                 if runtime not in base.runtimes
                 for one in _runtimes(catalog, choices, runtime)
             ),
+            builds=tuple(f"{tool.tool}-build-{name}" for tool, _, _ in parts if name in building[tool.tool]),
         )
         sections.append(Wanted(section, name, tuple(tool.tool for tool, _, _ in parts), request))
     for runtime in runtimes:

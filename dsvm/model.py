@@ -96,9 +96,12 @@ class Source(Model):
     )
     cuda: CudaVersion | None = Field(None, description="CUDA version that these packages carry")
     remark: Line = Field("", description="what people should know who get the tool from here")
+    driver: Driver | None = Field(None, description="branch of NVIDIA's driver that these packages are, or belong to")
     build: dict[Name, Any] = Field(
         default_factory=dict, description="what only building needs, by ecosystem; not in the image"
     )
+
+    _driver_text = field_validator("driver", mode="before")(_as_text)
 
     def requests(self) -> dict[str, Any]:
         """What this source asks of each ecosystem, by the ecosystem's name."""
@@ -167,7 +170,11 @@ class Service(Model):
     port: int = Field(ge=1024, le=65535)
     token_env: str = Field(pattern=r"^[A-Z_]+$", description="environment variable through which it takes the token")
     health: str = Field("/", pattern=r"^/[!-~]*$", description="path that answers 2xx or 3xx without a login")
-    login: Literal["token", "password-form"] = Field("token", description="how a client proves that it knows the token")
+    login: Literal["token", "password-form", "user-form"] = Field(
+        "token",
+        description="how a client proves that it knows the token: a header, code-server's form, or RStudio's, which "
+        "asks for the image's user too",
+    )
     protected: str = Field(
         "/", pattern=r"^/[!-~]*$", description="path that a client reaches only with the right token"
     )
@@ -559,6 +566,18 @@ class GpuRow(Row):
         return (self.gpu,)
 
 
+class ModulesRow(Row):
+    """The GPUs that one kind of the driver's kernel modules works with."""
+
+    modules: Name
+    packages: tuple[PackagePattern, ...] = Field(min_length=1, description="packages that bring these modules")
+    sm: tuple[int, int] = Field(description="oldest and newest architecture")
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return (self.modules,)
+
+
 class BuildRow(Row):
     """GPU architectures that one CUDA build of a package carries."""
 
@@ -601,6 +620,18 @@ class RepositoryRow(Row):
         return (self.path,)
 
 
+class DistributionRow(Row):
+    """Releases of a distribution that a package's makers build it for."""
+
+    package: Name
+    os: Name = Field(description="ID of os-release")
+    releases: tuple[Line, ...] = Field(min_length=1)
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return (self.package, self.os)
+
+
 class EndRow(Row):
     """When something's maintenance ends."""
 
@@ -635,9 +666,11 @@ class Compat(Model):
     cuda: tuple[CudaRow, ...] = ()
     toolkits: tuple[ToolkitRow, ...] = ()
     gpus: tuple[GpuRow, ...] = ()
+    modules: tuple[ModulesRow, ...] = ()
     builds: tuple[BuildRow, ...] = ()
     frameworks: tuple[FrameworkRow, ...] = ()
     repositories: tuple[RepositoryRow, ...] = ()
+    distributions: tuple[DistributionRow, ...] = ()
     ends: tuple[EndRow, ...] = ()
 
     @property

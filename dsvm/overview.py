@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from dsvm import compat, ecosystems
 from dsvm import lock as locks
 from dsvm.catalog import MANIFESTS, Catalog, schemas, suits
 from dsvm.console import coloured, say, table, terminal_width
 from dsvm.errors import DsvmError, EngineError, InputError
-from dsvm.model import FrameworkRow, Lock, Row, Tool, Variant
+from dsvm.model import Accelerator, Format, FrameworkRow, Lock, Row, Tool, Variant
 from dsvm.pipeline import Workshop, findings, gate, needed_bytes
 from dsvm.plan import locked_versions, make_plan
 from dsvm.platforms import traits
@@ -25,6 +25,12 @@ from dsvm.versions import upstream_version
 # The matrix: characters of a cell, so that eight variants fit a terminal of 100, and what stands in one.
 CELL = 7
 NOT_HERE, WANTED, LEFT_OUT, NO_SOURCE, VM_ONLY = "-", "wanted", "out", "none", "VM only"
+OTHER: Mapping[Accelerator, str] = {"cpu": "for GPU", "gpu": "for CPU"}
+LEGEND = (
+    f"A version: in its lock ({WANTED}: not locked yet). {NO_SOURCE}: no source for this base and accelerator.\n"
+    f"{VM_ONLY}: only for formats of virtual machines. {' or '.join(OTHER.values())}: only for such variants.\n"
+    f"{LEFT_OUT}: left out, see below. {NOT_HERE}: this variant could have it and does not name it."
+)
 
 # of compat.py's findings, the worst first, with their colours
 LEVELS: Mapping[compat.Level, str] = {"error": "red", "warning": "yellow", "not checked": "dim", "ok": "green"}
@@ -56,11 +62,7 @@ def show_list(shop: Workshop) -> None:
                 for tool in members
             ]
         table("Tools", ["", *heads, *(["\nwhat it is"] if described else [])], rows)
-    say(
-        f"\nA version: in its lock ({WANTED}: not locked yet). {NO_SOURCE}: no source for this base and accelerator.\n"
-        f"{VM_ONLY}: only for formats of virtual machines. {LEFT_OUT}: left out, see below. "
-        f"{NOT_HERE}: not in this variant."
-    )
+    say(f"\n{LEGEND}")
     for line in (*_left_out_lines(catalog, found), *_ecosystem_lines(catalog)):
         say(line)
 
@@ -69,24 +71,37 @@ def tool_states(catalog: Catalog, variant: Variant, lock: Lock | None) -> dict[s
     """Tool -> its state in `variant`: its locked version, as its makers number it, or why it has none."""
     versions = locked_versions(catalog, lock) if lock is not None else {}
     left_out = {left.tool for left in lock.left_out} if lock is not None else set()
-    unsuited = {left.tool for left in locks.unsuited(catalog, variant)}
     states = {}
     for name, tool in catalog.tools.items():
-        if name not in variant.tools:
-            vm_only = "docker" in variant.formats and not suits(tool.formats, variant)
-            states[name] = VM_ONLY if vm_only else NOT_HERE
-        elif name in left_out:
+        named = name in variant.tools
+        if named and name in left_out:
             states[name] = LEFT_OUT
-        elif name in unsuited:
-            # whatever docker images cannot have is for virtual machines
-            states[name] = VM_ONLY if "docker" in variant.formats else LEFT_OUT
+        elif why := _out_of_question(catalog, tool, variant):
+            states[name] = why
+        elif not named:
+            states[name] = NOT_HERE
         elif name in versions:
             states[name] = upstream_version(versions[name]).partition("+")[0]
-        elif not locks.applicable(tool, variant, catalog.bases[variant.base]):
-            states[name] = NO_SOURCE
         else:
             states[name] = WANTED
     return states
+
+
+def _out_of_question(catalog: Catalog, tool: Tool, variant: Variant) -> str | None:
+    """Why no image of `variant` can have `tool`, or what it requires, named or not; None when it can."""
+    base = catalog.bases[variant.base]
+    every = variant.model_copy(update={"formats": get_args(Format)})
+    if all(source.when.accelerator not in (None, variant.accelerator) for source in tool.sources):
+        return OTHER[variant.accelerator]
+    if not locks.applicable(tool, every, base):
+        return NO_SOURCE
+    others = [_out_of_question(catalog, catalog.tools[name], variant) for name in tool.requires]
+    if why := next(filter(None, others), None):
+        return why
+    if suits(tool.formats, variant) and locks.applicable(tool, variant, base):
+        return None
+    # whatever docker images cannot have is for virtual machines
+    return VM_ONLY if "docker" in variant.formats else LEFT_OUT
 
 
 def _left_out_lines(catalog: Catalog, found: Mapping[str, Lock | None]) -> Iterator[str]:
@@ -239,6 +254,12 @@ def show_compat(shop: Workshop) -> None:
         lambda row: [row.gpu, f"sm_{row.sm}", row.cuda or "-", str(row.last_driver or "-")],
     )
     show(
+        "Kernel modules of the driver",
+        ["modules", "packages", "GPUs from", "to"],
+        rows.modules,
+        lambda row: [row.modules, ", ".join(row.packages), *(f"sm_{sm}" for sm in row.sm)],
+    )
+    show(
         "Architectures in a build",
         ["package", "cuda", "from", "to"],
         rows.builds,
@@ -250,6 +271,12 @@ def show_compat(shop: Workshop) -> None:
         ["path", "for"],
         rows.repositories,
         lambda row: [row.path, f"{row.os} {row.release}"],
+    )
+    show(
+        "Packages by distribution",
+        ["package", "made for"],
+        rows.distributions,
+        lambda row: [row.package, f"{row.os} {', '.join(row.releases)}"],
     )
     show(
         "Ends of life",

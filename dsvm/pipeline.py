@@ -463,7 +463,8 @@ def start_image(shop: Workshop, variant: str, *, timeout: float) -> None:
     shop.say(f"starting {name} ...")
     started = images.start(variant, services, env, timeout=timeout, say=shop.say)
     for service, url in started.urls.items():
-        secret = "" if started.token in url else f"   password: {started.token}"
+        user = "   user: ds" if services[service]["login"] == "user-form" else ""
+        secret = user + ("" if started.token in url else f"   password: {started.token}")
         shop.say(f"  {service:<12} {url}{secret}")
     shop.say(f"stop it with: invoke stop --variant {variant}")
 

@@ -64,6 +64,8 @@ class Request:
     kernel: bool = False
     # its ecosystem's runtimes that are tools of the image
     runtimes: tuple[Runtime, ...] = ()
+    # sections of the same ecosystem with what only building needs
+    builds: tuple[str, ...] = ()
 
 
 @runtime_checkable

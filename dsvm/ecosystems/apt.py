@@ -16,7 +16,7 @@ from dsvm.ecosystems import Context, Request, RunInImage
 from dsvm.ecosystems.apt_bootstrap import make_base
 from dsvm.ecosystems.apt_repositories import UNTRUSTED, keyring, preferences, release_pin, source_line
 from dsvm.ecosystems.repositories import OutOfReach, Untrusted, named_by, roots
-from dsvm.errors import LockError, ProgramError
+from dsvm.errors import LockError, ProgramError, StoreError
 from dsvm.model import Base, Model, Pin, Repository, Section, Sha256, Step
 from dsvm.run import run, which
 from dsvm.store import Store
@@ -25,7 +25,7 @@ from dsvm.store import Store
 Package = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9+.-]+$")]
 URI_LINE = re.compile(r"^'(?P<uri>[^']+)' (?P<file>\S+) (?P<size>\d+) SHA256:(?P<sha256>[0-9a-f]{64})$")
 # What the Release file says of an archive, as apt's pins and its indextargets call it.
-RELEASE_FIELDS = {"o": "ORIGIN", "l": "LABEL", "n": "CODENAME", "a": "SUITE", "site": "SITE"}
+RELEASE_FIELDS = {"o": "ORIGIN", "l": "LABEL", "n": "CODENAME", "a": "SUITE", "c": "COMPONENT", "site": "SITE"}
 STATUS = "var/lib/dpkg/status"
 _lock = threading.RLock()
 
@@ -153,7 +153,13 @@ class Apt:
 
 def _fetched(deb: Deb, context: Context) -> Pin:
     """The pin of a package file with a fixed URL, which is in the store afterwards."""
-    sha256, size = context.store.download([deb.deb], name=deb.package, machine=context.machine, sha256=deb.sha256)
+    try:
+        sha256, size = context.store.download([deb.deb], name=deb.package, machine=context.machine, sha256=deb.sha256)
+    except StoreError as error:
+        if context.machine.unreachable(deb.deb) is None:
+            raise
+        # one that cannot be had may be left out; one that is not what the manifest says is for somebody to look at
+        raise LockError(error.message, hint=error.hint) from error
     try:
         shown = run(["dpkg-deb", "--field", context.store.path(sha256), "Package", "Version"], timeout=60).stdout
     except ProgramError as error:
@@ -349,7 +355,7 @@ class _AptRoot:
         text = ""
         for repository in self.repositories:
             targets = self._targets(self.folder / "etc/sources.list.d" / f"{repository.repository}.list")
-            text += preferences(repository, release_pin(repository, next(targets)[0], own))
+            text += preferences(repository, (release_pin(repository, fields, own) for fields, _ in targets))
         (self.folder / "etc/preferences").write_text(text)
 
     def _read(self, sources: Path) -> None:

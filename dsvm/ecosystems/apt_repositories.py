@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -42,32 +42,42 @@ def keyring(repository: Repository, folder: Path, context: Context) -> Path:
 
 
 def release_pin(repository: Repository, own: Mapping[str, str], others: Sequence[Mapping[str, str]]) -> str:
-    """The `Pin:` by which apt tells the repository from `others`: by its Release file, else by its host.
+    """The `Pin:` by which apt tells one list of the repository from `others`.
 
+    By its Release file, else by its host, else, in the same archive, by its component.
     Raises Untrusted when it cannot be told from one of them: nothing would keep its packages apart.
     """
-    fields = {key: value for key, value in own.items() if key != "site" and PLAIN.fullmatch(value)}
+    plain = {key: value for key, value in own.items() if key != "site" and PLAIN.fullmatch(value)}
+    fields = {key: value for key, value in plain.items() if key != "c"}
     if fields and not any(fields.items() <= other.items() for other in others):
-        return "release " + ",".join(f"{key}={value}" for key, value in fields.items())
+        return _release(fields)
     host = _host(own)
     if host and host not in map(_host, others):
         return f"origin {host}"
+    if fields and "c" in plain and not any(plain.items() <= other.items() for other in others):
+        return _release(plain)
     said = ", ".join(f"{key}={value}" for key, value in fields.items()) or "nothing"
     raise Untrusted(
         f"repository '{repository.repository}' says of itself {said}: that does not tell it from the distribution's "
         "own archive, and nothing would keep their packages apart",
-        hint="Its Release file needs an Origin, a Label or a Codename of its own",
+        hint="Its Release file needs an Origin, a Label or a Codename of its own, or its manifest a component that the "
+        "base does not use",
     )
+
+
+def _release(fields: Mapping[str, str]) -> str:
+    return "release " + ",".join(f"{key}={value}" for key, value in fields.items())
 
 
 def _host(fields: Mapping[str, str]) -> str:
     return urlsplit(fields.get("site", "")).hostname or ""
 
 
-def preferences(repository: Repository, pin: str) -> str:
+def preferences(repository: Repository, pins: Iterable[str]) -> str:
     """apt_preferences(5): the named packages before the base's own, and all others never, or only if need be."""
     return "".join(
         f"Package: {packages}\nPin: {pin}\nPin-Priority: {priority}\n\n"
+        for pin in dict.fromkeys(pins)
         for packages, priority in (
             (" ".join(repository.packages), repository.priority),
             ("*", 1 if repository.needs else -1),

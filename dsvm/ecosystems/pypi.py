@@ -1,29 +1,34 @@
-"""Python packages as wheels, resolved by uv, each environment in a folder of its own: /opt/envs/ENV on Linux."""
+"""Python packages, resolved by uv, each environment in a folder of its own, /opt/envs/ENV on Linux.
+
+They come as wheels, but for those that a manifest names as published in source alone.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import sys
+import tarfile
 import textwrap
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from packaging import tags
 from packaging.markers import Environment
-from packaging.pylock import PackageWheel, Pylock, PylockSelectError
+from packaging.metadata import RawMetadata, parse_email
+from packaging.pylock import PackageSdist, PackageWheel, Pylock, PylockSelectError
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from dsvm.ecosystems import Context, Request, RunInImage
 from dsvm.errors import LockError, ProgramError, StoreError
 from dsvm.machine import Machine
-from dsvm.model import Base, Index, Pin, Section, Step, digest_of
+from dsvm.model import Base, Index, Model, Pin, Section, Step, digest_of
 from dsvm.platforms import PLATFORMS, traits
 from dsvm.run import bundled, run
 from dsvm.urls import redact
@@ -56,27 +61,63 @@ def _requirement(text: str) -> str:
     return text
 
 
+PlainRequirement = Annotated[str, AfterValidator(_requirement)]
+
+
+class Sdist(Model):
+    """A package whose makers publish its source alone: its wheel is built with the image, offline."""
+
+    sdist: PlainRequirement = Field(
+        description="requirement; 'build' of its source says what builds it, for example pypi: [setuptools]"
+    )
+
+
+def _kind(value: object) -> str:
+    return "wheel" if isinstance(value, str) else "sdist"
+
+
 class Pypi:
     """Python requirements, from the machine's own package index"""
 
     name = "pypi"
     placement: Literal["env"] = "env"
-    request_type = Annotated[tuple[Annotated[str, AfterValidator(_requirement)], ...], Field(min_length=1)]
+    request_type = Annotated[
+        tuple[
+            Annotated[Annotated[PlainRequirement, Tag("wheel")] | Annotated[Sdist, Tag("sdist")], Discriminator(_kind)],
+            ...,
+        ],
+        Field(min_length=1),
+    ]
     runtimes = ("python",)
     builders: Mapping[str, Any] = {"pypi": ("uv ~= 0.13.0",)}
 
-    def package(self, request: Sequence[str]) -> str:
-        return canonicalize_name(Requirement(request[0]).name)
+    def package(self, request: Sequence[str | Sdist]) -> str:
+        return _name(_text(request[0]))
 
-    def probe(self, request: Sequence[str], index: str | None, context: Context) -> str | None:
+    def probe(self, request: Sequence[str | Sdist], index: str | None, context: Context) -> str | None:
         try:
-            self.resolve(Request(self.package(request), "probe", (request,), (index,) if index else ()), context)
+            self._pins(Request(self.package(request), "probe", (request,), (index,) if index else ()), context)
         except LockError as error:
             return error.message
         return None
 
     def resolve(self, request: Request, context: Context) -> tuple[Sequence[Pin], Mapping[str, Any]]:
-        wanted = [text for item in request.items for text in item]
+        sdists = _sdists(request)
+        if sdists and not request.builds:
+            raise LockError(
+                f"{request.section}: nothing says what builds {', '.join(sdists)}",
+                hint="Name it beside the requirement, for example: build: {pypi: [setuptools]}",
+            )
+        if sdists and not traits(context.base).layered:
+            raise LockError(
+                f"{request.section}: {', '.join(sdists)}: nothing is built from source on {context.base.base}",
+                hint="Give its tool a source for this base, with wheels, or tie this one to others with when:",
+            )
+        builds = {"builds": list(request.builds)} if sdists else {}
+        return self._pins(request, context), {**_elsewhere(context.base, request.env), **builds}
+
+    def _pins(self, request: Request, context: Context) -> list[Pin]:
+        wanted = [_text(one) for item in request.items for one in item]
         if request.kernel:
             wanted += KERNEL_PACKAGES
         indexes = [context.indexes[name] for name in request.indexes]
@@ -84,18 +125,68 @@ class Pypi:
         project.mkdir(parents=True, exist_ok=True)
         faults = []
         for places in _index_places(indexes, context):
-            (project / "pyproject.toml").write_text(_project(wanted, indexes, places, context.base))
+
+            def solve(wanted: Sequence[str], known: Sequence[RawMetadata], places: Any = places) -> list[Pin]:
+                (project / "pyproject.toml").write_text(_project(wanted, indexes, places, context.base))
+                (project / "uv.toml").write_text(_metadata_file(known))
+                return [self._pin(context, indexes, *pair) for pair in self._compile(project, request, context)]
+
             try:
-                found = self._compile(project, request, context)
+                pins = self._with_sdists(solve, wanted, _sdists(request), context)
             except LockError as error:
                 faults.append(error)
                 continue
-            pins = [self._pin(context, indexes, *pair) for pair in found]
-            return sorted(pins, key=lambda pin: pin.name), _elsewhere(context.base, request.env)
+            return sorted(pins, key=lambda pin: pin.name)
         raise faults[0]
 
-    def _compile(self, project: Path, request: Request, context: Context) -> list[tuple[Any, PackageWheel]]:
+    def _with_sdists(
+        self, solve: Callable[..., list[Pin]], wanted: Sequence[str], sdists: Sequence[str], context: Context
+    ) -> list[Pin]:
+        """Solve for `wanted`, some of which have no wheel that says what they need.
+
+        Solvers run a source's own program to learn that. Here the newest version that fits without its needs is
+        fetched and asked for its metadata, and it stays at that version: nothing of it runs before the offline build.
+        """
+        nothing: list[RawMetadata] = [{"name": name} for name in sdists]
+        pins = solve(wanted, nothing)
+        chosen = [pin for pin in pins if pin.name in sdists]
+        if not chosen:
+            return pins
+        known = [self._metadata(pin, context) for pin in chosen]
+        return solve([*wanted, *(f"{pin.name} == {pin.version}" for pin in chosen)], known)
+
+    def _metadata(self, pin: Pin, context: Context) -> RawMetadata:
+        """What a source distribution says of itself, in its PKG-INFO.
+
+        https://packaging.python.org/en/latest/specifications/source-distribution-format/: from version 2.2 of the
+        metadata on, a file without needs is a package without needs.
+        """
+        sha256, _ = context.store.download(
+            list(self.locate(pin, context)), name=pin.file, machine=context.machine, sha256=pin.sha256
+        )
+        try:
+            with tarfile.open(context.store.path(sha256)) as archive:
+                infos = (one for one in archive if one.isfile() and one.name.split("/")[1:] == ["PKG-INFO"])
+                member = next(infos, None)
+                file = archive.extractfile(member) if member is not None else None
+                found, _ = parse_email(file.read() if file is not None else b"")
+        except (OSError, EOFError, tarfile.TarError) as error:
+            raise LockError(f"{pin.file}: no source distribution: {error}") from error
+        if file is None:
+            raise LockError(f"{pin.file}: no source distribution: it has no PKG-INFO")
+        if Version(found.get("metadata_version", "0")) < Version("2.2"):
+            raise LockError(
+                f"{pin.file}: its metadata is of version {found.get('metadata_version', 'none')}, and only 2.2 and "
+                "newer tell what a source distribution needs",
+                hint="Ask for a newer version of it",
+            )
+        return {**found, "name": pin.name, "version": pin.version}
+
+    def _compile(
+        self, project: Path, request: Request, context: Context
+    ) -> list[tuple[Any, PackageWheel | PackageSdist]]:
         base, machine = context.base, context.machine
+        sdists = _sdists(request)
         output = project / "pylock.toml"
         output.unlink(missing_ok=True)
         indexes = [
@@ -105,8 +196,11 @@ class Pypi:
         try:
             run(
                 [
-                    *(bundled("uv"), "pip", "compile", "--quiet", "--no-config", "--no-header", "--upgrade"),
+                    *(bundled("uv"), "pip", "compile", "--quiet", "--no-header", "--upgrade"),
+                    # and no file of the machine's
+                    *("--config-file", project / "uv.toml"),
                     *("--format", "pylock.toml", "--output-file", output, "--only-binary", ":all:"),
+                    *(word for name in sdists for word in ("--no-binary", name)),
                     # nothing is built, so this one will do: looking for that version among all takes seconds
                     *("--python", sys.executable, "--python-version", base.python),
                     *("--python-platform", _uv_platform(base)),
@@ -127,12 +221,16 @@ class Pypi:
             chosen = list(lock.select(environment=_environment(base), tags=list(_tags(base))))
         except PylockSelectError as error:
             raise LockError(f"{request.section}: {error}") from error
-        sources = [package.name for package, wheel in chosen if not isinstance(wheel, PackageWheel)]
-        if sources:
-            raise LockError(f"{request.section}: no wheel for Python {base.python} of {', '.join(sources)}")
-        return [(package, wheel) for package, wheel in chosen if isinstance(wheel, PackageWheel)]
+        kept = [
+            (package, file)
+            for package, file in chosen
+            if isinstance(file, PackageWheel) or (isinstance(file, PackageSdist) and package.name in sdists)
+        ]
+        if lacking := [package.name for package, file in chosen if (package, file) not in kept]:
+            raise LockError(f"{request.section}: no wheel for Python {base.python} of {', '.join(lacking)}")
+        return kept
 
-    def _pin(self, context: Context, indexes: Sequence[Index], package: Any, wheel: PackageWheel) -> Pin:
+    def _pin(self, context: Context, indexes: Sequence[Index], package: Any, wheel: PackageWheel | PackageSdist) -> Pin:
         version = str(package.version)
         index = next((index for index in indexes if package.name in index.packages), None)
         if index and index.local and Version(version).local != index.local:
@@ -198,13 +296,18 @@ class Pypi:
                 input=digest_of([pin.sha256 for pin in pins]),
                 epoch=FILE_TIME,
                 pins=tuple(pins),
-                extra={"env": section.extra["env"], "first": number == 0},
+                extra={
+                    "env": section.extra["env"],
+                    "first": number == 0,
+                    **({"builds": section.extra["builds"]} if any(map(_is_sdist, pins)) else {}),
+                },
             )
             for number, pins in sorted(found.items())
         ]
 
     def install(self, section: Section, base: Base) -> Step:
         env = section.extra["env"]
+        builds = section.extra.get("builds", ())
         here = traits(base)
         if not here.layered:
             return Step(
@@ -218,9 +321,10 @@ class Pypi:
             args=(
                 *("--prefix", f"{here.envs}/{env}", "--epoch", str(FILE_TIME), "--python", base.python),
                 *(() if section.extra["first"] else ("--packages-only",)),
+                *(word for name in builds for word in ("--build", name)),
                 section.id,
             ),
-            sections=(section.id, "builder-pypi-pypi"),
+            sections=(section.id, "builder-pypi-pypi", *builds),
             helpers=("compile-wheels",),
             cache="bytecode",
         )
@@ -241,6 +345,23 @@ def _explanation(output: str) -> str:
     if len(lines) > 1 and lines[0].startswith("error: No solution found"):
         lines = [lines[1].replace("cause: ", "       "), *lines[2:]]
     return "\n".join(f"    {line}" for line in textwrap.dedent("\n".join(lines)).splitlines())
+
+
+def _text(one: str | Sdist) -> str:
+    return one if isinstance(one, str) else one.sdist
+
+
+def _name(requirement: str) -> str:
+    return canonicalize_name(Requirement(requirement).name)
+
+
+def _sdists(request: Request) -> list[str]:
+    """Names of the packages that may come as source."""
+    return sorted({_name(one.sdist) for item in request.items for one in item if isinstance(one, Sdist)})
+
+
+def _is_sdist(pin: Pin) -> bool:
+    return not pin.file.endswith(".whl")
 
 
 def _in_folders(links: Iterable[str], filename: str) -> Iterator[str]:
@@ -369,7 +490,7 @@ def _project(
             f"{json.dumps(name)} = {{index = {json.dumps(index.index)}}}"
             for index in indexes
             for name in index.packages
-            if any(canonicalize_name(Requirement(text).name) == name for text in wanted)
+            if any(_name(text) == name for text in wanted)
         ]
     for name, (url, flat) in places.items():
         lines += [
@@ -379,6 +500,20 @@ def _project(
             "explicit = true",
         ]
         lines += ['format = "flat"'] if flat else []
+    return "\n".join(lines) + "\n"
+
+
+def _metadata_file(known: Sequence[RawMetadata]) -> str:
+    """A uv.toml that says what packages need whose own program would otherwise be run and asked."""
+    lines = []
+    for one in known:
+        lines += [
+            "[[dependency-metadata]]",
+            f"name = {json.dumps(one['name'])}",
+            *([f"version = {json.dumps(one['version'])}"] if "version" in one else []),
+            f"requires-dist = {json.dumps(one.get('requires_dist', []))}",
+            f"provides-extra = {json.dumps(one.get('provides_extra', []))}",
+        ]
     return "\n".join(lines) + "\n"
 
 

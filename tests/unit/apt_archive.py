@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -61,23 +61,28 @@ def publish(
     root: Path, debs: Iterable[Path], key: Tsk, *, suite: str = "stable", origin: str = "Debian", **release: str
 ) -> None:
     """Put packages into the archive at `root` and sign it; a suite that ends in a slash is a flat folder."""
+    publish_components(root, {"main": debs}, key, suite=suite, origin=origin, **release)
+
+
+def publish_components(
+    root: Path,
+    components: Mapping[str, Iterable[Path]],
+    key: Tsk,
+    *,
+    suite: str = "stable",
+    origin: str = "Debian",
+    **release: str,
+) -> None:
+    """The same with packages by component, of which a flat folder has one."""
     flat, inner = suite.endswith("/"), suite.strip("/")
     pool = root / inner if flat else root / "pool"
     pool.mkdir(parents=True, exist_ok=True)
-    stanzas = []
-    for path in debs:
-        place = pool / path.name.replace("%3a", ":")
-        place.write_bytes(path.read_bytes())
-        control = DebFile(str(place)).debcontrol()
-        control["Filename"] = str(place.relative_to(root))
-        control["Size"] = str(place.stat().st_size)
-        control["SHA256"] = hashlib.sha256(place.read_bytes()).hexdigest()
-        stanzas.append(str(control.dump()))
-    packages = "\n".join(stanzas).encode()
     folder = root / inner if flat else root / "dists" / suite
-    lists = {"Packages": packages, "Packages.gz": gzip.compress(packages, mtime=0)}
-    if not flat:
-        lists = {f"main/binary-amd64/{name}": data for name, data in lists.items()}
+    lists: dict[str, bytes] = {}
+    for component, debs in components.items():
+        packages = "".join(f"{stanza}\n" for stanza in _stanzas(root, pool, debs)).encode()
+        place = "" if flat else f"{component}/binary-amd64/"
+        lists |= {f"{place}Packages": packages, f"{place}Packages.gz": gzip.compress(packages, mtime=0)}
     for name, data in lists.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
@@ -87,7 +92,7 @@ def publish(
         "Suite": inner,
         "Codename": inner,
         "Architectures": "amd64",
-        "Components": "" if flat else "main",
+        "Components": "" if flat else " ".join(components),
         "Date": f"{datetime.now(UTC):%a, %d %b %Y %H:%M:%S UTC}",
         **release,
     }
@@ -96,6 +101,18 @@ def publish(
         f" {hashlib.sha256(data).hexdigest()} {len(data)} {name}\n" for name, data in lists.items()
     )
     sign_release(folder, text, key)
+
+
+def _stanzas(root: Path, pool: Path, debs: Iterable[Path]) -> Iterator[str]:
+    """Packages put into the pool, and how the archive lists them."""
+    for path in debs:
+        place = pool / path.name.replace("%3a", ":")
+        place.write_bytes(path.read_bytes())
+        control = DebFile(str(place)).debcontrol()
+        control["Filename"] = str(place.relative_to(root))
+        control["Size"] = str(place.stat().st_size)
+        control["SHA256"] = hashlib.sha256(place.read_bytes()).hexdigest()
+        yield str(control.dump())
 
 
 def sign_release(folder: Path, text: str, key: Tsk) -> None:

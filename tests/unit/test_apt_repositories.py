@@ -330,6 +330,30 @@ def test_an_archive_that_this_machine_does_not_know_says_how_to_name_it(world: W
     assert "cran" in fault
 
 
+def test_another_component_of_the_base_s_own_suite_is_told_from_it(world: World) -> None:
+    """Debian's non-free, Ubuntu's restricted: one Release file says everything of both but the component."""
+    debs = world.folder / "more-debs"
+    main = [archives.deb(debs, "hello"), archives.deb(debs, "common")]
+    closed = [archives.deb(debs, "driver", "535.1", Depends="blob, common"), archives.deb(debs, "hello", "9.0")]
+    firmware = [archives.deb(debs, "blob", "535.1"), archives.deb(debs, "common", "9.0")]
+    lists = {"main": main, "non-free": closed, "non-free-firmware": firmware}
+    archives.publish_components(world.mirror / "debian", lists, world.distribution, suite="bookworm")
+    place = {"base": ["debian-12"], "suite": "bookworm", "components": ["non-free", "non-free-firmware"]}
+    changes = {"uri": None, "archive": "debian", "key": None, "places": [place], "packages": ["driver*"]}
+    here = replace(world.with_repository(**changes, needs=True), work=_fresh(world))
+    pins = resolve(here, "driver", "hello")
+    assert {name: (pin.version, pin.registry) for name, pin in pins.items()} == {
+        "driver": ("535.1", "vendor"),
+        "blob": ("535.1", "vendor"),
+        "common": ("1.0", "debian"),
+        "hello": ("1.0", "debian"),
+    }
+    place["components"] = ["main"]
+    again = world.folder / "work-thrice"
+    again.mkdir()
+    refused(replace(world.with_repository(**changes), work=again), "does not tell it from the distribution's")
+
+
 def test_an_archive_s_folder_is_found_by_the_user_s_configuration(world: World) -> None:
     (world.mirror / "cran/bin").mkdir(parents=True)
     (world.mirror / "vendor/twelve").rename(world.mirror / "cran/bin/debian")
@@ -444,7 +468,7 @@ def test_a_fingerprint_may_have_blanks_and_small_letters() -> None:
 
 
 WORDS = st.text(st.characters(codec="utf-8"), max_size=30)
-FIELDS = st.fixed_dictionaries({}, optional={"o": WORDS, "l": WORDS, "n": WORDS, "a": WORDS})
+FIELDS = st.fixed_dictionaries({}, optional={"o": WORDS, "l": WORDS, "n": WORDS, "a": WORDS, "c": WORDS})
 
 
 @given(FIELDS, st.lists(st.from_regex(r"[a-z0-9][a-z0-9+.*?-]+", fullmatch=True), min_size=1, max_size=3))
@@ -454,7 +478,7 @@ def test_whatever_a_repository_says_of_itself_preferences_stay_two_records(
     repository = Repository.model_validate({**GOOD, "packages": packages})
     own = {**fields, "site": "https://vendor.test/debian"}
     pin = apt_repositories.release_pin(repository, own, [{"o": "Debian", "site": "https://mirror.test/debian"}])
-    text = apt_repositories.preferences(repository, pin)
+    text = apt_repositories.preferences(repository, [pin, pin])
     records = list(Deb822.iter_paragraphs(text.splitlines(), use_apt_pkg=False))
     assert [(record["Package"].split(), record["Pin-Priority"]) for record in records] == [
         (packages, "600"),

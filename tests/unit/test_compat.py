@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -124,6 +125,12 @@ REFUSED: Mapping[str, tuple[Mapping[str, Mapping[str, Any]], Mapping[str, Any], 
             "2026-11-22",
             "CUDA 12",
         ),
+    ),
+    "CUDA 13 with the driver of Debian itself": (
+        {"pytorch": TORCH, "nvidia-driver": {"apt": ["nvidia-kernel-dkms"], "driver": 550}},
+        {},
+        "driver",
+        ("CUDA 13 needs driver 580 or newer, and nvidia-driver brings 550: pytorch with CUDA 13.0", "another source"),
     ),
     "TensorFlow and PyTorch cu130 in one environment": (
         {"pytorch": {**TORCH, "env": "deep"}, "tensorflow": {**TENSORFLOW, "env": "deep"}},
@@ -282,6 +289,98 @@ def test_a_driver_that_has_dropped_a_gpu_is_refused(tmp_path: Path) -> None:
     mine = overlay(tmp_path, {"pytorch": TORCH_126}, gpus=["v100"])
     assert errors(mine, driver="580") == []
     assert [rule for rule, _ in errors(mine, driver="590")] == ["gpu-driver"]
+
+
+def driver_tools(package: str, driver: int, manager: int | None = None) -> dict[str, dict[str, Any]]:
+    """PyTorch with CUDA 13, and an image's own driver."""
+    tools: dict[str, dict[str, Any]] = {"pytorch": TORCH, "nvidia-driver": {"apt": [package], "driver": driver}}
+    return tools | ({"manager": {"apt": ["nvidia-fabricmanager"], "driver": manager}} if manager is not None else {})
+
+
+def test_an_image_s_own_driver_is_judged_beside_the_machines(tmp_path: Path) -> None:
+    """A variant may come out as a container too, which works with the driver of its host."""
+    mine = overlay(tmp_path, driver_tools("nvidia-open-580", 580))
+    assert errors(mine) == []
+    assert level(found(mine), "driver") == ["ok"]
+    assert errors(mine, driver="570") == [
+        ("driver", "CUDA 13 needs driver 580 or newer, and the machines have 570: pytorch with CUDA 13.0")
+    ]
+    ends = [one for one in found(mine, driver="535") if one.rule == "end-of-life" and "nvidia-driver" in one.what]
+    assert [one.level for one in ends] == ["ok", "warning"], "of 580 and of 535"
+
+
+@pytest.mark.parametrize(("package", "gpus", "fine"), [
+    ("nvidia-open-580", ["t4", "h100", "b200"], True), ("nvidia-open-580", ["v100"], False),
+    ("nvidia-headless-580-server", ["p100", "v100", "h100"], True), ("nvidia-headless-580-server", ["b200"], False),
+    ("nvidia-headless-580-server-open", ["v100"], False), ("nvidia-kernel-dkms", ["b200"], False),
+    ("nvidia-of-another-name", ["v100", "b200"], True),
+])  # fmt: skip
+def test_the_kind_of_a_driver_s_modules_decides_on_gpus(
+    tmp_path: Path, package: str, gpus: list[str], fine: bool
+) -> None:
+    tools = {"driver": {"apt": [package], "driver": 580}}
+    found = errors(overlay(tmp_path, tools, gpus=gpus))
+    assert [rule for rule, _ in found] == ([] if fine else ["gpu-driver"])
+
+
+def test_what_goes_with_the_driver_is_of_its_version(tmp_path: Path) -> None:
+    assert errors(overlay(tmp_path / "same", driver_tools("nvidia-open-580", 580, 580))) == []
+    assert errors(overlay(tmp_path / "other", driver_tools("nvidia-open-580", 580, 590))) == [
+        ("one-driver", "nvidia-driver is 580, manager is 590")
+    ]
+    mine = overlay(tmp_path / "locked", driver_tools("nvidia-open-580", 580, 580))
+
+    def judged(driver: str, manager: str) -> list[tuple[str, str]]:
+        lock = locked(mine, {"base": {}, "env-pytorch": {"torch": "2.13.0+cu130"}, "system": {}})
+        tools = ("nvidia-driver", "manager")
+        pins = [("nvidia-open-580", driver), ("nvidia-fabricmanager", manager)]
+        (system,) = (section for section in lock.sections if section.id == "system")
+        system = system.model_copy(
+            update={
+                "tools": tools,
+                "pins": tuple(
+                    Pin(name=name, version=version, file="f", size=1, sha256="0" * 64, registry="debian")
+                    for name, version in pins
+                ),
+            }
+        )
+        sections = tuple(section for section in lock.sections if section.id != "system")
+        return errors(mine, lock.model_copy(update={"sections": (*sections, system)}))
+
+    assert judged("580.105.08-0ubuntu1", "1:580.105.08-1") == []
+    assert judged("580.105.08-0ubuntu1", "580.95.05-1") == [
+        ("one-driver", "nvidia-driver is 580.105.08, manager is 580.95.05")
+    ]
+    assert [rule for rule, _ in judged("550.163.01-2", "550.163.01-2")] == ["driver", "one-driver", "one-driver"]
+
+
+def test_the_project_s_own_drivers_are_judged_whichever_source_is_taken() -> None:
+    """The distributions' own of Debian are too old for what this project brings, and Ubuntu's is not."""
+    catalog = catalogs.load()
+    tool, torch = catalog.tools["nvidia-driver"], catalog.tools["pytorch"]
+    verdicts = {}
+    for source in tool.sources:
+        for base in source.when.base:
+            one = tool.model_copy(update={"sources": (source,)})
+            variant = catalog.variants["gpu-debian"].model_copy(
+                update={"base": base, "formats": ("qcow2",), "tools": ("pytorch", "nvidia-driver"), "gpus": ("h100",)}
+            )
+            here = dataclasses.replace(catalog, tools={"nvidia-driver": one, "pytorch": torch})
+            wrong = compat.violations(compat.examine(compat.make_scene(here, variant, today=TODAY)))
+            verdicts[base, str(source.repository)] = [finding.rule for finding in wrong]
+    assert verdicts == {
+        ("debian-12", "nvidia-cuda"): [], ("debian-13", "nvidia-cuda"): [], ("ubuntu-24.04", "nvidia-cuda"): [],
+        ("debian-12", "debian-non-free"): ["driver"], ("debian-13", "debian-non-free"): ["driver"],
+        ("ubuntu-24.04", "ubuntu-restricted"): [],
+    }  # fmt: skip
+
+
+def test_a_package_made_for_other_distributions_is_a_warning(tmp_path: Path) -> None:
+    tools = {"rstudio": {"apt": [{"deb": "https://x.test/r.deb", "package": "rstudio-server"}]}}
+    debian = found(overlay(tmp_path / "debian", tools))
+    assert level(debian, "distribution") == ["warning"]
+    assert any("rstudio-server is made for ubuntu 22.04, 24.04, base 'new' is debian 13" in one.what for one in debian)
+    assert level(found(overlay(tmp_path / "ubuntu", tools, base="ubuntu-24.04")), "distribution") == ["ok"]
 
 
 def test_what_is_not_said_is_not_checked_and_never_ok(tmp_path: Path) -> None:

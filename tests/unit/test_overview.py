@@ -15,9 +15,10 @@ import pytest
 import tiny
 
 from dsvm import catalog as catalogs
+from dsvm import lock as locks
 from dsvm import overview
 from dsvm.errors import EngineError
-from dsvm.model import LeftOut
+from dsvm.model import LeftOut, When
 from dsvm.pipeline import Workshop
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +43,78 @@ def test_every_state_of_a_tool() -> None:
     machines = replace(catalog, tools={**catalog.tools, "editor": editor})
     assert overview.tool_states(machines, variant, None)["editor"] == "VM only"
     assert overview.tool_states(machines, fewer, None)["editor"] == "VM only", "nobody wonders why it is not here"
+
+
+# What this project promises to bring, in words of people, and the tools that are meant by them.
+PROMISED = {
+    "NVIDIA driver": ["nvidia-driver"],
+    "CUDA toolkit and libraries": ["cuda-toolkit"],
+    "cuDNN": ["cudnn"],
+    "NCCL": ["nccl"],
+    "NVIDIA container toolkit": ["nvidia-container-toolkit"],
+    "Fabric Manager": ["fabric-manager"],
+    "Python by conda": ["conda", "anaconda"],
+    "R": ["r", "irkernel"],
+    "CRAN packages": ["tidyverse", "data-table", "glmnet", "caret"],
+    "OpenBLAS": ["openblas"],
+    "Julia": ["julia"],
+    "Jupyter": ["jupyterlab", "notebook", "jupyterhub"],
+    "VS Code": ["vscode", "code-server"],
+    "RStudio Server": ["rstudio"],
+    "gradient boosting": ["xgboost", "lightgbm", "catboost"],
+    "PyTorch": ["pytorch", "torchvision", "torchaudio", "lightning"],
+    "TensorFlow": ["tensorflow", "keras"],
+    "JAX": ["jax"],
+    "ONNX Runtime": ["onnxruntime"],
+    "Hugging Face": ["transformers", "datasets"],
+    "Spark and Dask": ["spark", "dask"],
+    "databases": ["postgresql", "postgresql-client", "sqlite", "duckdb"],
+    "Git and clouds": ["git", "docker-cli", "azure-cli", "aws-cli"],
+    "languages": ["nodejs", "openjdk"],
+}
+RETIRED = ["microsoft-r-open", "microsoft-ml-server", "r-server", "cntk", "caffe2", "mxnet", "theano", "chainer"]
+
+
+def test_whatever_is_promised_has_a_state_with_a_reason_in_every_variant() -> None:
+    catalog = catalogs.load()
+    tools = [tool for tools in PROMISED.values() for tool in tools]
+    assert [tool for tool in tools if tool not in catalog.tools] == []
+    words = {overview.NOT_HERE, overview.WANTED, overview.LEFT_OUT, overview.NO_SOURCE, overview.VM_ONLY}
+    words |= set(overview.OTHER.values())
+    assert all(f"{word}:" in overview.LEGEND or f"{word} or " in overview.LEGEND for word in words)
+    for name, variant in catalog.variants.items():
+        lock = locks.find(catalog, name)
+        reasons = {left.tool for left in (*(lock.left_out if lock else ()), *locks.unsuited(catalog, variant))}
+        states = overview.tool_states(catalog, variant, lock)
+        for tool in tools:
+            state = states[tool]
+            assert re.match(r"\d", state) or state in words, f"{tool} in {name}: {state!r}"
+            assert state != overview.LEFT_OUT or tool in reasons, f"{tool} in {name} is left out without a reason"
+        if name in ("cpu-ubuntu", "gpu-ubuntu"):
+            # Anaconda's terms are for users to accept; Julia comes with what the others extend
+            absent = {tool for tool in tools if states[tool] == overview.NOT_HERE}
+            assert absent <= {"anaconda", "julia"}, f"{name} lacks {absent}"
+
+
+def test_what_was_once_shipped_is_known_as_retired() -> None:
+    catalog = catalogs.load()
+    assert [tool for tool in RETIRED if tool not in catalog.retired] == []
+
+
+def test_a_tool_that_no_image_of_a_variant_can_have_says_why() -> None:
+    catalog = tiny.catalog()
+    variant = catalog.variants["tiny"].model_copy(update={"tools": ("arrays",)})
+
+    def state(**changes: object) -> str:
+        editor = catalog.tools["editor"]
+        source = editor.sources[0].model_copy(update=changes)
+        changed = replace(catalog, tools={"editor": editor.model_copy(update={"sources": (source,)})})
+        return overview.tool_states(changed, variant, None)["editor"]
+
+    assert state() == "-"
+    assert state(when=When(accelerator="gpu")) == "for GPU"
+    assert state(when=When(base=("elsewhere",))) == "none"
+    assert state(formats=("qcow2",)) == "VM only"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import tarfile
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from dsvm.catalog import load
 from dsvm.ecosystems import Context, Request, pypi
 from dsvm.errors import LockError, StoreError
 from dsvm.machine import Machine
-from dsvm.model import Index, Pin
+from dsvm.model import Index, Pin, Section
 from dsvm.store import Store
 
 BASE = load().bases["debian-12"]
@@ -198,3 +199,119 @@ def test_an_index_that_refuses_is_a_fault_and_not_a_missing_file(tmp_path: Path,
 def test_only_requirements_are_requests(text: str) -> None:
     with pytest.raises(ValidationError):
         TypeAdapter(pypi.ECOSYSTEM.request_type).validate_python([text])
+
+
+# --- packages that come as source ------------------------------------------------------------------------------
+
+SETUP = "import pathlib\npathlib.Path({touched!r}).touch()\nfrom setuptools import setup\nsetup()\n"
+
+
+def sdist(
+    name: str, version: str, metadata: str | None = "2.4", requires: tuple[str, ...] = (), touched: Path | None = None
+) -> tuple[str, bytes]:
+    """File name and bytes of a source distribution; its own program leaves `touched` behind when it runs.
+
+    `metadata` is the version of its PKG-INFO, which it lacks when that is None.
+    """
+    info = f"Metadata-Version: {metadata}\nName: {name}\nVersion: {version}\nProvides-Extra: more\n"
+    info += "".join(f"Requires-Dist: {one}\n" for one in requires)
+    files = {
+        "src/other/PKG-INFO": "Name: other\n",
+        **({"PKG-INFO": info} if metadata else {}),
+        "setup.py": SETUP.format(touched=str(touched)),
+    }
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w:gz") as archive:
+        for path, text in files.items():
+            member = tarfile.TarInfo(f"{name}-{version}/{path}")
+            member.size = len(text.encode())
+            archive.addfile(member, io.BytesIO(text.encode()))
+    return f"{name}-{version}.tar.gz", data.getvalue()
+
+
+def as_source(text: str) -> pypi.Sdist:
+    return pypi.Sdist(sdist=text)
+
+
+def with_source(context: Context, *wanted: str | pypi.Sdist) -> tuple[dict[str, Pin], object]:
+    pins, extra = pypi.ECOSYSTEM.resolve(Request("env-x", "x", (wanted,), builds=("one-build-pypi",)), context)
+    return {pin.name: pin for pin in pins}, extra
+
+
+def test_a_source_is_locked_with_what_it_says_it_needs_and_nothing_of_it_runs(tmp_path: Path) -> None:
+    touched = tmp_path / "touched"
+    needs = ("two < 2", 'three; extra == "more"', 'four; python_version < "3"')
+    url = index(
+        tmp_path / "index",
+        sdist("one", "1.0"),
+        sdist("one", "1.1", requires=needs, touched=touched),
+        *(wheel(name, version) for name in ("two", "three", "four") for version in ("1.0", "2.0")),
+    )
+    here = context(tmp_path, url)
+    pins, extra = with_source(here, as_source("one ~= 1.0"))
+    assert {name: pin.version for name, pin in pins.items()} == {"one": "1.1", "two": "1.0"}
+    assert (pins["one"].file, pins["one"].registry) == ("one-1.1.tar.gz", "pypi")
+    assert extra == {"builds": ["one-build-pypi"]}
+    pins, _ = with_source(here, as_source("one[more] ~= 1.0"), "two")
+    assert {name: pin.version for name, pin in pins.items()} == {"one": "1.1", "two": "1.0", "three": "2.0"}
+    assert not touched.exists()
+    assert list(pypi.ECOSYSTEM.locate(pins["one"], here)) == [f"{url.removesuffix('simple')}files/one-1.1.tar.gz"]
+
+
+def test_a_wheel_is_taken_where_there_is_none_of_the_source(tmp_path: Path) -> None:
+    """Only what a manifest names may come as source, and what it needs may not."""
+    url = index(tmp_path / "index", sdist("one", "1.0", requires=("two",)), sdist("two", "1.0"), wheel("three", "1.0"))
+    here = context(tmp_path, url)
+    with pytest.raises(LockError, match=r"one==1\.0 has no usable wheels"):
+        resolve(here, "one")
+    with pytest.raises(LockError, match=r"two==1\.0 has no usable wheels"):
+        with_source(here, as_source("one"))
+    assert set(with_source(here, as_source("one"), as_source("two"))[0]) == {"one", "two"}
+    assert pypi.ECOSYSTEM.probe((as_source("one"), as_source("two")), None, here) is None
+    assert "no usable wheels" in str(pypi.ECOSYSTEM.probe(("one",), None, here))
+
+
+@pytest.mark.parametrize(
+    ("file", "what"),
+    [
+        (sdist("one", "1.0", metadata="2.1"), "metadata is of version 2.1"),
+        (("one-1.0.tar.gz", b"nonsense"), "no source distribution"),
+        (("one-1.0.tar.gz", sdist("one", "1.0")[1][:60]), "no source distribution"),
+        (sdist("one", "1.0", metadata=None), "no source distribution: it has no PKG-INFO"),
+    ],
+)
+def test_a_source_that_does_not_say_what_it_needs_is_refused(
+    tmp_path: Path, file: tuple[str, bytes], what: str
+) -> None:
+    here = context(tmp_path, index(tmp_path / "index", file))
+    with pytest.raises(LockError, match=rf"one-1\.0\.tar\.gz: .*{what}"):
+        with_source(here, as_source("one"))
+
+
+def test_a_source_without_anything_that_builds_it_is_refused(tmp_path: Path) -> None:
+    here = context(tmp_path, index(tmp_path / "index", sdist("one", "1.0")))
+    with pytest.raises(LockError, match="nothing says what builds one") as caught:
+        pypi.ECOSYSTEM.resolve(Request("env-x", "x", ((as_source("one"),),)), here)
+    assert "build: {pypi: [setuptools]}" in caught.value.hint
+
+
+def test_the_part_with_a_source_alone_gets_what_builds_it(tmp_path: Path) -> None:
+    url = index(tmp_path / "index", sdist("one", "1.0"), *(wheel(f"w{number}", "1.0") for number in range(20)))
+    pins, extra = with_source(context(tmp_path, url), as_source("one"), *(f"w{number}" for number in range(20)))
+    assert isinstance(extra, dict)
+    section = Section(
+        id="env-x",
+        ecosystem="pypi",
+        request=None,
+        input="0" * 64,
+        epoch=1,
+        pins=tuple(pins.values()),
+        extra={"env": "x", **extra},
+    )
+    parts = pypi.ECOSYSTEM.parts(section)
+    assert len(parts) > 2
+    for part in parts:
+        step = pypi.ECOSYSTEM.install(part, BASE)
+        builds = any(pin.name == "one" for pin in part.pins)
+        assert ("one-build-pypi" in step.sections) == builds
+        assert (("--build", "one-build-pypi") in zip(step.args, step.args[1:], strict=False)) == builds
