@@ -18,17 +18,9 @@ VARIANT = "outside"
 
 @dataclass(frozen=True)
 class Own(Catalog):
-    """The catalog of variant `outside`, and the environment in which its ecosystem is installed."""
+    """A catalog, and the environment in which its ecosystem is installed."""
 
     env: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        return ("--variant", VARIANT, "--catalog", str(self.folder))
-
-    @property
-    def lock(self) -> Path:
-        return self.folder / "locks" / f"{VARIANT}.json"
 
 
 @pytest.fixture
@@ -37,7 +29,7 @@ def outside(tmp_path: Path) -> Iterator[Own]:
     site = install(tmp_path / "site", tmp_path / "scratch")
     path = os.pathsep.join(filter(None, (str(site), os.environ.get("PYTHONPATH"))))
     config = tmp_path / "config.yaml"
-    own = Own(tmp_path / "catalog", {"PYTHONPATH": path, "DSVM_CONFIG": str(config), "NO_PROXY": "127.0.0.1"})
+    own = Own(tmp_path / "catalog", VARIANT, {"PYTHONPATH": path, "DSVM_CONFIG": str(config), "NO_PROXY": "127.0.0.1"})
     shutil.copytree(OUTSIDE / "catalog", own.folder)
     for name, text in contributing().items():
         (own.folder / name).parent.mkdir(exist_ok=True)
