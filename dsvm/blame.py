@@ -54,6 +54,11 @@ def blame(section: Unsolved, context: Context) -> list[LockError]:
     return [*absent.values(), *_at_odds(section, others, context)]
 
 
+def out_of_reach_now(section: Unsolved, context: Context) -> list[LockError]:
+    """An error for every tool of a section that this machine cannot get now; none when it gets them all."""
+    return [*_absent(section, context).values()]
+
+
 def probe(source: Source, context: Context) -> str | None:
     """Why this machine cannot get a source now, or None when it can."""
     for name, request in source.requests().items():

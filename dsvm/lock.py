@@ -14,10 +14,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from dsvm import bases, ecosystems
-from dsvm.blame import Unsolved, blame, out_of_reach, probe
+from dsvm.blame import Unsolved, blame, out_of_reach, out_of_reach_now, probe
 from dsvm.catalog import Catalog, near, suits
 from dsvm.ecosystems import Context, Ecosystem, Request, Runtime
-from dsvm.errors import GoneError, InputError, LockError, ProgramError
+from dsvm.errors import DsvmError, GoneError, InputError, LockError, ProgramError, StoreError
 from dsvm.model import Base, Choice, LeftOut, Lock, Pin, Section, Source, Tool, Variant, digest_of
 
 Say = Callable[[str], None]
@@ -377,7 +377,7 @@ def resolve(
     sources = {choice.tool: (choice, catalog.tools[choice.tool].sources[choice.source]) for choice in choices}
     with ThreadPoolExecutor(4) as pool:
         futures = [pool.submit(one, want) for want in wanted]
-        faults: list[LockError] = []
+        faults: list[DsvmError] = []
         sections = [base_section]
         for want, future in zip(wanted, futures, strict=True):
             try:
@@ -385,6 +385,9 @@ def resolve(
             except LockError as error:
                 unsolved = Unsolved(want.ecosystem, want.tools, want.request, sources)
                 faults += blame(unsolved, context) or [error]
+            except StoreError as error:
+                unsolved = Unsolved(want.ecosystem, want.tools, want.request, sources)
+                faults += out_of_reach_now(unsolved, context) or [error]
     if faults:
         raise LockError("\n".join(fault.message for fault in faults), hint=faults[0].hint)
     return Lock(
