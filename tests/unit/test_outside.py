@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from dsvm import lock as locks
 from dsvm.ecosystems import outside, registry
 from dsvm.errors import InputError
 from dsvm.model import Base
+from dsvm.run import bundled
 from dsvm.store import Store
 
 VARIANT = "outside-unit"
@@ -82,6 +84,7 @@ def test_a_tool_and_an_ecosystem_from_outside_go_all_the_way_to_a_dockerfile(wor
     script = build / "scripts/install-shelf"
     assert script.read_text().startswith("#!/bin/bash\n")
     assert script.stat().st_mode & 0o111
+    subprocess.run([bundled("shellcheck"), script], check=True)
     plan = json.loads((build / "plan.json").read_text())
     assert plan["scripts"]["install-shelf"] == hashlib.sha256(script.read_bytes()).hexdigest()
     assert [tool["version"] for tool in plan["tools"] if tool["name"] == "greeter"] == ["1.2"]
