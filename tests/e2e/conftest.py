@@ -29,6 +29,7 @@ FILES = (
     "test_gpu",
     "test_repository",
     "test_conda_image",
+    "test_source_package",
 )
 
 
