@@ -30,6 +30,7 @@ FILES = (
     "test_repository",
     "test_conda_image",
     "test_outside_image",
+    "test_source_package",
 )
 
 
