@@ -23,4 +23,5 @@ END
 export HOME=$PWD/home XDG_RUNTIME_DIR=$PWD/runtime NO_AT_BRIDGE=1
 mkdir -m 700 "$HOME" "$XDG_RUNTIME_DIR"
 found=$(xvfb-run --auto-servernum dbus-run-session -- bash look.sh 2>run.log) || fail "$found: $(tail -n 1 session.log)"
+[ "$found" = "window manager, panel, window" ] || fail "the session said '$found'"
 printf '{"check": "desktop_session", "ok": true, "found": "%s"}\n' "$found"

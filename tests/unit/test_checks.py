@@ -26,26 +26,40 @@ PROGRAMS = {
     "azure_cli_rest": "az",
     "compilers": "cmake",
     "conda_environment": "conda",
+    "cudnn_program": "nvcc",
+    "cudnn_softmax": "nvcc",
     "curl_loopback": "curl",
+    "desktop_session": "xvfb-run",
     "docker_cli_engine": "docker",
+    "fabric_manager": "dsvm-has-nvswitch",
     "fonts_match": "fc-match",
     "git_clone": "git",
     "git_lfs_track": "git",
     "http_proxy_routes": "configurable-http-proxy",
     "java_program": "javac",
     "locale_utf8": "locale",
+    "nccl_allreduce": "nvcc",
+    "nccl_program": "nvcc",
     "nodejs_module": "node",
     "nvcc_compile": "nvcc",
+    "nvcc_libraries": "nvcc",
+    "nvidia_container_toolkit": "nvidia-ctk",
+    "nvidia_driver": "modinfo",
     "pandoc_convert": "pandoc",
     "postgresql_server": "psql",
     "psql_commands": "psql",
+    "rstudio_app": "dsvm-rstudio",
+    "spark_submit": "spark-submit",
     "sqlite_transactions": "sqlite3",
     "sudo_switch": "sudo",
     "tini_init": "tini",
+    "vscode_window": "code",
 }
 INTERPRETERS = {".py": sys.executable, ".sh": shutil.which("bash") or "bash"}
 PYTHON = [path for path in OURS if path.suffix == ".py" and path.stem not in PROGRAMS]
-STARTS = [path for path in OURS if path.suffix == ".sh" or path.stem in PROGRAMS]
+# asks the PCI bus first, and has nothing to say where there is no GPU
+GPU_ONLY = "nvidia_smi"
+STARTS = [path for path in OURS if path.stem != GPU_ONLY and (path.suffix == ".sh" or path.stem in PROGRAMS)]
 R = [path for path in OURS if path.suffix == ".R"]
 
 
@@ -140,6 +154,14 @@ def test_check_fails_without_the_program_that_it_starts(script: Path, stub: bool
     if script.stem == "sudo_switch" and "NoNewPrivs:\t1" in Path("/proc/self/status").read_text():
         pytest.skip("sudo cannot be tried here: new privileges are forbidden")
     verdict(script, [INTERPRETERS[script.suffix], str(script)], cwd=work, env=env)
+
+
+@pytest.mark.skipif(Path("/sys/module/nvidia").exists(), reason="there is a driver of NVIDIA's")
+def test_the_driver_is_not_exercised_without_a_gpu(work: Path) -> None:
+    script = MANIFESTS / "checks" / f"{GPU_ONLY}.sh"
+    done = subprocess.run([INTERPRETERS[".sh"], script], cwd=work, capture_output=True, text=True, check=False)
+    assert done.returncode == 77
+    assert json.loads(done.stdout) == {"check": GPU_ONLY, "reason": "no GPU"}
 
 
 @pytest.mark.skipif(shutil.which("Rscript") is None, reason="R is not installed")
