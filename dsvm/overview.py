@@ -16,7 +16,7 @@ from dsvm.catalog import MANIFESTS, Catalog, schemas, suits
 from dsvm.console import coloured, say, table, terminal_width
 from dsvm.errors import DsvmError, EngineError, InputError
 from dsvm.model import Accelerator, Format, FrameworkRow, Lock, Row, Tool, Variant
-from dsvm.pipeline import Workshop, findings, gate, needed_bytes
+from dsvm.pipeline import Workshop, findings, gate, is_built, needed_bytes
 from dsvm.plan import locked_versions, make_plan
 from dsvm.platforms import traits
 from dsvm.report import image_sections
@@ -342,7 +342,9 @@ def show_doctor(shop: Workshop, variant: str | None) -> None:
     from dsvm.engine import diagnose
 
     lock = locks.find(shop.catalog, variant) if variant is not None else None
-    findings = diagnose(needed_bytes(lock) if lock is not None else None, _keyrings(shop, variant))
+    # what is built already needs no disk to be built
+    needed = needed_bytes(lock) if lock is not None and not is_built(shop, lock) else None
+    findings = diagnose(needed, _keyrings(shop, variant))
     marks: Mapping[str, str] = {"ok": "ok", "slow": "SLOW", "missing": "MISSING"}
     wide = [max(map(len, column)) for column in (marks.values(), (one.subject for one in findings))]
     for one in findings:

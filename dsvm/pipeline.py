@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from dsvm import compat
 from dsvm import lock as locks
 from dsvm.catalog import Catalog, load
-from dsvm.errors import EngineError, GoneError, InputError, LockError, ProgramError, StoreError, VerifyError
+from dsvm.errors import DsvmError, EngineError, GoneError, InputError, LockError, ProgramError, StoreError, VerifyError
 from dsvm.model import Lock, Pin, Plan, Report, Section
 from dsvm.plan import make_plan
 
@@ -422,6 +422,19 @@ def needed_bytes(locked: Lock) -> int:
     Artefacts unpack to four times their size, and the engine keeps that as stages, as layers and unpacked.
     """
     return 15 * sum({pin.sha256: pin.size for section in locked.sections for pin in section.pins}.values())
+
+
+def is_built(shop: Workshop, locked: Lock) -> bool:
+    """Whether the engine has the image of exactly this lock and these manifests; False without an engine."""
+    from dsvm import images
+    from dsvm.builders import docker
+    from dsvm.render import LABELS
+
+    try:
+        plan, env = make_plan(shop.catalog, locked), shop.engine.env
+        return images.labels(docker.image_name(locked.variant), env).get(f"{LABELS}.plan") == plan.digest
+    except DsvmError:
+        return False
 
 
 Variants = Mapping[str, Lock | None]
