@@ -38,6 +38,20 @@ echo 'deb http://vendor.test stable main' > /etc/apt/sources.list.d/vendor.list
 mkdir -p /usr/share/keyrings
 echo key > /usr/share/keyrings/vendor.gpg
 """
+# what RStudio's does: a key, a server at work, and a start with the machine
+STUDIO = """\
+#!/bin/sh
+set -e
+mkdir -p /var/lib/rstudio-server/body
+echo key > /var/lib/rstudio-server/secure-cookie-key
+cp /bin/sleep /usr/bin/rserver
+/usr/bin/rserver 300 > /dev/null 2>&1 &
+printf '#!/bin/sh\\n### BEGIN INIT INFO\\n# Provides: rstudio-server\\n# Required-Start:\\n# Required-Stop:\\n' \
+    > /etc/init.d/rstudio-server
+printf '# Default-Start: 2 3 4 5\\n# Default-Stop: 0 1 6\\n### END INIT INFO\\n' >> /etc/init.d/rstudio-server
+chmod +x /etc/init.d/rstudio-server
+update-rc.d rstudio-server defaults
+"""
 
 
 @dataclass(frozen=True)
@@ -70,7 +84,7 @@ def vendor(tmp_path: Path) -> Iterator[Vendor]:
         origin="Vendor",
     )
     archives.write_key(folder / "apt/key.asc", [key], armored=True)
-    (folder / "vstudio-3.1.deb").write_bytes(program("vstudio", "3.1", Depends="dc").read_bytes())
+    (folder / "vstudio-3.1.deb").write_bytes(program("vstudio", "3.1", Depends="dc", postinst=STUDIO).read_bytes())
     handler = functools.partial(_Quiet, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -114,11 +128,13 @@ def test_a_vendor_s_packages_are_locked_built_and_verified(shop: Catalog, vendor
         assert pins["dc"]["version"] != "99"
         named = json.dumps([pin for pin in pins.values() if pin["registry"] != "url"])
         assert "127.0.0.1" not in named, "a lock names no repository's host"
-        traces = ("-name", "vendor.list", "-o", "-name", "vendor.gpg", "-o", "-name", "dsvm-trust")
+        names = ("vendor.list", "vendor.gpg", "dsvm-trust", "secure-cookie-key", "*rstudio-server")
+        traces = [word for name in names for word in ("-o", "-name", name)]
         inside = docker(
-            *("run", "--rm", "--user", "root", "--entrypoint", "find", f"dsvm/{SMALL}:latest", "/", "-xdev"), *traces
+            *("run", "--rm", "--user", "root", "--entrypoint", "find", f"dsvm/{SMALL}:latest", "/", "-xdev"),
+            *("-path", "/var/lib/rstudio-server", "-o", "(", *traces[1:], ")", "-print"),
         )
-        assert inside == "", "the image has neither the repository nor its key"
+        assert inside == "", "the image has neither the repository nor its key, and no secret that a package made"
         # what was fetched is enough: no repository, no network
         invoke("build", *shop.words, "--offline", "--no-cache", under=tuple(CUT_OFF)).passed()
     finally:
