@@ -193,7 +193,7 @@ def make_scene(
     if unknown := [f"unknown GPU '{gpu}'{near(gpu, rows)}" for gpu in asked if gpu.lower() not in rows]:
         raise InputError(unknown, hint=f"Known: {', '.join(rows)}; a compat.yaml of your own can add more")
     chosen = list(_chosen(catalog, variant, lock, left_out))
-    branch = driver or variant.driver or _own_driver(lock, chosen)
+    branch = driver or variant.driver
     if branch is not None and not re.fullmatch(r"\d{3,4}(\.\d+)*", branch):
         raise InputError(f"'{branch}' is no NVIDIA driver branch", hint="Write the branch or version: 580")
     base = catalog.bases[variant.base]
@@ -226,7 +226,7 @@ def make_scene(
         texts={tool: tuple(_texts(source, catalog, base.base)) for tool, _, source in chosen},
         gpus=tuple(rows[gpu] for gpu in dict.fromkeys(map(str.lower, asked))),
         driver=int(branch.split(".")[0]) if branch is not None else None,
-        bundled=tuple(_bundled(lock, chosen)),
+        bundled=tuple(_bundled(lock, chosen)) or tuple(_named(lock, chosen)),
         today=today or date.today(),
     )
 
@@ -242,6 +242,13 @@ def _bundled(lock: Lock | None, chosen: Iterable[tuple[str, str, Any]]) -> Itera
         pins = [pin for section in sections for name in names if (pin := section.pin(name)) is not None]
         versions = [match[0] for pin in pins if (match := re.search(r"\d{3,4}(\.\d+)+", pin.version))]
         yield Bundled(tool, int(source.driver.split(".")[0]), next(iter(versions), None))
+
+
+def _named(lock: Lock | None, chosen: Iterable[tuple[str, str, Any]]) -> Iterator[Bundled]:
+    """A driver that no source calls one, by the names of its packages."""
+    branch = _own_driver(lock, chosen)
+    if branch is not None:
+        yield Bundled("the image", int(branch))
 
 
 class _Tables:

@@ -467,7 +467,8 @@ def test_labels_names_and_numbers_tell_cuda_without_a_promise(
 def test_the_driver_may_be_the_image_s_own(tmp_path: Path, packages: list[str]) -> None:
     tools: dict[str, Mapping[str, Any]] = {"pytorch": TORCH, "driver": {"apt": packages}}
     assert [rule for rule, _ in errors(overlay(tmp_path / "old", tools))] == ["driver"]
-    assert errors(overlay(tmp_path / "said", tools, driver="580")) == [], "the variant's word goes first"
+    said = errors(overlay(tmp_path / "said", tools, driver="580"))
+    assert said == [("driver", "CUDA 13 needs driver 580 or newer, and the image brings 550: pytorch with CUDA 13.0")]
     tools["driver"] = {"apt": [name.replace("550", "580") for name in packages]}
     assert errors(overlay(tmp_path / "new", tools)) == []
 
@@ -572,7 +573,7 @@ def test_cuda_that_nobody_asked_for_needs_its_driver_too(tmp_path: Path) -> None
     ours = overlay(tmp_path / "ours", {"other": {"apt": ["nvidia-cuda-toolkit"]}})
     (fault,) = errors(ours, locked(ours, {"system": debian}))
     assert fault[0] == "driver"
-    assert "CUDA 12 needs driver 525 or newer, and the machines have 510: nvidia-cuda-toolkit in system" in fault[1]
+    assert "CUDA 12 needs driver 525 or newer, and the image brings 510: nvidia-cuda-toolkit in system" in fault[1]
 
 
 def test_a_framework_that_another_package_brought_is_judged_too(tmp_path: Path) -> None:
