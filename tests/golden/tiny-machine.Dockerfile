@@ -19,7 +19,7 @@ RUN --network=none \
     --mount=type=bind,from=store-env-hub_0,target=/dsvm/store/env-hub_0 \
     --mount=type=bind,from=store-builder-pypi-pypi,target=/dsvm/store/builder-pypi-pypi \
     --mount=type=cache,id=dsvm-bytecode,target=/dsvm/cache,sharing=shared \
-    ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/hub", "--epoch", "499162500", "env-hub_0"]
+    ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/hub", "--epoch", "499162500", "--python", "3.11", "env-hub_0"]
 
 # hub; 2 of 2
 FROM runtime-python AS env-hub_11
@@ -29,7 +29,7 @@ RUN --network=none \
     --mount=type=bind,from=store-env-hub_11,target=/dsvm/store/env-hub_11 \
     --mount=type=bind,from=store-builder-pypi-pypi,target=/dsvm/store/builder-pypi-pypi \
     --mount=type=cache,id=dsvm-bytecode,target=/dsvm/cache,sharing=shared \
-    ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/hub", "--epoch", "499162500", "--packages-only", "env-hub_11"]
+    ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/hub", "--epoch", "499162500", "--python", "3.11", "--packages-only", "env-hub_11"]
 
 # what only a machine needs
 FROM image AS machine
