@@ -19,6 +19,7 @@ task = partial(invoke.tasks.task, auto_shortflags=False)
 
 # A variant is never left out, yet has a default: invoke takes the `--help` after a command for what it lacks.
 VARIANT = "image definition, for example cpu-debian (see: invoke list)"
+FORMAT = "what comes out: docker, or a virtual machine's qcow2, vhd or vmdk"
 CATALOG = "DIR: a folder with manifests of your own, on top of the project's (repeatable)"
 GPU = "GPUs that it must run on, in place of the variant's: v100,a100"
 DRIVER = "NVIDIA driver branch of its machines, in place of the variant's: 580"
@@ -41,6 +42,7 @@ def _shop(
     iterable=["catalog"],
     help={
         "variant": VARIANT,
+        "format": FORMAT,
         "verify": "check every tool before the image gets its name (--no-verify: leave it unnamed)",
         "offline": "use nothing but lock and store",
         "locked": "never resolve: stop when the lock does not fit the manifests",
@@ -53,16 +55,17 @@ def _shop(
     },
 )
 @plain_errors
-def build(c: Context, variant: str = "", verify: bool = True, offline: bool = False, locked: bool = False,
-          update_stale: bool = False, cache: bool = True, builder: str | None = None,
+def build(c: Context, variant: str = "", format: str = "docker", verify: bool = True, offline: bool = False,
+          locked: bool = False, update_stale: bool = False, cache: bool = True, builder: str | None = None,
           gpu: str | None = None, driver: str | None = None,
           catalog: list[str] | None = None) -> None:  # fmt: skip
     """Build and verify an image: lock, fetch, render, build, verify, whatever of it is missing."""
+    from dsvm import machine_road, pipeline
     from dsvm.pipeline import BuildOptions
-    from dsvm.pipeline import build as build_image
 
-    options = BuildOptions(verify, locked, update_stale, no_cache=not cache, builder=builder)
-    build_image(_shop(catalog, offline=offline, gpu=gpu, driver=driver), variant, options)
+    options = BuildOptions(format, verify, locked, update_stale, no_cache=not cache, builder=builder)
+    road = pipeline if format == "docker" else machine_road
+    road.build(_shop(catalog, offline=offline, gpu=gpu, driver=driver), variant, options)
 
 
 @task(
@@ -122,16 +125,21 @@ def render(c: Context, variant: str = "", catalog: list[str] | None = None) -> N
     iterable=["catalog", "tool"],
     help={
         "variant": VARIANT,
+        "format": FORMAT,
         "tool": "TOOL: check only this one (repeatable); gives the image no name",
         "catalog": CATALOG,
     },
 )
 @plain_errors
-def verify(c: Context, variant: str = "", tool: list[str] | None = None, catalog: list[str] | None = None) -> None:
+def verify(c: Context, variant: str = "", format: str = "docker", tool: list[str] | None = None,
+           catalog: list[str] | None = None) -> None:  # fmt: skip
     """Check every tool of a built image; a full pass gives the image its name."""
-    from dsvm.pipeline import verify as verify_image
+    from dsvm import machine_road, pipeline
 
-    verify_image(_shop(catalog), variant, only=tool or ())
+    if format == "docker":
+        pipeline.verify(_shop(catalog), variant, only=tool or ())
+    else:
+        machine_road.verify(_shop(catalog), variant, format=format, only=tool or ())
 
 
 # --- use an image ------------------------------------------------------------------------------------------
@@ -139,23 +147,36 @@ def verify(c: Context, variant: str = "", tool: list[str] | None = None, catalog
 
 @task(
     iterable=["catalog"],
-    help={"variant": VARIANT, "timeout": "seconds to wait until it answers, 180 by default", "catalog": CATALOG},
+    help={
+        "variant": VARIANT,
+        "format": FORMAT,
+        "timeout": "seconds to wait until it answers, 180 by default, for a machine as its accelerator needs",
+        "catalog": CATALOG,
+    },
 )
 @plain_errors
-def start(c: Context, variant: str = "", timeout: str = "180", catalog: list[str] | None = None) -> None:
+def start(c: Context, variant: str = "", format: str = "docker", timeout: str | None = None,
+          catalog: list[str] | None = None) -> None:  # fmt: skip
     """Start an image with a token of its own, on loopback ports; prints the addresses."""
-    from dsvm.pipeline import start_image
+    from dsvm import machine_road, pipeline
 
-    start_image(_shop(catalog), variant, timeout=number("timeout", timeout))
+    seconds = number("timeout", timeout) if timeout is not None else None
+    if format == "docker":
+        pipeline.start_image(_shop(catalog), variant, timeout=seconds)
+    else:
+        machine_road.start(_shop(catalog), variant, format=format, timeout=seconds)
 
 
-@task(iterable=["catalog"], help={"variant": VARIANT, "catalog": CATALOG})
+@task(iterable=["catalog"], help={"variant": VARIANT, "format": FORMAT, "catalog": CATALOG})
 @plain_errors
-def stop(c: Context, variant: str = "", catalog: list[str] | None = None) -> None:
-    """Stop and remove the running container of a variant."""
-    from dsvm.pipeline import stop_image
+def stop(c: Context, variant: str = "", format: str = "docker", catalog: list[str] | None = None) -> None:
+    """Stop and remove the running container or virtual machine of a variant."""
+    from dsvm import machine_road, pipeline
 
-    stop_image(_shop(catalog), variant)
+    if format == "docker":
+        pipeline.stop_image(_shop(catalog), variant)
+    else:
+        machine_road.stop(_shop(catalog), variant, format=format)
 
 
 # --- look around -------------------------------------------------------------------------------------------

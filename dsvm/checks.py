@@ -33,6 +33,7 @@ MANIFESTS = REPOSITORY / "manifests"
 SCRIPTS_INSIDE = "/tmp/dsvm-checks"  # noqa: S108
 ENTRYPOINT = ["/usr/bin/tini", "-g", "--", "/usr/local/bin/dsvm-start"]
 IMAGE = "image"  # stands for a tool where a check is about the image as a whole
+MACHINE = "machine"  # the same where only a machine has it
 START_TIMEOUT = 180.0  # seconds until every service must answer
 KEPT_OUTPUT = 20_000  # characters of a failure's output in the report
 
@@ -52,6 +53,8 @@ class Case:
     env: str | None = None
     sections: tuple[str, ...] = ()
     alone: bool = False
+    # in a machine that has been restarted, when all others are done
+    restarted: bool = False
 
     @property
     def id(self) -> str:
@@ -60,7 +63,8 @@ class Case:
 
 def planned_checks(plan: Plan, only: Sequence[str] = ()) -> tuple[Case, ...]:
     """Everything to be checked, each with an id of its own; only of the tools in `only` when it names any."""
-    cases = list(_number_twins([*_of_tools(plan), *_of_kernels(plan), *_of_services(plan), *_of_image(plan)]))
+    found = [*_of_tools(plan), *_of_kernels(plan), *_of_services(plan), *_of_image(plan), *_of_machine(plan)]
+    cases = list(_number_twins(found))
     known = {case.tool for case in cases}
     if unknown := [name for name in only if name not in known]:
         raise InputError(
@@ -139,6 +143,22 @@ def _of_cuda(plan: Plan) -> Iterator[Case]:
         if section.id.startswith("env-") and any(pin.name.startswith("nvidia-") for pin in section.pins):
             env = str(section.extra["env"])
             yield Case("one_cuda", IMAGE, f"one CUDA in environment {env}, and it loads", env=env)
+
+
+def _of_machine(plan: Plan) -> Iterator[Case]:
+    """What only a booted machine can show."""
+    if plan.machine is None:
+        return
+    yield Case("machine_up", MACHINE, "reaches its login target, no unit failed")
+    yield Case("machine_users", MACHINE, "user and key of the seed, and only these")
+    yield Case("machine_disk", MACHINE, "root has grown to the disk's size")
+    yield Case("machine_time", MACHINE, "keeps its time synchronised")
+    yield Case("machine_firewall", MACHINE, "firewall lets in SSH and nothing else", alone=True)
+    yield Case("machine_clean", MACHINE, "nothing of the build is left")
+    yield Case("machine_kernel", MACHINE, "modules of the kernel that runs are whole")
+    yield Case("machine_restart", MACHINE, "is up again after a restart, no unit failed", restarted=True)
+    if plan.services:
+        yield Case("machine_services", MACHINE, "services are up again after a restart", restarted=True)
 
 
 def places(plan: Plan) -> tuple[tuple[Section, ...], ...]:
@@ -249,34 +269,45 @@ def verify(
     token = secrets.token_urlsafe(24)
     watcher.step(f"Starting {image}")
     with _started(image, token, engine_env, serves=bool(plan.services), gpu=plan.accelerator == "gpu") as container:
-        _copy_scripts(cases, manifests, container, engine_env)
+        with staged_scripts(cases, manifests) as scripts:
+            _docker(engine_env, "cp", str(scripts), f"{container}:{SCRIPTS_INSIDE}")
         _wait_until_healthy(container, engine_env)
         results = [check_settings(plan, settings["Config"])] if not only or IMAGE in only else []
         watcher.begin(len(cases) + len(results))
         try:
             for result in results:
                 watcher.result(result)
-            results += _run_suite(
+            results += run_suite(
                 cases,
                 plan,
-                container,
-                token,
-                engine_env=engine_env,
+                [f"--hosts=docker://{container}"],
+                {**engine_env, "DSVM_TOKEN": token},
                 folder=folder,
                 workers=workers,
                 watcher=watcher,
             )
         finally:
             watcher.end()
-    report = Report(
+    report = make_report(plan, settings["Id"], results)
+    write_report(folder, report, only)
+    return report
+
+
+def make_report(
+    plan: Plan, image: str, results: Sequence[CheckResult], facts: Mapping[str, str] | None = None
+) -> Report:
+    return Report(
         variant=plan.variant,
-        image=settings["Id"],
+        image=image,
         lock=plan.lock_digest,
         results=tuple(sorted(results, key=lambda result: (result.tool, result.check))),
         left_out=plan.left_out,
+        facts=dict(facts or {}),
     )
+
+
+def write_report(folder: Path, report: Report, only: Sequence[str] = ()) -> None:
     _write(folder / report_name(only), canonical_json(report))
-    return report
 
 
 def report_name(only: Sequence[str] = ()) -> str:
@@ -348,10 +379,9 @@ def _started(image: str, token: str, engine_env: Mapping[str, str], *, serves: b
         run(["docker", "rm", "--force", "--volumes", name], env=engine_env, timeout=120, check=False)
 
 
-def _copy_scripts(
-    cases: Sequence[Case], manifests: Sequence[Path], container: str, engine_env: Mapping[str, str]
-) -> None:
-    """Lay the check scripts and what stands beside them into the container."""
+@contextmanager
+def staged_scripts(cases: Sequence[Case], manifests: Sequence[Path]) -> Iterator[Path]:
+    """A folder with the check scripts and what stands beside them, readable for everybody."""
     with tempfile.TemporaryDirectory(prefix="dsvm-checks-") as scratch:
         staged = Path(scratch) / "checks"
         staged.mkdir()
@@ -371,7 +401,7 @@ def _copy_scripts(
             )
         for path in (staged, *staged.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)
-        _docker(engine_env, "cp", str(staged), f"{container}:{SCRIPTS_INSIDE}")
+        yield staged
 
 
 def _wait_until_healthy(container: str, engine_env: Mapping[str, str]) -> None:
@@ -436,24 +466,44 @@ def check_settings(plan: Plan, config: Mapping[str, Any]) -> CheckResult:
     )
 
 
-def _run_suite(
+def run_suite(
     cases: Sequence[Case],
     plan: Plan,
-    container: str,
-    token: str,
+    hosts: Sequence[str],
+    env: Mapping[str, str],
     *,
-    engine_env: Mapping[str, str],
     folder: Path,
     workers: int | None,
     watcher: Watcher,
+    settings: Mapping[str, Any] | None = None,
+    log: str = "verify.log",
 ) -> list[CheckResult]:
+    """Run checks on a started image; `hosts` are testinfra's options that lead to it.
+
+    `env` has its token as DSVM_TOKEN, `settings` are for the suite's harness. Raises VerifyError when the suite
+    breaks off or a check has no result.
+    """
+    return list(_suite(cases, plan, hosts, env, folder / log, workers, watcher, settings or {}).values())
+
+
+def _suite(
+    cases: Sequence[Case],
+    plan: Plan,
+    hosts: Sequence[str],
+    env: Mapping[str, str],
+    log: Path,
+    workers: int | None,
+    watcher: Watcher,
+    settings: Mapping[str, Any],
+) -> dict[str, CheckResult]:
     if not SUITE.is_dir():
         raise VerifyError(f"{SUITE}: no such folder", hint="Run DSVM from a checkout of its repository")
-    log = folder / "verify.log"
+    token = env["DSVM_TOKEN"]
     with tempfile.TemporaryDirectory(prefix="dsvm-verify-") as scratch:
         work = Path(scratch)
         (work / "plan.json").write_text(canonical_json(plan), encoding="utf-8")
         (work / "cases.json").write_text(json.dumps([case.id for case in cases]), encoding="utf-8")
+        (work / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
         lines = work / "results.jsonl"
         lines.touch()
         count = workers or max(2, min(os.cpu_count() or 2, 8))
@@ -461,11 +511,10 @@ def _run_suite(
             *(sys.executable, "-m", "pytest", str(SUITE), "--verbose", "-p", "no:cacheprovider"),
             # These two plugins and no others that may be installed.
             *("-p", "xdist.plugin", "-p", "testinfra.plugin"),
-            *("--numprocesses", str(count), "--dist", "loadgroup", f"--hosts=docker://{container}"),
+            *("--numprocesses", str(count), "--dist", "loadgroup", *hosts),
         ]
         env = {
-            **engine_env,
-            "DSVM_TOKEN": token,
+            **env,
             "DSVM_VERIFY": str(work),
             "PYTEST_ADDOPTS": "",
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
@@ -491,7 +540,7 @@ def _run_suite(
             + (" ..." if len(missing) > 5 else ""),
             hint=f"Full output: {log}",
         )
-    return list(reader.found.values())
+    return reader.found
 
 
 class _ResultReader:

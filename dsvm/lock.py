@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,24 @@ from dsvm.blame import Unsolved, blame, out_of_reach, out_of_reach_now, probe
 from dsvm.catalog import Catalog, near, suits
 from dsvm.ecosystems import Context, Ecosystem, Request, Runtime
 from dsvm.errors import DsvmError, GoneError, InputError, LockError, ProgramError, StoreError
-from dsvm.model import Base, Choice, LeftOut, Lock, Pin, Section, Source, Tool, Variant, digest_of
+from dsvm.model import (
+    MACHINE_FORMATS,
+    Base,
+    Choice,
+    Format,
+    LeftOut,
+    Lock,
+    Pin,
+    Section,
+    Source,
+    Tool,
+    Variant,
+    digest_of,
+    only_machines,
+)
 
 Say = Callable[[str], None]
+MACHINE = "machine"  # the section of what a virtual machine needs beside what its container image has
 
 
 @dataclass(frozen=True)
@@ -31,6 +47,7 @@ class Wanted:
     ecosystem: str
     tools: tuple[str, ...]
     request: Request
+    formats: tuple[Format, ...] = ()
 
     def as_json(self) -> Any:
         kind = TypeAdapter(ecosystems.get(self.ecosystem).request_type)
@@ -163,9 +180,31 @@ def applicable(tool: Tool, variant: Variant, base: Base) -> list[tuple[int, Sour
 
 
 def wanted_sections(catalog: Catalog, variant: Variant, choices: Sequence[Choice]) -> list[Wanted]:
-    """Group what the chosen sources ask for by place: one system, one section for each env and each tool."""
+    """Group what the chosen sources ask for by place: one system, one section for each env and each tool.
+
+    What only virtual machines have stands in sections of its own: containers do not change by it.
+    """
+    sections = _grouped(catalog, variant, choices)
+    if set(variant.formats).isdisjoint(MACHINE_FORMATS):
+        return sections
+    known = {one.id: one for one in sections}
+    for one in _grouped(catalog, variant, choices, machine=True):
+        if one.id not in known:
+            sections.append(replace(one, formats=MACHINE_FORMATS))
+        elif one.tools:  # compilers and runtimes are the same for all
+            raise InputError(
+                f"{', '.join(one.tools)}: only for virtual machines, and {one.id} is in containers too",
+                hint="Give it an environment of its own: 'env' in its manifest",
+            )
+    return sorted(sections, key=lambda one: one.id)
+
+
+def _grouped(catalog: Catalog, variant: Variant, choices: Sequence[Choice], *, machine: bool = False) -> list[Wanted]:
+    """The sections of the tools that containers have; or of those of machines, beside what the container has."""
     base = catalog.bases[variant.base]
-    system: list[Any] = [] if base.system is None else [ecosystems.parse_request(base.ecosystem, base.system)]
+    place = MACHINE if machine else "system"
+    always = base.machine if machine else base.system
+    system: list[Any] = [] if always is None else [ecosystems.parse_request(base.ecosystem, always)]
     system_tools: list[str] = []
     repositories: dict[str, None] = dict.fromkeys(base.repositories)
     envs: dict[tuple[str, str], list[tuple[Tool, Any, str | None]]] = {}
@@ -173,7 +212,7 @@ def wanted_sections(catalog: Catalog, variant: Variant, choices: Sequence[Choice
     runtimes: dict[str, None] = {}
     builders: dict[tuple[str, str], list[Any]] = {}
     building: dict[str, set[str]] = {}
-    for choice in choices:
+    for choice in (one for one in choices if bool(one.formats) == machine):
         tool = catalog.tools[choice.tool]
         source = tool.sources[choice.source]
         own = (source.repository,) if source.repository else ()
@@ -248,8 +287,8 @@ def wanted_sections(catalog: Catalog, variant: Variant, choices: Sequence[Choice
         section = f"builder-{name}-{other}"
         sections.append(Wanted(section, other, (), Request(section, section, tuple(items))))
     if system:
-        request = Request("system", "system", tuple(system), repositories=tuple(repositories))
-        sections.append(Wanted("system", base.ecosystem, tuple(system_tools), request))
+        request = Request(place, place, tuple(system), repositories=tuple(repositories))
+        sections.append(Wanted(place, base.ecosystem, tuple(system_tools), request))
     return sorted(sections, key=lambda one: one.id)
 
 
@@ -282,6 +321,7 @@ def stale_sections(catalog: Catalog, lock: Lock) -> list[str]:
     for choice in choices:
         if choice.source not in [place for place, _ in applicable(tools[choice.tool], variant, base)]:
             return [f"source of {choice.tool}"]
+    choices = [_choice(tools[choice.tool], choice.source) for choice in choices]
     wanted = {one.id: one.input(base, catalog.registries) for one in wanted_sections(catalog, variant, choices)}
     wanted["base"] = _base_input(base)
     locked = {section.id: section.input for section in lock.sections}
@@ -292,6 +332,13 @@ def _base_input(base: Base) -> str:
     return digest_of(base.model_dump(mode="json"))
 
 
+def _choice(tool: Tool, source: int, passed_over: Sequence[str] = ()) -> Choice:
+    """The choice of a source; `formats` says when the tool, or this source, is only for virtual machines."""
+    special = only_machines(tool.formats) or only_machines(tool.sources[source].formats)
+    formats = MACHINE_FORMATS if special else ()
+    return Choice(tool=tool.tool, source=source, passed_over=tuple(passed_over), formats=formats)
+
+
 def _first(tool: Tool, variant: Variant, base: Base) -> Choice:
     sources = applicable(tool, variant, base)
     if not sources:
@@ -299,7 +346,7 @@ def _first(tool: Tool, variant: Variant, base: Base) -> Choice:
             f"tool '{tool.tool}' has no source for {variant.base}, {variant.accelerator}",
             hint=f"Take it out of the variant, or: --leave-out {tool.tool}",
         )
-    return Choice(tool=tool.tool, source=sources[0][0])
+    return _choice(tool, sources[0][0])
 
 
 def resolve(
@@ -363,31 +410,40 @@ def resolve(
     if not any(want.id == "system" for want in wanted):
         raise InputError(f"{name} has no system packages: neither base '{base.base}' ('system') nor a tool names one")
 
-    def one(want: Wanted) -> Section:
+    def one(want: Wanted, below: Sequence[Section] = (base_section,), context: Context = context) -> Section:
         digest = want.input(base, catalog.registries)
-        # system packages are solved against the base: a new base makes them stale too
-        same_base = kept.get("base") is not None and kept["base"].pins == base_section.pins
-        if reusable(want.id, want.ecosystem, digest) and (want.ecosystem != base.ecosystem or same_base):
-            return kept[want.id]
+        # system packages are solved against what lies below them: when that moves, they are stale too
+        same = all(one.id in kept and kept[one.id].pins == one.pins for one in below)
+        if reusable(want.id, want.ecosystem, digest) and (want.ecosystem != base.ecosystem or same):
+            return kept[want.id].model_copy(update={"formats": want.formats})
         say(f"{want.id} ({want.ecosystem})")
         pins, extra = ecosystems.get(want.ecosystem).resolve(want.request, context)
         extra = {"env": want.request.env, **extra} if want.id.startswith("env-") else dict(extra)
-        return _section(want.id, want.ecosystem, want.tools, want.as_json(), digest, pins, extra, kept, now)
+        made = _section(want.id, want.ecosystem, want.tools, want.as_json(), digest, pins, extra, kept, now)
+        return made.model_copy(update={"formats": want.formats})
+
+    faults: list[DsvmError] = []
+    sections = {"base": base_section}
 
     sources = {choice.tool: (choice, catalog.tools[choice.tool].sources[choice.source]) for choice in choices}
+
+    def take(want: Wanted, result: Callable[[], Section]) -> None:
+        unsolved = Unsolved(want.ecosystem, want.tools, want.request, sources)
+        try:
+            sections[want.id] = result()
+        except LockError as error:
+            faults.extend(blame(unsolved, context) or [error])
+        except StoreError as error:
+            faults.extend(out_of_reach_now(unsolved, context) or [error])
+
     with ThreadPoolExecutor(4) as pool:
-        futures = [pool.submit(one, want) for want in wanted]
-        faults: list[DsvmError] = []
-        sections = [base_section]
-        for want, future in zip(wanted, futures, strict=True):
-            try:
-                sections.append(future.result())
-            except LockError as error:
-                unsolved = Unsolved(want.ecosystem, want.tools, want.request, sources)
-                faults += blame(unsolved, context) or [error]
-            except StoreError as error:
-                unsolved = Unsolved(want.ecosystem, want.tools, want.request, sources)
-                faults += out_of_reach_now(unsolved, context) or [error]
+        futures = [(want, pool.submit(one, want)) for want in wanted if want.id != MACHINE]
+        for want, future in futures:
+            take(want, future.result)
+    for want in wanted if not faults else ():
+        if want.id == MACHINE:  # it comes on top of the container's system packages
+            below = [section for name, section in sections.items() if name in ("base", "system")]
+            take(want, partial(_of_machine, one, want, below, context))
     if faults:
         raise LockError("\n".join(fault.message for fault in faults), hint=faults[0].hint)
     return Lock(
@@ -396,8 +452,26 @@ def resolve(
         base_kind=base_kind,
         choices=tuple(choices),
         left_out=tuple(LeftOut(tool=tool, reason=reason) for tool, reason in sorted(gone.items())),
-        sections=tuple(sorted(sections, key=lambda section: section.id)),
+        sections=tuple(sorted(sections.values(), key=lambda section: section.id)),
     )
+
+
+def _of_machine(
+    resolve: Callable[[Wanted, Sequence[Section], Context], Section],
+    want: Wanted,
+    below: Sequence[Section],
+    context: Context,
+) -> Section:
+    """Resolve what a machine needs where the packages of all sections `below`, the base's first, are installed."""
+    ecosystem: Any = ecosystems.get(context.base.ecosystem)
+    try:
+        added = [ecosystem.status(section.pins, context) for section in below if section.id != "base"]
+    except ProgramError as error:
+        raise LockError(
+            "the archive has moved on from locked system packages, which a machine's come on top of",
+            hint=f"Resolve them again: invoke lock --only {context.base.ecosystem}",
+        ) from error
+    return resolve(want, below, replace(context, base_status="\n".join((context.base_status, *added))))
 
 
 def _section(
@@ -455,7 +529,7 @@ def _choose(
         sources = applicable(tool, variant, context.base)
         kept = before.get(tool.tool)
         if kept is not None and kept.source in [place for place, _ in sources]:
-            choices.append(kept)
+            choices.append(_choice(tool, kept.source, kept.passed_over))
             continue
         if not sources:
             faults.append(f"tool '{tool.tool}' has no source for {variant.base}, {variant.accelerator}")
@@ -469,7 +543,7 @@ def _choose(
             # the last one is not asked twice: resolving tells whether it can be had
             fault = None if len(sources) == 1 else probe(source, context)
             if fault is None:
-                choices.append(Choice(tool=tool.tool, source=place, passed_over=tuple(passed)))
+                choices.append(_choice(tool, place, passed))
                 if source.remark:
                     say(f"{tool.tool}: source {place + 1} ({'+'.join(source.requests())}): {source.remark}")
                 break

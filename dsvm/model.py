@@ -6,7 +6,7 @@ import datetime
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
@@ -17,6 +17,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 Accelerator = Literal["cpu", "gpu"]
 Format = Literal["docker", "qcow2", "vhd", "vmdk", "ami", "azure", "gcp"]
+# Those of virtual machines
+MACHINE_FORMATS: tuple[Format, ...] = ("qcow2", "vhd", "vmdk", "ami", "azure", "gcp")
 Platform = Literal["linux", "windows"]
 # What a base is made from: an image of a registry, packages of the distribution's archive, or, for virtual machines
 # only, an installed system that the builder brings and the lock knows nothing of
@@ -42,12 +44,17 @@ def digest_of(value: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _is_empty(value: tuple[object, ...]) -> bool:
+def _is_empty(value: Collection[object]) -> bool:
     return not value
 
 
 def _is_none(value: object) -> bool:
     return value is None
+
+
+def only_machines(formats: tuple[Format, ...]) -> bool:
+    """Whether what is for `formats` (for all of them when there are none) is in no container image."""
+    return bool(formats) and "docker" not in formats
 
 
 def _as_list(value: object) -> object:
@@ -247,6 +254,11 @@ class Base(Model):
     bootstrap: Bootstrap | None = Field(None, description="how to make it from the distribution's archive")
     ecosystem: Name = Field("apt", description="ecosystem of its system packages")
     system: Any = Field(None, description="system packages of every image, as its ecosystem takes them")
+    machine: Any = Field(
+        None,
+        exclude=True,  # containers have nothing of it, and their digests do not move with it
+        description="system packages that only a virtual machine needs: kernel, boot loader, services",
+    )
     runtimes: dict[Name, Any] = Field(default_factory=dict, description="system packages of a language runtime")
     compilers: dict[Name, Any] = Field(
         default_factory=dict,
@@ -720,6 +732,9 @@ class Section(Model):
     epoch: int = Field(description="seconds since 1970: when its pins last changed; mtime of what it installs")
     pins: tuple[Pin, ...]
     extra: dict[str, Any] = Field(default_factory=dict, description="what the ecosystem needs for installing")
+    formats: tuple[Format, ...] = Field(
+        (), exclude_if=_is_empty, description="only in images of these formats; in all when empty"
+    )
 
     def pin(self, name: str) -> Pin | None:
         return next((pin for pin in self.pins if pin.name == name), None)
@@ -736,6 +751,9 @@ class Choice(Model):
     tool: Name
     source: int = Field(ge=0, description="place in the tool's sources, from 0")
     passed_over: tuple[str, ...] = Field((), description="sources out of reach when it was locked, by ecosystem")
+    formats: tuple[Format, ...] = Field(
+        (), exclude_if=_is_empty, description="only in images of these formats; in all when empty"
+    )
 
 
 class Lock(Model):
@@ -751,6 +769,15 @@ class Lock(Model):
 
     def section(self, section_id: str) -> Section | None:
         return next((section for section in self.sections if section.id == section_id), None)
+
+    def of(self, format: Format) -> Lock:
+        """What of it is in an image of `format`: what only others have moves neither its digest nor its epoch."""
+        return self.model_copy(
+            update={
+                "choices": tuple(one for one in self.choices if not one.formats or format in one.formats),
+                "sections": tuple(one for one in self.sections if not one.formats or format in one.formats),
+            }
+        )
 
     @property
     def digest(self) -> str:
@@ -812,6 +839,19 @@ class PlannedTool(Model):
     versions: dict[str, str] = Field(default_factory=dict, description="locked versions of all its own packages")
 
 
+class MachinePart(Model):
+    """What makes a virtual machine of a container image."""
+
+    stage: str = Field(description="stage that installs what only a machine needs, on top of the finished image")
+    root_uuid: str = Field(description="UUID of its root file system")
+    esp_uuid: str = Field(description="volume ID of its EFI system partition, XXXX-XXXX")
+    finish: Step = Field(description="the last step, over all files: services on, initial RAM disk made")
+    provisioners: dict[Line, Sha256] = Field(
+        description="scripts of scripts/machine that run in the booted machine, in this order, and their digests"
+    )
+    template: Sha256 = Field(description="digest of its Dockerfile's template")
+
+
 class Plan(Model):
     """Variant and lock as ordered stages, before anything runs."""
 
@@ -831,6 +871,9 @@ class Plan(Model):
     sections: tuple[Section, ...] = Field(description="what the stages install from")
     scripts: dict[str, Sha256] = Field(default_factory=dict, description="scripts that run in the build")
     template: Sha256 = Field(description="digest of the template that it is rendered with")
+    # These two are left out of the JSON of a container image's plan.
+    format: Format | None = Field(None, exclude_if=_is_none, description="of a virtual machine; None: a container")
+    machine: MachinePart | None = Field(None, exclude_if=_is_none)
 
     @property
     def digest(self) -> str:
@@ -863,6 +906,9 @@ class Report(Model):
     lock: Sha256
     results: tuple[CheckResult, ...]
     left_out: tuple[LeftOut, ...] = ()
+    facts: dict[str, str] = Field(
+        default_factory=dict, exclude_if=_is_empty, description="what else was measured, such as a machine's boot time"
+    )
 
     def count(self, outcome: Outcome) -> int:
         return sum(result.outcome == outcome for result in self.results)

@@ -162,7 +162,7 @@ def _lock_state(shop: Workshop, lock: Lock | None) -> tuple[str, str]:
         return "none", "-"
     sizes = {pin.sha256: pin.size for section in lock.sections for pin in section.pins}
     stale = locks.stale_sections(shop.catalog, lock)
-    return "stale" if stale else lock.digest[:12], f"{sum(sizes.values()) / 1e6:.0f} MB"
+    return "stale" if stale else lock.of("docker").digest[:12], f"{sum(sizes.values()) / 1e6:.0f} MB"
 
 
 def _images(shop: Workshop) -> dict[str, str]:
@@ -339,12 +339,15 @@ def show_reasoning(shop: Workshop, variant: str) -> None:
 
 def show_doctor(shop: Workshop, variant: str | None) -> None:
     """Findings about this machine, for `variant` or for all; raises EngineError when something is missing."""
+    from dsvm import qemu
     from dsvm.engine import diagnose
+    from dsvm.machines import LOCAL
 
     lock = locks.find(shop.catalog, variant) if variant is not None else None
+    machines = variant is not None and not set(shop.catalog.variant(variant).formats).isdisjoint(LOCAL)
     # what is built already needs no disk to be built
     needed = needed_bytes(lock) if lock is not None and not is_built(shop, lock) else None
-    findings = diagnose(needed, _keyrings(shop, variant))
+    findings = [*diagnose(needed, _keyrings(shop, variant)), *qemu.diagnose(needed=machines)]
     marks: Mapping[str, str] = {"ok": "ok", "slow": "SLOW", "missing": "MISSING"}
     wide = [max(map(len, column)) for column in (marks.values(), (one.subject for one in findings))]
     for one in findings:

@@ -16,7 +16,7 @@ from dsvm import compat
 from dsvm import lock as locks
 from dsvm.catalog import Catalog, load
 from dsvm.errors import DsvmError, EngineError, GoneError, InputError, LockError, ProgramError, StoreError, VerifyError
-from dsvm.model import Lock, Pin, Plan, Report, Section
+from dsvm.model import Format, Lock, Pin, Plan, Report, Section
 from dsvm.plan import make_plan
 
 if TYPE_CHECKING:
@@ -222,15 +222,18 @@ def _locator(section: Section, pin: Pin, context: Context) -> Callable[[], list[
     return lambda: list(ecosystems.get(section.ecosystem).locate(pin, context))
 
 
-def fetch_fresh(shop: Workshop, locked: Lock, *, update_stale: bool, jobs: int = 8) -> Lock:
-    """Fetch a lock; with `update_stale`, resolve again what mirrors have dropped. Returns the lock that was fetched.
+def fetch_fresh(
+    shop: Workshop, locked: Lock, *, update_stale: bool, jobs: int = 8, format: Format | None = None
+) -> Lock:
+    """Fetch a lock, or what an image of `format` has of it; returns the lock that was fetched.
 
-    Without it raises GoneError that says which packages are gone and how to go on.
+    With `update_stale`, what mirrors have dropped is resolved again. Without it raises GoneError that says which
+    packages are gone and how to go on.
     """
     from dsvm.store import megabytes
 
     try:
-        done = fetch(shop, locked, jobs=jobs)
+        done = fetch(shop, locked.of(format) if format else locked, jobs=jobs)
     except GoneError as error:
         where = sorted({section.ecosystem for section, pin in _pins(locked).values() if pin.filename in error.gone})
         overlays = "".join(f" --catalog {folder}" for folder in shop.overlays)
@@ -244,7 +247,7 @@ def fetch_fresh(shop: Workshop, locked: Lock, *, update_stale: bool, jobs: int =
         for name in where:
             shop.say(f"lock: {len(error.gone)} locked packages are no longer served; resolving {name} again")
             locked = lock(shop, locked.variant, only=name)
-        done = fetch(shop, locked, jobs=jobs)
+        done = fetch(shop, locked.of(format) if format else locked, jobs=jobs)
     if done.fetched:
         shop.say(f"fetch: {done.fetched} files, {megabytes(done.bytes)} fetched; {done.reused} were there")
     return locked
@@ -270,6 +273,7 @@ def render(shop: Workshop, variant: str) -> tuple[Plan, Path]:
 
 @dataclass(frozen=True)
 class BuildOptions:
+    format: str = "docker"
     verify: bool = True
     locked: bool = False
     update_stale: bool = False
@@ -302,7 +306,7 @@ def build(shop: Workshop, variant: str, options: BuildOptions) -> tuple[str, Bui
         else:
             shop.say(f"{name} is up to date")
         return name, None
-    fresh = fetch_fresh(shop, locked, update_stale=options.update_stale and not options.locked)
+    fresh = fetch_fresh(shop, locked, update_stale=options.update_stale and not options.locked, format="docker")
     if fresh != locked:
         plan = make_plan(shop.catalog, fresh)
     folder = shop.folder(variant)
@@ -330,6 +334,14 @@ def build(shop: Workshop, variant: str, options: BuildOptions) -> tuple[str, Bui
         return provisional, built
     verify(shop, variant, plan=plan)
     return name, built
+
+
+def say_report(shop: Workshop, image: str, report: Report, begun: float) -> None:
+    from dsvm import checks
+
+    shop.say(f"verified {image}: {checks.summary(report, time.monotonic() - begun)}")
+    if text := checks.failures(report):
+        shop.say(text)
 
 
 def need_container(shop: Workshop, variant: str) -> None:
@@ -386,9 +398,7 @@ def verify(shop: Workshop, variant: str, *, plan: Plan | None = None, only: Sequ
     begun = time.monotonic()
     folder = shop.folder(variant)
     report = checks.verify(plan, image, engine_env=env, folder=folder, only=only, manifests=[*shop.catalog.folders])
-    shop.say(f"verified {image}: {checks.summary(report, time.monotonic() - begun)}")
-    if text := checks.failures(report):
-        shop.say(text)
+    say_report(shop, image, report, begun)
     if failed := report.count("failed"):
         raise VerifyError(
             f"{failed} check{'s' if failed > 1 else ''} of {image} failed; it gets no name",
@@ -462,7 +472,7 @@ def fetch_all(shop: Workshop, variant: str, *, update_stale: bool, jobs: int) ->
     shop.say(f"fetch: everything for {variant} is in {shop.store.root}")
 
 
-def start_image(shop: Workshop, variant: str, *, timeout: float) -> None:
+def start_image(shop: Workshop, variant: str, *, timeout: float | None) -> None:
     """Start the verified image of `variant` and print where its services are."""
     from dsvm import images
     from dsvm.builders.docker import image_name
@@ -474,7 +484,7 @@ def start_image(shop: Workshop, variant: str, *, timeout: float) -> None:
         raise InputError(f"there is no verified image {name}", hint=f"Run: invoke build --variant {variant}")
     services = images.manifest(name, env)["services"]
     shop.say(f"starting {name} ...")
-    started = images.start(variant, services, env, timeout=timeout, say=shop.say)
+    started = images.start(variant, services, env, timeout=timeout or 180, say=shop.say)
     for service, url in started.urls.items():
         user = "   user: ds" if services[service]["login"] == "user-form" else ""
         secret = user + ("" if started.token in url else f"   password: {started.token}")
@@ -502,6 +512,6 @@ def clean_up(shop: Workshop, *, everything: bool) -> None:
         env = shop.engine.env
     except EngineError:
         return
-    digests = {name: found.digest for name, found in all_locks(shop.catalog).items() if found is not None}
+    digests = {name: found.of("docker").digest for name, found in all_locks(shop.catalog).items() if found is not None}
     for name in images.remove_old(digests, env):
         shop.say(f"removed image {name}")

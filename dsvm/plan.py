@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from pathlib import PurePosixPath, PureWindowsPath
+import re
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from dsvm import ecosystems
 from dsvm.catalog import Catalog
 from dsvm.ecosystems import BringsScripts
-from dsvm.errors import LockError
-from dsvm.lock import stale_sections, unsuited
+from dsvm.errors import InputError, LockError
+from dsvm.lock import MACHINE, stale_sections, unsuited
 from dsvm.model import (
+    MACHINE_FORMATS,
     Base,
     File,
+    Format,
     Kernel,
     LeftOut,
     Lock,
+    MachinePart,
     Plan,
     PlannedTool,
     Section,
@@ -27,6 +32,10 @@ from dsvm.model import (
 )
 from dsvm.platforms import ROOT, Traits, traits
 
+MACHINE_TEMPLATE = ROOT / "templates" / "machine.Dockerfile.j2"
+# What runs in a virtual machine while it is built; below it the files of every machine, and of those that serve.
+PROVISIONERS = ROOT / "scripts" / "machine"
+IMAGE = "image"  # what a machine's stage starts from: the finished container image
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # What NVIDIA's container runtime gives an image that asks for it
 GPU_ENVIRONMENT = {"NVIDIA_DRIVER_CAPABILITIES": "compute,utility", "NVIDIA_VISIBLE_DEVICES": "all"}
@@ -34,8 +43,11 @@ GPU_ENVIRONMENT = {"NVIDIA_DRIVER_CAPABILITIES": "compute,utility", "NVIDIA_VISI
 LOGIN_PATH = File(text="PATH=/opt/envs/base/bin:$PATH\n")
 
 
-def make_plan(catalog: Catalog, lock: Lock) -> Plan:
-    """The plan of a locked variant. Raises LockError when the lock does not fit the manifests any more."""
+def make_plan(catalog: Catalog, lock: Lock, format: Format = "docker") -> Plan:
+    """The plan of a locked variant for one format, whose image holds what the lock has for that.
+
+    Raises LockError when the lock does not fit the manifests any more, InputError when the variant cannot come out so.
+    """
     if stale := stale_sections(catalog, lock):
         raise LockError(
             f"the lock of {lock.variant} does not fit the manifests any more: {', '.join(stale)}",
@@ -43,6 +55,8 @@ def make_plan(catalog: Catalog, lock: Lock) -> Plan:
         )
     variant = catalog.variant(lock.variant)
     base = catalog.bases[variant.base]
+    lock = lock.of(format)
+    machine = _machine_part(catalog, lock) if format != "docker" else None
     tools = tuple(_planned(catalog, lock, catalog.tools[choice.tool]) for choice in lock.choices)
     here = traits(base)
     stages = _stages(base, lock) if here.layered else _sequence(base, lock)
@@ -57,19 +71,51 @@ def make_plan(catalog: Catalog, lock: Lock) -> Plan:
         stages=stages,
         system="system" if here.layered else stages[-1].name,
         tools=tools,
-        left_out=_left_out(catalog, lock),
-        files=_files(catalog, lock, here),
-        environment=_environment(catalog, lock, here),
+        left_out=_left_out(catalog, lock, format if here.layered else None),
+        files=_files(catalog, lock, here, machine),
+        environment=_environment(catalog, lock, here, machine=machine is not None),
         sections=lock.sections,
-        scripts=_scripts(stages, here),
-        template=hashlib.sha256((ROOT / "templates" / here.template).read_bytes()).hexdigest(),
+        scripts=_scripts(stages, here, machine),
+        template=_digest(ROOT / "templates" / here.template),
+        format=format if machine is not None else None,
+        machine=machine,
     )
 
 
-def _left_out(catalog: Catalog, lock: Lock) -> tuple[LeftOut, ...]:
-    """What was left out on request, then what is only for formats that the variant lacks."""
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _machine_part(catalog: Catalog, lock: Lock) -> MachinePart:
+    variant = catalog.variant(lock.variant)
+    if set(variant.formats).isdisjoint(MACHINE_FORMATS):
+        raise InputError(
+            f"{variant.variant} does not come out as a virtual machine: its formats are {', '.join(variant.formats)}",
+            hint="Name the format under 'formats' of the variant, or of one of your own that extends it",
+        )
+    if lock.section(MACHINE) is None:
+        raise InputError(
+            f"base '{variant.base}' has no 'machine' in its manifest: what a machine needs beside a container",
+            hint="Take another base for virtual machines",
+        )
+    # of the lock: what it determines has one name wherever it is built
+    root = uuid.uuid5(uuid.NAMESPACE_URL, f"dsvm:{lock.digest}")
+    return MachinePart(
+        stage=MACHINE,
+        root_uuid=str(root),
+        esp_uuid=f"{root.hex[:4]}-{root.hex[4:8]}".upper(),
+        finish=Step(script="finish-machine", args=("--epoch", str(lock.epoch)), helpers=("clamp-system",)),
+        provisioners={name: _digest(PROVISIONERS / name) for name in ("wait-until-up", "clean")},
+        template=_digest(MACHINE_TEMPLATE),
+    )
+
+
+def _left_out(catalog: Catalog, lock: Lock, format: Format | None) -> tuple[LeftOut, ...]:
+    """What was left out on request, then what is only for formats other than the one planned, or the variant's."""
     known = {left.tool for left in lock.left_out}
-    others = unsuited(catalog, catalog.variant(lock.variant))
+    variant = catalog.variant(lock.variant)
+    formats = (format,) if format is not None else variant.formats
+    others = unsuited(catalog, variant.model_copy(update={"formats": formats}))
     return (*lock.left_out, *(left for left in others if left.tool not in known))
 
 
@@ -125,6 +171,9 @@ def _stages(base: Base, lock: Lock) -> tuple[Stage, ...]:
         stages += _stages_of(
             section, base, parent, epochs[section.id], title=_title(section), output=True, brings=brings
         )
+    if MACHINE in sections:
+        # it lies on top of everything, so it leaves the times of everything alone
+        stages += _stages_of(sections[MACHINE], base, IMAGE, lock.epoch, title="what only a machine needs")
     return tuple(stages)
 
 
@@ -243,9 +292,14 @@ def _sections_of(lock: Lock, tool: Tool, ecosystem: str) -> Iterator[Section]:
             yield section
 
 
-def _files(catalog: Catalog, lock: Lock, here: Traits) -> dict[str, File]:
-    """Small files of all tools, with their text, and the kernelspecs."""
+def _files(catalog: Catalog, lock: Lock, here: Traits, machine: MachinePart | None) -> dict[str, File]:
+    """Small files of all tools, with their text, the kernelspecs, and what every virtual machine has."""
     files: dict[str, File] = {"/etc/profile.d/dsvm.sh": LOGIN_PATH} if here.files else {}
+    if machine is not None:
+        serves = any(catalog.tools[choice.tool].service for choice in lock.choices)
+        for folder in (PROVISIONERS / "root", *([PROVISIONERS / "services"] if serves else [])):
+            files |= _machine_files(folder, machine)
+        files |= _environment_files(_environment(catalog, lock, here, machine=True))
     for choice in lock.choices:
         tool = catalog.tools[choice.tool]
         for path, file in tool.files.items() if here.files else ():
@@ -254,6 +308,30 @@ def _files(catalog: Catalog, lock: Lock, here: Traits) -> dict[str, File]:
         if tool.kernel is not None:
             files[f"{here.kernels}/{tool.kernel.name}/kernel.json"] = File(text=_kernelspec(tool, tool.kernel, here))
     return dict(sorted(files.items()))
+
+
+def _machine_files(folder: Path, machine: MachinePart) -> dict[str, File]:
+    """The files below `folder` at their places in a machine."""
+    found = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        text = path.read_text(encoding="utf-8")
+        text = text.replace("@ROOT_UUID@", machine.root_uuid).replace("@ESP_UUID@", machine.esp_uuid)
+        mode = "0755" if path.stat().st_mode & 0o100 else "0644"
+        found[f"/{path.relative_to(folder)}"] = File(text=text, mode=mode)
+    return found
+
+
+def _environment_files(environment: Mapping[str, str]) -> dict[str, File]:
+    """The image's environment for every login, by pam_env(8), and for services, by systemd.exec(5).
+
+    pam_env takes what stands between the outer quotes as it is, but cuts a line at '#'.
+    """
+    if cut := [name for name, value in environment.items() if "#" in value]:
+        raise InputError(f"environment variable {', '.join(cut)}: a machine's /etc/environment takes no '#'")
+    logins = "".join(f'{name}="{value}"\n' for name, value in environment.items())
+    escaped = {name: re.sub(r'([\\"`$])', r"\\\1", value) for name, value in environment.items()}
+    services = "".join(f'{name}="{value}"\n' for name, value in escaped.items())
+    return {"/etc/environment": File(text=logins), "/usr/local/lib/dsvm/environment": File(text=services)}
 
 
 def _kernelspec(tool: Tool, kernel: Kernel, here: Traits) -> str:
@@ -268,10 +346,10 @@ def _kernelspec(tool: Tool, kernel: Kernel, here: Traits) -> str:
     return json.dumps(spec, indent=1) + "\n"
 
 
-def _environment(catalog: Catalog, lock: Lock, here: Traits) -> dict[str, str]:
+def _environment(catalog: Catalog, lock: Lock, here: Traits, *, machine: bool) -> dict[str, str]:
     # JupyterLab's terminals run $SHELL, and sh without it
     linux = {
-        **(GPU_ENVIRONMENT if catalog.variants[lock.variant].accelerator == "gpu" else {}),
+        **(GPU_ENVIRONMENT if catalog.variants[lock.variant].accelerator == "gpu" and not machine else {}),
         "LANG": "C.UTF-8",
         "PATH": f"{here.envs}/base/bin:{SYSTEM_PATH}",
         "SHELL": "/bin/bash",
@@ -284,9 +362,9 @@ def _environment(catalog: Catalog, lock: Lock, here: Traits) -> dict[str, str]:
     return dict(sorted(environment.items()))
 
 
-def _scripts(stages: Sequence[Stage], here: Traits) -> dict[str, str]:
-    names = {name for stage in stages for step in stage.steps for name in (step.script, *step.helpers)}
-    names |= {*here.programs.values()}
+def _scripts(stages: Sequence[Stage], here: Traits, machine: MachinePart | None) -> dict[str, str]:
+    steps = [step for stage in stages for step in stage.steps] + ([machine.finish] if machine else [])
+    names = {*here.programs.values()} | {name for step in steps for name in (step.script, *step.helpers)}
     return {name: hashlib.sha256(script(name, here)).hexdigest() for name in sorted(names)}
 
 

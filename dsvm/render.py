@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -15,14 +15,16 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError, TemplateSyntaxError
 
 from dsvm.errors import InputError
-from dsvm.model import Plan, Step, canonical_json
-from dsvm.plan import script
+from dsvm.model import Plan, Stage, Step, canonical_json
+from dsvm.plan import PROVISIONERS, script
 from dsvm.platforms import ROOT, traits
 from dsvm.report import image_manifest
 
 TEMPLATES = ROOT / "templates"
 LABELS = "org.dsvm"
 STORE = "/dsvm/store"
+# Format of a machine -> its source in templates/packer
+PACKER_SOURCES: Mapping[str, str] = dict.fromkeys(("qcow2", "vhd", "vmdk"), "qemu")
 
 
 @cache
@@ -37,6 +39,7 @@ def environment() -> Environment:
     )
     env.filters |= {
         "exec": exec_form,
+        "hcl": hcl,
         "literal": literal,
         "mounts": lambda step: list(mounts(step)),
         "quoted": quoted,
@@ -47,6 +50,35 @@ def environment() -> Environment:
 def main_text(plan: Plan) -> str:
     """What a plan is built from: the Dockerfile, or for Windows the PowerShell that runs in a virtual machine."""
     return render(traits(plan.base).template, plan=plan, labels=labels(plan), files=files_context(plan))
+
+
+def machine_dockerfile(plan: Plan) -> str:
+    """The Dockerfile of what a virtual machine has beside the container image that it starts from."""
+    return render("machine.Dockerfile.j2", plan=plan, stages=machine_stages(plan), files=files_context(plan))
+
+
+def machine_stages(plan: Plan) -> tuple[Stage, ...]:
+    """The stages that only a machine's image has, and those that they start from."""
+    special = {section.id for section in plan.sections if section.formats}
+    stages = {stage.name: stage for stage in plan.stages}
+    wanted = set()
+    for stage in plan.stages:
+        name = stage.name if stage.section in special else ""
+        while name in stages:
+            wanted.add(name)
+            name = stages[name].parent
+    return tuple(stage for stage in plan.stages if stage.name in wanted)
+
+
+def packer_files(plan: Plan, *, plugins: bool) -> dict[str, str]:
+    """File name -> text of the Packer template of a virtual machine's plan.
+
+    With `plugins`, also the file that says which plugins it needs: Packer before 1.7 has them inside and takes no
+    such file.
+    """
+    source = PACKER_SOURCES[plan.format or "docker"]
+    names = ["variables", source, "build", *(["plugins"] if plugins else [])]
+    return {f"{name}.pkr.hcl": render(f"packer/{name}.pkr.hcl.j2", plan=plan, source=source) for name in names}
 
 
 def render(name: str, **values: object) -> str:
@@ -78,6 +110,17 @@ def labels(plan: Plan) -> dict[str, str]:
         f"{LABELS}.lock": plan.lock_digest,
         f"{LABELS}.plan": plan.digest,
     }
+
+
+def hcl(value: str | Sequence[str]) -> str:
+    """`value` as HCL that stands for itself: no interpolation, no directive, no escape of its own.
+
+    https://developer.hashicorp.com/terraform/language/expressions/strings, which is the syntax of Packer too
+    """
+    if not isinstance(value, str):
+        return f"[{', '.join(map(hcl, value))}]"
+    # "${" and "%{" begin templates; the doubled sign that would escape them means something else after another sign
+    return '"' + re.sub(r'["\\]|[\x00-\x1f\x7f]|[$%](?=\{)', lambda found: f"\\u{ord(found[0]):04x}", value) + '"'
 
 
 def quoted(value: str) -> str:
@@ -167,12 +210,29 @@ def clamp(folder: Path, epoch: int) -> None:
         os.utime(root, (epoch, epoch))
 
 
-def write(plan: Plan, folder: Path) -> Path:
-    """Write everything that is rendered from `plan` below `folder`; returns the file that the rest belongs to."""
+def write_packer(plan: Plan, folder: Path, *, plugins: bool) -> None:
+    """Fill `folder` with the Packer template of a machine and the scripts that it runs there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "scripts").mkdir(parents=True)
+    for name, text in packer_files(plan, plugins=plugins).items():
+        (folder / name).write_text(text, encoding="utf-8")
+    for name in plan.machine.provisioners if plan.machine else ():
+        shutil.copyfile(PROVISIONERS / name, folder / "scripts" / name)
+
+
+def write(plan: Plan, folder: Path, *, plugins: bool = True) -> Path:
+    """Write everything that is rendered from `plan` below `folder`; returns the file that the rest belongs to.
+
+    A machine's Packer template says which plugins it needs, unless `plugins` is false.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     here = traits(plan.base)
     target = folder / here.rendered
-    target.write_text(main_text(plan), encoding=here.encoding)
+    if plan.machine is None:
+        target.write_text(main_text(plan), encoding=here.encoding)
+    else:
+        target.write_text(machine_dockerfile(plan), encoding=here.encoding)
+        write_packer(plan, folder / "packer", plugins=plugins)
     (folder / "plan.json").write_text(canonical_json(plan), encoding="utf-8")
     write_files(plan, folder / "files")
     write_scripts(plan, folder / "scripts")

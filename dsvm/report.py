@@ -11,11 +11,11 @@ def image_sections(plan: Plan) -> tuple[Section, ...]:
     """The sections whose packages are in the finished image; those that only building needs are not."""
     stages = {stage.name: stage for stage in plan.stages}
     inside = {stage.name for stage in plan.stages if stage.output}
-    # The image continues from the system stage, and so from what that started from.
-    name = plan.system
-    while name in stages:
-        inside.add(name)
-        name = stages[name].parent
+    # The image continues from the system stage, and so from what that started from; a machine comes on top of it.
+    for name in (plan.system, *([plan.machine.stage] if plan.machine else [])):
+        while name in stages:
+            inside.add(name)
+            name = stages[name].parent
     named = {"base", *(stage.section for stage in plan.stages if stage.name in inside)}
     return tuple(section for section in plan.sections if section.id in named)
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from dsvm.errors import ProgramError
@@ -21,6 +22,7 @@ INSTALL_HINTS = {
     "rpm": "apt-get install rpm",
     "rpmkeys": "apt-get install rpm",
     "git": "apt-get install git",
+    "setpriv": "apt-get install util-linux",
 }
 
 
@@ -114,6 +116,46 @@ def stream(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def mortal(argv: Sequence[str | os.PathLike[str]], word: str = "KILL") -> list[str]:
+    """The command with a signal for the case that we end, in whatever way: nothing of it outlives us."""
+    return ["setpriv", "--pdeathsig", word, which(os.fspath(argv[0])), *(os.fspath(one) for one in argv[1:])]
+
+
+@dataclass(frozen=True)
+class Background:
+    """A program that runs beside us."""
+
+    poll: Callable[[], int | None]
+    log: Path
+
+    def said(self) -> str:
+        """What it has printed so far."""
+        return self.log.read_text(errors="replace")
+
+
+@contextmanager
+def background(argv: Sequence[str | os.PathLike[str]], *, log: Path) -> Iterator[Background]:
+    """Run a program beside us, its output in `log`; it is ended with the block, and with us."""
+    words = mortal(argv)
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [which(words[0]), *words[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield Background(process.poll, log)
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def tail(text: str, lines: int = 15) -> str:

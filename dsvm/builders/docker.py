@@ -6,7 +6,7 @@ import base64
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -15,8 +15,8 @@ from typing import Any, Protocol, TextIO
 from dsvm.bases import archive
 from dsvm.ecosystems import get
 from dsvm.errors import BuildError, EngineError, ProgramError
-from dsvm.model import Model, Plan, Section, canonical_json
-from dsvm.render import context_name, files_context
+from dsvm.model import Model, Plan, Section, Stage, canonical_json
+from dsvm.render import context_name, files_context, machine_stages
 from dsvm.run import run, stream, tail
 from dsvm.store import Store
 
@@ -94,13 +94,18 @@ def stores(plan: Plan) -> dict[str, dict[str, str]]:
     return files
 
 
+def _stages(plan: Plan) -> tuple[Stage, ...]:
+    """The stages that a build of `plan` runs: a machine's starts from the finished container image."""
+    return plan.stages if plan.machine is None else machine_stages(plan)
+
+
 def _mounted(plan: Plan) -> dict[str, Section]:
     """The sections and parts of sections that steps read, by name."""
     known = {section.id: section for section in plan.sections}
-    for section_id in {stage.section for stage in plan.stages}:
+    for section_id in {stage.section for stage in _stages(plan)}:
         section = known[section_id]
         known |= {part.id: part for part in get(section.ecosystem).parts(section)}
-    wanted = {name for stage in plan.stages for step in stage.steps for name in step.sections}
+    wanted = {name for stage in _stages(plan) for step in stage.steps for name in step.sections}
     return {name: section for name, section in known.items() if name in wanted}
 
 
@@ -145,37 +150,23 @@ def build(
 
     Raises BuildError (naming stage and log) when a stage fails, EngineError when the engine goes away.
     """
-    contexts = prepare(plan, store, folder)
-    contexts_args = [f"--build-context={name}={path}" for name, path in sorted(contexts.items())]
-    meta, log = folder / "metadata.json", folder / "build.log"
+    meta = folder / "metadata.json"
     meta.unlink(missing_ok=True)
     image = image_name(plan.variant, tag)
     container_driver = builder is not None and _driver(builder, engine_env) != "docker"
     kind = "type=docker" if container_driver else f"type=image,unpack={str(unpack).lower()}"
-    argv: list[str | Path] = [
-        *("docker", "buildx", "build", "--progress=rawjson", "--provenance=false", "--sbom=false"),
-        *("--platform", f"linux/{plan.base.arch}"),
+    options: list[str | Path] = [
         *(["--builder", builder] if builder else []),
         *(["--no-cache"] if no_cache else []),
-        f"--build-arg=SOURCE_DATE_EPOCH={plan.epoch}",
         f"--build-context=base={_base_context(base, folder, engine_env, containerd_store or container_driver)}",
-        *contexts_args,
         # said beside the Dockerfile, which names what determines the image and nothing else
         *([f"--label=org.opencontainers.image.revision={revision}"] if revision else []),
         # gzip, the default, would take longer than the build
         f"--output={kind},name={image},compression=zstd,compression-level=1,oci-mediatypes=true",
-        *("--metadata-file", meta, "--file", folder / "Dockerfile", folder / "files"),
+        *("--metadata-file", meta),
     ]
     begun = time.monotonic()
-    progress = Progress(plan, screen)
-    try:
-        with log.open("w") as file, stream(argv, env=engine_env) as (lines, wait):
-            progress.follow(lines, file)
-            code = wait()
-    finally:
-        screen.close()
-    if code != 0:
-        raise _failure(progress, log)
+    progress = _run(plan, folder, store, options, engine_env=engine_env, screen=screen)
     layers = _layers(plan, image, engine_env)
     built = Built(
         variant=plan.variant,
@@ -188,6 +179,77 @@ def build(
     )
     (folder / "build.json").write_text(canonical_json(built))
     return built
+
+
+def _run(
+    plan: Plan,
+    folder: Path,
+    store: Store,
+    options: Sequence[str | Path],
+    *,
+    engine_env: Mapping[str, str],
+    screen: Screen,
+) -> Progress:
+    """Run BuildKit over the Dockerfile in `folder`; its output is kept as build.log."""
+    contexts = prepare(plan, store, folder)
+    log = folder / "build.log"
+    argv: list[str | Path] = [
+        *("docker", "buildx", "build", "--progress=rawjson", "--provenance=false", "--sbom=false"),
+        *("--platform", f"linux/{plan.base.arch}"),
+        f"--build-arg=SOURCE_DATE_EPOCH={plan.epoch}",
+        *(f"--build-context={name}={path}" for name, path in sorted(contexts.items())),
+        *options,
+        *("--file", folder / "Dockerfile", folder / "files"),
+    ]
+    progress = Progress(plan, screen)
+    try:
+        with log.open("w") as file, stream(argv, env=engine_env) as (lines, wait):
+            progress.follow(lines, file)
+            code = wait()
+    finally:
+        screen.close()
+    if code != 0:
+        raise _failure(progress, log)
+    return progress
+
+
+def export_root(
+    plan: Plan,
+    folder: Path,
+    base: tuple[Path, str],
+    image: str,
+    store: Store,
+    root: Path,
+    *,
+    engine_env: Mapping[str, str],
+    containerd_store: bool,
+    screen: Screen,
+    builder: str | None = None,
+    no_cache: bool = False,
+) -> None:
+    """Build the files of a virtual machine on top of the container image `image`, and unpack them into `root`.
+
+    Owners and extended attributes are kept, so this runs as root. Raises as `build` does.
+    """
+    packed = folder / "root.tar"
+    options: list[str | Path] = [
+        *(["--builder", builder] if builder else []),
+        *(["--no-cache"] if no_cache else []),
+        f"--build-context=base={_base_context(base, folder, engine_env, containerd_store)}",
+        f"--build-context=image=docker-image://{image}",
+        f"--output=type=tar,dest={packed}",
+    ]
+    try:
+        _run(plan, folder, store, options, engine_env=engine_env, screen=screen)
+        run(
+            [
+                *("tar", "--extract", "--file", packed, "--directory", root, "--numeric-owner"),
+                *("--preserve-permissions", "--xattrs", "--xattrs-include=*", "--anchored", "--exclude=dsvm"),
+            ],
+            timeout=3600,
+        )
+    finally:
+        packed.unlink(missing_ok=True)
 
 
 def _base_context(base: tuple[Path, str], folder: Path, env: Mapping[str, str], layouts: bool) -> str:
@@ -264,11 +326,12 @@ class Progress:
     """
 
     def __init__(self, plan: Plan, screen: Screen) -> None:
-        self.rows = {stage.name: stage.section for stage in plan.stages}
+        stages = _stages(plan)
+        self.rows = {stage.name: stage.section for stage in stages}
         names = ["base", "artefacts", *self.rows.values(), "image", "export"]
         self.stages = {name: StageState(name) for name in names}
         # steps still to come
-        self.left = Counter(stage.section for stage in plan.stages for _ in stage.steps)
+        self.left = Counter(stage.section for stage in stages for _ in stage.steps)
         self.screen = screen
         self.vertices: dict[str, str] = {}
         self.times: dict[str, dict[str, tuple[float, float]]] = {}  # row -> vertex -> from when to when it ran

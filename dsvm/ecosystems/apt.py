@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -104,8 +105,14 @@ class Apt:
 
     def status(self, pins: Sequence[Pin], context: Context) -> str:
         """The dpkg status of a system that has exactly `pins` installed."""
-        root = _AptRoot.of(context)
-        shown = root.run("apt-cache", "show", *(f"{pin.name}={pin.version}" for pin in pins))
+        root = _AptRoot.of(context, sorted({pin.registry for pin in pins if pin.registry in context.repositories}))
+        shown = root.run("apt-cache", "show", *(f"{pin.name}={pin.version}" for pin in pins if pin.registry != "url"))
+        for pin in pins:
+            if pin.registry == "url":
+                sha256, _ = context.store.download(
+                    [pin.file], name=pin.name, machine=context.machine, sha256=pin.sha256
+                )
+                shown += run(["dpkg-deb", "--field", context.store.path(sha256)], timeout=60).stdout + "\n"
         return shown.replace("\nVersion: ", "\nStatus: install ok installed\nVersion: ")
 
     def image_status(self, files: Mapping[str, bytes], context: Context) -> str:
@@ -293,8 +300,9 @@ class _AptRoot:
 
     @classmethod
     def of(cls, context: Context, repositories: Sequence[str] = ()) -> _AptRoot:
-        kind = "empty" if not context.base_status else "base"
-        chosen = tuple(sorted({*(context.base.repositories if context.base_status else ()), *repositories}))
+        status = context.base_status
+        kind = f"base-{hashlib.sha256(status.encode()).hexdigest()[:8]}" if status else "empty"
+        chosen = tuple(sorted({*(context.base.repositories if status else ()), *repositories}))
         key = (context.work, context.base.base, kind, chosen)
         with _lock:
             if key not in cls._made:

@@ -99,6 +99,16 @@ setup_rpm_tools() {
     (apt_install dnf rpm createrepo-c gpg gpg-agent) || say "tests of RPM packages will be skipped"
 }
 
+# What virtual machines are made and checked with.
+setup_machine_tools() {
+    local program
+    for program in packer qemu-system-x86_64 qemu-img mcopy mkfs.vfat mke2fs sfdisk ssh; do
+        if have "$program"; then continue; fi
+        apt_install packer qemu-system-x86 qemu-utils ovmf mtools dosfstools fdisk e2fsprogs openssh-client
+        return
+    done
+}
+
 # Makes sure that an engine answers, and exports DOCKER_HOST where it is the private one.
 setup_engine() {
     "$root/scripts/engine" install

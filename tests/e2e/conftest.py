@@ -21,6 +21,7 @@ FILES = (
     "test_quickstart",
     "test_start",
     "test_broken_images",
+    "test_virtual_machine",
     "test_bad_luck",
     "test_reproducible",
     "test_r_and_julia",

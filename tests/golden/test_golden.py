@@ -12,7 +12,7 @@ import tiny
 
 from dsvm import lock as locks
 from dsvm import render
-from dsvm.model import canonical_json
+from dsvm.model import Plan, canonical_json
 from dsvm.plan import make_plan
 from dsvm.report import image_manifest
 from dsvm.run import bundled
@@ -20,13 +20,22 @@ from dsvm.run import bundled
 HERE = Path(__file__).parent
 
 
+def machine_plan() -> Plan:
+    catalog = tiny.machine_catalog()
+    return make_plan(catalog, tiny.lock(catalog, "tiny-machine"), "qcow2")
+
+
 def texts() -> dict[str, str]:
     lock = tiny.lock()
     plan = make_plan(tiny.catalog(), lock)
+    machine = machine_plan()
     # digests of our own scripts move with every change of a script: they are shown as what they are
     dockerfile = render.main_text(plan).replace(plan.digest, "PLAN-DIGEST").replace(plan.digest[:12], "PLAN")
+    template = {f"qcow2.{name}": text for name, text in render.packer_files(machine, plugins=True).items()}
     windows = make_plan(tiny.windows_catalog(), tiny.windows_lock())
     return {
+        **template,
+        "tiny-machine.Dockerfile": render.machine_dockerfile(machine).replace(machine.digest[:12], "PLAN"),
         "tiny.Dockerfile": dockerfile,
         "tiny-windows.ps1": render.main_text(windows),
         "tiny.lock.json": locks.to_text(lock),
@@ -34,7 +43,7 @@ def texts() -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("name", ["tiny.Dockerfile", "tiny-windows.ps1", "tiny.lock.json", "tiny.manifest.json"])
+@pytest.mark.parametrize("name", sorted(texts()))
 def test_rendered_text_is_as_it_was_read(name: str) -> None:
     path = HERE / name
     text = texts()[name]

@@ -9,7 +9,7 @@ from typing import Any
 
 from dsvm import lock as locks
 from dsvm.catalog import Catalog, load
-from dsvm.model import BaseKind, Choice, Lock, Pin, Section
+from dsvm.model import BaseKind, Lock, Pin, Section
 
 MANIFESTS = Path(__file__).parent / "manifests"
 WINDOWS = Path(__file__).parent / "windows"
@@ -25,8 +25,14 @@ PACKAGES: Packages = {
     "runtime-python": {"python3-minimal": "3.11.2-1+b1"},
     "system": {"ca-certificates": "20230311", "libgomp1": "12.2.0-14", "python3-minimal": "3.11.2-1+b1"},
 }
+# what only machines have, in the same form
+MACHINE_PACKAGES: Mapping[str, Mapping[str, str]] = {
+    "env-hub": {"hub": "1.0"},
+    "machine": {"cloud-init": "22.4", "libpam": "1.5", "linux-image": "6.1"},
+}
 EXTRA: Mapping[str, Mapping[str, Any]] = {
     "env-base": {"env": "base"},
+    "env-hub": {"env": "hub"},
     "env-nets": {"env": "nets"},
     "editor-url": {
         "places": {
@@ -53,6 +59,11 @@ def catalog() -> Catalog:
     return load(main=MANIFESTS)
 
 
+def machine_catalog() -> Catalog:
+    """The same with a variant that comes out as a virtual machine too."""
+    return load([MANIFESTS.with_name("machine")], main=MANIFESTS)
+
+
 def windows_catalog() -> Catalog:
     return load(main=WINDOWS)
 
@@ -69,9 +80,9 @@ def pin(ecosystem: str, name: str, version: str) -> Pin:
     )
 
 
-def lock(found: Catalog | None = None) -> Lock:
-    """The lock of variant `tiny`."""
-    return make(found or catalog(), "tiny", "bootstrap", PACKAGES, EXTRA)
+def lock(found: Catalog | None = None, name: str = "tiny") -> Lock:
+    """The lock of a variant; an epoch is that of the same section in all of them."""
+    return make(found or catalog(), name, "bootstrap", {**PACKAGES, **MACHINE_PACKAGES}, EXTRA)
 
 
 def windows_lock() -> Lock:
@@ -88,8 +99,7 @@ def make(found: Catalog, name: str, kind: BaseKind, packages: Packages, extra: M
     variant = found.variant(name)
     base = found.bases[variant.base]
     choices = tuple(
-        Choice(tool=tool.tool, source=locks.applicable(tool, variant, base)[0][0])
-        for tool in locks.tools_of(found, variant)
+        locks._choice(tool, locks.applicable(tool, variant, base)[0][0]) for tool in locks.tools_of(found, variant)
     )
     sections = [
         Section(
@@ -101,7 +111,8 @@ def make(found: Catalog, name: str, kind: BaseKind, packages: Packages, extra: M
             pins=tuple(pin(base.ecosystem, *one) for one in packages["base"].items()),
         )
     ]
-    for number, want in enumerate(locks.wanted_sections(found, variant, choices)):
+    wanted = sorted(locks.wanted_sections(found, variant, choices), key=lambda one: (bool(one.formats), one.id))
+    for number, want in enumerate(wanted):
         sections.append(
             Section(
                 id=want.id,
@@ -112,6 +123,7 @@ def make(found: Catalog, name: str, kind: BaseKind, packages: Packages, extra: M
                 epoch=1_760_000_000 + number,
                 pins=tuple(pin(want.ecosystem, *one) for one in packages[want.id].items()),
                 extra=dict(extra.get(want.id, {})),
+                formats=want.formats,
             )
         )
     return Lock(

@@ -24,6 +24,7 @@ if "DSVM_VERIFY" not in os.environ:
 WORK = Path(os.environ["DSVM_VERIFY"])
 PLAN = Plan.model_validate_json((WORK / "plan.json").read_bytes())
 CHOSEN = set(json.loads((WORK / "cases.json").read_text(encoding="utf-8")))
+SETTINGS = json.loads((WORK / "settings.json").read_text(encoding="utf-8"))
 CASES = [case for case in planned_checks(PLAN) if case.id in CHOSEN]
 # Long ones first: with the short ones at the end, all workers finish at about the same time.
 ORDER = ("script", "kernel", "run")
@@ -97,4 +98,4 @@ def image(host: Host, case: Case) -> Iterator[Image]:
         fcntl.flock(gate, fcntl.LOCK_EX)
         fcntl.flock(room, fcntl.LOCK_EX if case.alone else fcntl.LOCK_SH)
         fcntl.flock(gate, fcntl.LOCK_UN)
-        yield Image(host)
+        yield Image(host, SETTINGS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -45,8 +45,13 @@ class Done:
 class Image:
     """A started image."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, settings: Mapping[str, Any] | None = None) -> None:
         self.host = host
+        known = settings or {}
+        # what a shell does first; a container has it in its environment
+        self.prelude = str(known.get("prelude", ""))
+        # how many times as long as in a container everything may take
+        self.slowness = int(known.get("slowness", 1))
 
     def shell(self, command: str, *, env: str | None = None, timeout: int = 60) -> Done:
         """Run a command line of bash; programs of environment `env` are found first."""
@@ -54,20 +59,31 @@ class Image:
 
     def run(self, argv: Sequence[str], *, env: str | None = None, timeout: int = 60, shown: str | None = None) -> Done:
         """Run a program to its end, at most `timeout` seconds long, in a folder of its own."""
+        timeout *= self.slowness
         words = ["timeout", "--kill-after=10", str(timeout), *argv]
-        setup = f"export PATH=/opt/envs/{env}/bin:$PATH; " if env else ""
+        setup = self.prelude + (f"export PATH=/opt/envs/{env}/bin:$PATH; " if env else "")
         result = self.host.run(f"exec 2>&1; {setup}set -- {shlex.join(words)}; {IN_SCRATCH}")
         return Done(shown or shlex.join(argv), result.rc, result.stdout + result.stderr, timeout)
 
+    def root(self, argv: Sequence[str], *, timeout: int = 60) -> Done:
+        """Run a program of a virtual machine as root."""
+        return self.run(["sudo", "-n", *argv], timeout=timeout, shown=shlex.join(argv))
+
+    def root_probe(self, name: str, *args: str) -> Any:
+        """`probe` as root of a virtual machine."""
+        return self._json(self.root([SYSTEM_PYTHON, "-c", _source(name), *args]), name)
+
     def probe(self, name: str, *args: str, python: str = SYSTEM_PYTHON, timeout: int = 60) -> Any:
         """What a program of probes/ prints as JSON on its last line; it runs by the image's own Python."""
-        source = (PROBES / name).read_text(encoding="utf-8")
-        done = self.run([python, "-c", source, *args], timeout=timeout, shown=f"{name} {shlex.join(args)}")
+        done = self.run([python, "-c", _source(name), *args], timeout=timeout, shown=f"{name} {shlex.join(args)}")
+        return self._json(done, name)
+
+    def _json(self, done: Done, name: str) -> Any:
         done.expect_success()
         try:
             return json.loads(done.output.splitlines()[-1])
         except (ValueError, IndexError):
-            fail(f"no JSON from {done.command}", done.output)
+            fail(f"no JSON from {name}", done.output)
 
     def read(self, argv: Sequence[str]) -> str:
         """stdout alone, as `dsvm.ecosystems` wants it; ProgramError when the command fails."""
@@ -79,6 +95,10 @@ class Image:
                 returncode=result.rc,
             )
         return str(result.stdout)
+
+
+def _source(probe: str) -> str:
+    return (PROBES / probe).read_text(encoding="utf-8")
 
 
 def fail(what: str, output: str = "") -> NoReturn:

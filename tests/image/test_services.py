@@ -8,6 +8,8 @@ from dsvm.checks import Case
 from dsvm.model import Plan
 from image.harness import Image, fail
 
+SSH = 22
+
 
 def _ask(case: Case, plan: Plan, image: Image, who: str) -> Any:
     service = plan.services[case.tool]
@@ -61,7 +63,7 @@ def test_hidden_token(case: Case, image: Image) -> None:
 
 
 def test_ports(case: Case, plan: Plan, image: Image) -> None:
-    planned = {service.port for service in plan.services.values()}
+    planned = {service.port for service in plan.services.values()} | ({SSH} if plan.machine else set())
     open_ports = set(image.probe("ports.py"))
     if extra := open_ports - planned:
         fail(f"open to the network, but of no planned service: {sorted(extra)}")

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[2] / "dsvm"
 LAYERS = (
     ("errors", "model", "versions", "urls", "conda_solver", "dnf_solver"),
     ("run", "console", "config", "platforms"),
-    ("machine", "condarc", "download", "store", "progress", "engine"),
+    ("machine", "condarc", "download", "store", "progress", "engine", "qemu"),
     ("ecosystems",),
     ("catalog",),
     ("bases", "blame"),
@@ -23,7 +23,9 @@ LAYERS = (
     ("render",),
     ("builders",),
     ("images", "checks"),
+    ("machines", "machine_start"),
     ("pipeline",),
+    ("machine_road",),
     ("overview",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

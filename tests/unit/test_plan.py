@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 
 from dsvm import ecosystems, render
 from dsvm.catalog import load
+from dsvm.errors import InputError
 from dsvm.model import Lock, Section
-from dsvm.plan import _kernelspec, make_plan
+from dsvm.plan import _environment_files, _kernelspec, make_plan
 from dsvm.platforms import PLATFORMS
 from dsvm.report import image_manifest
 
@@ -140,3 +142,52 @@ def test_files_have_pinned_times_and_modes(tmp_path: Path) -> None:
     assert found[Path("usr/local/bin/dsvm-start")].stat().st_mode & 0o777 == 0o755
     kernel = tmp_path / "files/usr/local/share/jupyter/kernels/nets/kernel.json"
     assert '"/opt/envs/nets/bin/python"' in kernel.read_text()
+
+
+# --- virtual machines ----------------------------------------------------------------------------------------
+
+
+def test_a_container_does_not_change_by_what_only_machines_have() -> None:
+    catalog = tiny.machine_catalog()
+    lock = tiny.lock(catalog, "tiny-machine")
+    container, machine = make_plan(catalog, lock), make_plan(catalog, lock, "qcow2")
+    same = {"variant": "tiny-machine", "summary": container.summary}
+    alone = make_plan(tiny.catalog(), tiny.lock())
+    # the name is in the lock, whose digest is in the plan
+    expected = tiny.lock().model_copy(update={"variant": "tiny-machine"}).digest
+    assert container == alone.model_copy(update={**same, "lock_digest": expected, "left_out": container.left_out})
+    assert [left.tool for left in container.left_out] == ["hub"]
+    assert "hub" not in render.main_text(container)
+    assert {tool.name for tool in machine.tools} == {tool.name for tool in container.tools} | {"hub"}
+    assert machine.stages[-1].parent == "image"
+    assert {"machine", "env-hub"} < {section.id for section in machine.sections}
+    inside = image_manifest(machine)["packages"]
+    assert {"machine", "env-hub"} < inside.keys()
+
+
+def test_a_variant_without_machines_is_refused_as_one() -> None:
+    with pytest.raises(InputError, match="does not come out as a virtual machine: its formats are docker"):
+        make_plan(tiny.catalog(), tiny.lock(), "qcow2")
+    catalog = tiny.machine_catalog()
+    bare = {name: base.model_copy(update={"machine": None}) for name, base in catalog.bases.items()}
+    tools = {name: tool for name, tool in catalog.tools.items() if name != "hub"}
+    variants = {"tiny-machine": catalog.variant("tiny-machine").model_copy(update={"tools": tuple(tools)})}
+    catalog = replace(catalog, bases=bare, tools=tools, variants=variants)
+    with pytest.raises(InputError, match="base 'tiny-12' has no 'machine'"):
+        make_plan(catalog, tiny.lock(catalog, "tiny-machine"), "qcow2")
+
+
+def test_a_place_that_containers_have_too_takes_nothing_that_only_machines_have() -> None:
+    catalog = tiny.machine_catalog()
+    hub = catalog.tools["hub"].model_copy(update={"env": "nets"})
+    catalog = replace(catalog, tools={**catalog.tools, "hub": hub})
+    with pytest.raises(InputError, match="hub: only for virtual machines, and env-nets is in containers too"):
+        tiny.lock(catalog, "tiny-machine")
+
+
+def test_environment_files_of_a_machine_say_values_as_they_are() -> None:
+    files = _environment_files({"A": 'C:\\x $HOME "q" `id`'})
+    assert files["/etc/environment"].text == 'A="C:\\x $HOME "q" `id`"\n'
+    assert files["/usr/local/lib/dsvm/environment"].text == 'A="C:\\\\x \\$HOME \\"q\\" \\`id\\`"\n'
+    with pytest.raises(InputError, match="environment variable A"):
+        _environment_files({"A": "x#y"})

@@ -1,0 +1,165 @@
+"""The road from manifest to virtual machine, one function for each step that a person can ask for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+from dsvm import checks, machine_start, machines, pipeline
+from dsvm.catalog import near
+from dsvm.errors import InputError, VerifyError
+from dsvm.model import Format, Plan, Report
+from dsvm.pipeline import BuildOptions, Workshop, fetch_fresh, gate, need_lock
+from dsvm.plan import make_plan
+
+
+def build(shop: Workshop, variant: str, options: BuildOptions) -> Path:
+    """Everything from manifest to a verified virtual machine of `options.format`; returns its disk image.
+
+    Its container image is built and verified first. The disk gets its name only when its own checks pass.
+    """
+    from dsvm import bases, qemu
+    from dsvm import render as rendering
+    from dsvm.builders import disk, packer
+    from dsvm.builders.screen import build_screen
+
+    format = of_name(shop, variant, options.format)
+    locked = need_lock(shop, variant, locked=options.locked)
+    gate(shop, variant, locked)
+    plan = make_plan(shop.catalog, locked, machines.VERIFIED)
+    place = machines.Place(shop.folder(variant), variant)
+    known = place.known(place.image(machines.VERIFIED))
+    if known is None or known.plan != plan.digest or options.no_cache:
+        qemu.require()
+        packer.version()
+        shop.folder(variant).mkdir(parents=True, exist_ok=True)
+        disk.require_room(locked, shop.folder(variant))
+        fresh = fetch_fresh(shop, locked, update_stale=options.update_stale and not options.locked)
+        image, _ = pipeline.build(shop, variant, replace(options, format="docker"))
+        plan = make_plan(shop.catalog, fresh, machines.VERIFIED)
+        rendering.write(plan, place.work, plugins=packer.needs_plugins())
+        with shop.context(variant) as context:
+            section = next(section for section in plan.sections if section.id == "base")
+            log = place.work / "base.log"
+            layout = bases.layout(plan.base, plan.base_kind, section, context, log=log, say=shop.say)
+        machines.make(
+            plan,
+            place,
+            layout,
+            image,
+            store=shop.store,
+            engine=shop.engine,
+            screen=build_screen(f"Making the machine of {variant}"),
+            say=shop.say,
+            builder=options.builder,
+            no_cache=options.no_cache,
+        )
+        if not options.verify:
+            shop.say(f"not verified: {place.unverified} until invoke verify --variant {variant} --format qcow2 passes")
+            return place.unverified
+        verify(shop, variant, plan=plan)
+    else:
+        shop.say(f"{place.image(machines.VERIFIED)} is up to date")
+    if format == machines.VERIFIED:
+        return place.image(machines.VERIFIED)
+    target = machines.convert(place, format)
+    shop.say(f"image: {target}")
+    return target
+
+
+def of_name(shop: Workshop, variant: str, format: str) -> Format:
+    """The format of a machine that is made here; InputError for others, and for one that the variant lacks."""
+    formats = shop.catalog.variant(variant).formats
+    known = get_args(Format)
+    if format not in known:
+        raise InputError(f"unknown format '{format}'{near(format, known)}", hint=f"Known formats: {', '.join(known)}")
+    if format not in formats:
+        raise InputError(
+            f"{variant} does not come out as {format}: its formats are {', '.join(formats)}",
+            hint="Name it under 'formats' of the variant, or of one of your own that extends it",
+        )
+    if "docker" not in formats:
+        raise InputError(
+            f"{variant} has no container image, which a machine is made from",
+            hint="Name docker under 'formats' of the variant too",
+        )
+    found = next((one for one in machines.LOCAL if one == format), None)
+    if found is None:
+        raise InputError(f"{format} is not made on this machine", hint="See: docs/cloud.md")
+    return found
+
+
+def verify(
+    shop: Workshop,
+    variant: str,
+    *,
+    format: str = machines.VERIFIED,
+    plan: Plan | None = None,
+    only: Sequence[str] = (),
+) -> Report:
+    """Boot the machine of `variant`, the unverified one first, and check it; a full pass gives it its name.
+
+    Raises VerifyError when a check fails.
+    """
+    of_name(shop, variant, format)
+    shop.catalog.refuse_retired(only)
+    if plan is None:
+        plan = make_plan(shop.catalog, need_lock(shop, variant, locked=True), machines.VERIFIED)
+    place = machines.Place(shop.folder(variant), variant)
+    image = next((one for one in (place.unverified, place.image(machines.VERIFIED)) if place.known(one)), None)
+    known = place.known(image) if image is not None else None
+    if image is None or known is None:
+        hint = f"Run: invoke build --variant {variant} --format {machines.VERIFIED}"
+        raise InputError(f"there is no machine of {variant}", hint=hint)
+    if known.plan != plan.digest:
+        raise InputError(
+            f"{image} was built from another lock or other manifests",
+            hint=f"Run: invoke build --variant {variant} --format {machines.VERIFIED}",
+        )
+    begun = time.monotonic()
+    folder = place.work
+    report = machines.verify(plan, image, folder=folder, only=only, manifests=[*shop.catalog.folders])
+    pipeline.say_report(shop, image.name, report, begun)
+    for fact, value in report.facts.items():
+        shop.say(f"  {fact}: {value}")
+    if failed := report.count("failed"):
+        raise VerifyError(
+            f"{failed} check{'s' if failed > 1 else ''} of {image} failed; it gets no name",
+            hint=f"Report: {folder / checks.report_name(only)}, full output: {folder / 'verify.log'}, "
+            f"its console: {folder / 'serial.log'}, {folder / 'console.png'}",
+        )
+    if not only and image == place.unverified:
+        shop.say(f"image: {machines.name(place)}")
+    return report
+
+
+def start(shop: Workshop, variant: str, *, format: str = machines.VERIFIED, timeout: float | None = None) -> None:
+    """Start the verified machine of `variant` and print how to log in and where its services are."""
+    of_name(shop, variant, format)
+    place = machines.Place(shop.folder(variant), variant)
+    image = place.image(machines.VERIFIED)
+    if place.known(image) is None:
+        shop.catalog.variant(variant)
+        hint = f"Run: invoke build --variant {variant} --format {machines.VERIFIED}"
+        raise InputError(f"there is no verified machine {image}", hint=hint)
+    plan = make_plan(shop.catalog, need_lock(shop, variant, locked=True), machines.VERIFIED)
+    services = {name: service.model_dump(mode="json") for name, service in plan.services.items()}
+    shop.say(f"starting {image.name} ...")
+    running = machine_start.start(image, place.running, services, timeout=timeout)
+    shop.say(f"  {'login':<12} {running.ssh}")
+    for service, url in running.urls.items():
+        secret = "" if running.token in url else f"   password: {running.token}"
+        shop.say(f"  {service:<12} {url}{secret}")
+    shop.say(f"stop it, and forget what it changed, with: invoke stop --variant {variant} --format {machines.VERIFIED}")
+
+
+def stop(shop: Workshop, variant: str, *, format: str = machines.VERIFIED) -> None:
+    """Stop the machine of `variant` and forget what it changed."""
+    of_name(shop, variant, format)
+    stopped = machine_start.stop(machines.Place(shop.folder(variant), variant).running)
+    if not stopped:
+        shop.catalog.variant(variant)
+    shop.say(f"the machine of {variant} {'is stopped' if stopped else 'was not running'}")

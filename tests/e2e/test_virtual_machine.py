@@ -1,0 +1,186 @@
+"""A virtual machine: built by Packer, booted and verified; then broken, and verification notices each way.
+
+Everything runs under whatever accelerator works here, plain TCG at the worst.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from workbench import INVOKE, ROOT, Catalog, Invoke, Running, Silent, docker
+
+from dsvm import machines
+from dsvm.model import Plan, Report
+
+VARIANT = "e2e-machine"
+FOLDER = ROOT / "build" / VARIANT
+WORK = FOLDER / "machine"
+IMAGE = FOLDER / f"{VARIANT}.qcow2"
+
+
+@pytest.fixture(scope="module")
+def machine(small: Catalog, invoke: Invoke) -> Iterator[tuple[str, ...]]:
+    """The words that name a variant whose machine was built and verified by one command."""
+    words = ("--variant", VARIANT, "--catalog", str(small.folder))
+    lock = small.folder / "locks" / f"{VARIANT}.json"
+    lock.write_text(json.dumps({**small.read(), "variant": VARIANT}))
+    try:
+        done = invoke("build", *words, "--format", "qcow2", "--update-stale").passed()
+        assert "0 failed" in done.err.rpartition("verified unverified.qcow2")[2]
+        yield words
+    finally:
+        names = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"dsvm/{VARIANT}").split()
+        if names:
+            docker("image", "rm", "--force", *names)
+        shutil.rmtree(FOLDER, ignore_errors=True)
+
+
+def test_a_machine_is_built_booted_and_verified(machine: tuple[str, ...], invoke: Invoke) -> None:
+    report = Report.model_validate_json((WORK / "report.json").read_bytes())
+    assert report.count("failed") == 0
+    checked = {result.check for result in report.results if result.tool == "machine" and result.outcome == "passed"}
+    assert len(checked) >= 9
+    reasons = [result.output for result in report.results if result.outcome == "not exercised"]
+    assert reasons == ["a virtual machine has none; its container image was checked"]
+    assert report.facts.keys() >= {"accelerator", "boot", "restart", "kernel"}
+    assert not list(WORK.glob("*.qcow2")) and not list(WORK.glob("*.raw")) and not (WORK / "root").exists()
+    again = invoke("build", *machine, "--format", "qcow2")
+    again.passed()
+    assert f"{IMAGE} is up to date" in again.text
+    assert again.seconds < 20
+
+
+def test_conversions(machine: tuple[str, ...], invoke: Invoke) -> None:
+    for format in ("vhd", "vmdk"):
+        invoke("build", *machine, "--format", format).passed()
+        assert (FOLDER / f"{VARIANT}.{format}").is_file()
+    assert ((FOLDER / f"{VARIANT}.vhd").stat().st_size - 512) % (1 << 20) == 0
+
+
+def test_formats_that_there_are_none_of(machine: tuple[str, ...], invoke: Invoke) -> None:
+    invoke("build", *machine, "--format", "qcow").refused(2, "unknown format 'qcow' (did you mean 'qcow2'?)")
+    invoke("build", *machine, "--format", "azure").refused(2, "does not come out as azure", "docker, qcow2")
+
+
+# --- machines that are broken on purpose ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def spoiled(machine: tuple[str, ...], tmp_path: Path) -> Iterator[Path]:
+    """A copy of the verified machine with a masked service, a key and a log of the build, and no firewall module."""
+    raw, broken = tmp_path / "disk.raw", tmp_path / "broken.qcow2"
+    subprocess.run(["qemu-img", "convert", "-O", "raw", IMAGE, raw], check=True)
+    table = json.loads(subprocess.run(["sfdisk", "--json", raw], check=True, capture_output=True).stdout)
+    start = table["partitiontable"]["partitions"][1]["start"] * 512
+    key, text = tmp_path / "key", tmp_path / "text"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    text.write_text("what the build said\n")
+    report = Report.model_validate_json((WORK / "report.json").read_bytes())
+    modules = f"/lib/modules/{report.facts['kernel']}/kernel"
+    requests = [
+        "rm /etc/systemd/system/dsvm.service",
+        "symlink /etc/systemd/system/dsvm.service /dev/null",
+        "mkdir /root/.ssh",
+        f"write {key}.pub /root/.ssh/authorized_keys2",
+        f"write {text} /var/log/build.log",
+        f"rm {modules}/net/netfilter/nf_tables.ko",
+        f"write {text} {modules}/net/netfilter/nf_tables.ko",
+    ]
+    script = tmp_path / "requests"
+    script.write_text("\n".join(requests) + "\n")
+    argv: list[str | Path] = ["debugfs", "-w", "-f", script, f"{raw}?offset={start}"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert "not found" not in done.stdout + done.stderr, done.stdout + done.stderr
+    subprocess.run(["qemu-img", "convert", "-O", "qcow2", raw, broken], check=True)
+    raw.unlink()
+    yield broken
+
+
+def test_a_broken_machine_is_caught(spoiled: Path, tmp_path: Path) -> None:
+    plan = Plan.model_validate_json((WORK / "plan.json").read_bytes())
+    report = machines.verify(plan, spoiled, folder=tmp_path / "verify", only=["machine", "dc"], progress=Silent())
+    failed = {
+        f"{result.tool}: {result.check}": result.output for result in report.results if result.outcome == "failed"
+    }
+    expected = {
+        "dc: answers": "",
+        "machine: services are up again after a restart": "masked",
+        "machine: user and key of the seed, and only these": "/root/.ssh/authorized_keys2",
+        "machine: nothing of the build is left": "/var/log/build.log",
+        "machine: reaches its login target, no unit failed": "nftables.service",
+        "machine: firewall lets in SSH and nothing else": "",
+        "machine: modules of the kernel that runs are whole": "nf_tables.ko",
+    }
+    assert expected.keys() <= failed.keys()
+    assert all(words in failed[check] for check, words in expected.items())
+    assert (tmp_path / "verify" / "console.png").read_bytes().startswith(b"\x89PNG")
+    assert not list(Path("/tmp").glob("dsvm-vm-*"))
+
+
+def test_a_machine_that_does_not_start_is_said(machine: tuple[str, ...], tmp_path: Path) -> None:
+    from dsvm.errors import VerifyError
+    from dsvm.qemu import started
+
+    empty = tmp_path / "empty.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", empty, "64M"], check=True)
+    with (
+        pytest.raises(VerifyError, match=r"cannot be reached by SSH after 20 s(.|\n)*BdsDxe"),
+        started(empty, timeout=20),
+    ):
+        pass
+
+
+def test_killed_in_the_middle_nothing_runs_on_and_nothing_half_has_a_name(
+    machine: tuple[str, ...], tmp_path: Path
+) -> None:
+    before = IMAGE.stat()
+    # without its description it is no image any more, and is made again
+    described = IMAGE.with_name(f"{IMAGE.name}.json")
+    described.rename(tmp_path / "described")
+    words: list[str | Path] = [INVOKE, "build", *machine, "--format", "qcow2", "--no-verify"]
+    running = Running(words, tmp_path / "log")
+    try:
+        running.wait_for("Waiting for SSH", timeout=300)
+        assert qemus()
+        os.kill(running.process.pid, signal.SIGKILL)
+    finally:
+        running.end()
+    for _ in range(300):
+        if not qemus():
+            break
+        subprocess.run(["sleep", "0.1"], check=True)
+    assert not qemus()
+    assert (IMAGE.stat().st_ino, IMAGE.stat().st_size) == (before.st_ino, before.st_size)
+    assert not (WORK / "unverified.qcow2").exists()
+    (tmp_path / "described").rename(described)
+
+
+def qemus() -> list[str]:
+    """QEMU's processes that work on this variant."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if words[0].endswith(b"qemu-system-x86_64") and str(WORK).encode() in b" ".join(words):
+            found.append(path.parent.name)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["e2e-lab", "cpu-debian"])
+def test_real_machines(variant: str, invoke: Invoke, small: Catalog) -> None:
+    """JupyterLab, R and XGBoost; then all of cpu-debian. Hours without KVM for the second one."""
+    words = ("--variant", variant, *(["--catalog", str(small.folder)] if variant == "e2e-lab" else []))
+    invoke("build", *words, "--format", "qcow2", "--update-stale").passed()
+    report = Report.model_validate_json((ROOT / "build" / variant / "machine" / "report.json").read_bytes())
+    assert report.count("failed") == 0
+    assert report.count("passed") > 60

@@ -1,0 +1,17 @@
+# tiny-machine: one build, whatever the source. Rendered from lock 660988e01769; do not edit.
+
+build {
+  sources = ["source.qemu.machine"]
+
+  provisioner "shell" {
+    script            = "${path.root}/scripts/wait-until-up"
+    environment_vars  = ["DSVM_VARIANT=tiny-machine"]
+    expect_disconnect = false
+  }
+
+  provisioner "shell" {
+    script            = "${path.root}/scripts/clean"
+    environment_vars  = ["DSVM_VARIANT=tiny-machine"]
+    expect_disconnect = false
+  }
+}
