@@ -1,0 +1,115 @@
+"""The pytest suite in tests/image, run against a started image."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dsvm.checks.planned import Case
+from dsvm.checks.watch import Watcher
+from dsvm.errors import VerifyError
+from dsvm.model import CheckResult, Plan, canonical_json
+from dsvm.run import stream, tail
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SUITE = REPOSITORY / "tests" / "image"
+KEPT_OUTPUT = 20_000  # characters of a failure's output in the report
+
+
+def run_suite(
+    cases: Sequence[Case],
+    plan: Plan,
+    container: str,
+    token: str,
+    *,
+    engine_env: Mapping[str, str],
+    folder: Path,
+    workers: int | None,
+    watcher: Watcher,
+) -> list[CheckResult]:
+    if not SUITE.is_dir():
+        raise VerifyError(f"{SUITE}: no such folder", hint="Run DSVM from a checkout of its repository")
+    log = folder / "verify.log"
+    with tempfile.TemporaryDirectory(prefix="dsvm-verify-") as scratch:
+        work = Path(scratch)
+        (work / "plan.json").write_text(canonical_json(plan), encoding="utf-8")
+        (work / "cases.json").write_text(json.dumps([case.id for case in cases]), encoding="utf-8")
+        lines = work / "results.jsonl"
+        lines.touch()
+        count = workers or max(2, min(os.cpu_count() or 2, 8))
+        argv = [
+            *(sys.executable, "-m", "pytest", str(SUITE), "--verbose", "-p", "no:cacheprovider"),
+            # These two plugins and no others that may be installed.
+            *("-p", "xdist.plugin", "-p", "testinfra.plugin"),
+            *("--numprocesses", str(count), "--dist", "loadgroup", f"--hosts=docker://{container}"),
+        ]
+        env = {
+            **engine_env,
+            "DSVM_TOKEN": token,
+            "DSVM_VERIFY": str(work),
+            "PYTEST_ADDOPTS": "",
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            # ecosystems from outside may be on it
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH")))),
+        }
+        reader = _ResultReader(lines, cases, watcher)
+        with log.open("w", encoding="utf-8") as file, stream(argv, env=env, cwd=SUITE) as (output, wait):
+            for line in output:
+                file.write(line.replace(token, "[token]"))
+                reader.read()
+            code = wait()
+        reader.read()
+    # 0: all passed, 1: some failed. Anything else is a suite that broke off.
+    if code not in (0, 1):
+        raise VerifyError(
+            f"the image suite broke off (pytest exit code {code}):\n{tail(log.read_text(encoding='utf-8'))}",
+            hint=f"Full output: {log}",
+        )
+    if missing := [case.id for case in cases if case.id not in reader.found]:
+        raise VerifyError(
+            f"{len(missing)} of {len(cases)} planned checks have no result: {', '.join(missing[:5])}"
+            + (" ..." if len(missing) > 5 else ""),
+            hint=f"Full output: {log}",
+        )
+    return list(reader.found.values())
+
+
+class _ResultReader:
+    """Follows the file that the suite writes one JSON line into for each outcome."""
+
+    def __init__(self, path: Path, cases: Sequence[Case], watcher: Watcher) -> None:
+        self.path = path
+        self.cases = {case.id: case for case in cases}
+        self.watcher = watcher
+        self.offset = 0
+        self.found: dict[str, CheckResult] = {}
+
+    def read(self) -> None:
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            for raw in file:
+                if not raw.endswith(b"\n"):
+                    break  # still being written
+                self.offset += len(raw)
+                self._take(json.loads(raw))
+
+    def _take(self, line: Mapping[str, Any]) -> None:
+        case = self.cases[line["id"]]
+        result = CheckResult(
+            tool=case.tool,
+            check=case.name,
+            outcome=line["outcome"],
+            seconds=round(line["seconds"], 3),
+            output=line["output"][-KEPT_OUTPUT:],
+        )
+        earlier = self.found.get(case.id)
+        # A check that passed can still fail while it is cleaned up after.
+        if earlier is None or (earlier.outcome != "failed" and result.outcome == "failed"):
+            self.found[case.id] = result
+        if earlier is None:
+            self.watcher.result(result)
