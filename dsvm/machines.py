@@ -224,11 +224,10 @@ def verify(
                     plan,
                     ["--hosts=ssh://guest", f"--ssh-config={guest.ssh_config}"],
                     {"DSVM_TOKEN": token or "-" * 8},
-                    folder=folder,
+                    log=folder / ("verify-restarted.log" if restarted else "verify.log"),
                     workers=workers,
                     watcher=watcher,
                     settings=settings,
-                    log="verify-restarted.log" if restarted else "verify.log",
                 )
         except BaseException:
             guest.screenshot(shot)

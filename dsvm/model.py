@@ -671,7 +671,7 @@ class EndPolicy(Model):
 
 
 class Compat(Model):
-    """What fits together: the rows that compat.py judges by."""
+    """What fits together: the rows that the gate judges by."""
 
     policy: EndPolicy = EndPolicy()
     sources: dict[Name, Line] = Field(default_factory=dict, description="who says so, by the name that rows use")

@@ -32,7 +32,7 @@ LEGEND = (
     f"{LEFT_OUT}: left out, see below. {NOT_HERE}: this variant could have it and does not name it."
 )
 
-# of compat.py's findings, the worst first, with their colours
+# of the gate's findings, the worst first, with their colours
 LEVELS: Mapping[compat.Level, str] = {"error": "red", "warning": "yellow", "not checked": "dim", "ok": "green"}
 
 

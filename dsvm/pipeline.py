@@ -92,7 +92,7 @@ class Workshop:
 def findings(
     shop: Workshop, variant: str, locked: Lock | None = None, *, left_out: Sequence[str] = ()
 ) -> list[compat.Finding]:
-    """What the rules of compat.py find on `variant`, by its lock or else by what its manifests promise."""
+    """What the rules of the gate find on `variant`, by its lock or else by what its manifests promise."""
     one = shop.catalog.variant(variant)
     return compat.examine(
         compat.make_scene(shop.catalog, one, locked, left_out=left_out, gpus=shop.gpus, driver=shop.driver)

@@ -344,7 +344,7 @@ def test_an_image_that_ends_at_once(plan: Plan, spoil: Break, tmp_path: Path) ->
 
 def test_an_image_that_never_answers(plan: Plan, spoil: Break, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = spoil("silent", """printf '#!/bin/sh\\nexec sleep 600\\n' | script /usr/local/bin/code-server""")
-    monkeypatch.setattr(checks, "START_TIMEOUT", 10.0)
+    monkeypatch.setattr("dsvm.checks.container.START_TIMEOUT", 10.0)
     with pytest.raises(VerifyError, match=r"(?s)not healthy after 10 s.*code-server does not answer on port 8080"):
         checks.verify(plan, name, engine_env={}, folder=tmp_path, only=["image"], progress=Silent())
     assert docker("ps", "--all", "--quiet", "--filter", f"ancestor={name}") == ""

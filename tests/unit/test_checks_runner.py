@@ -390,7 +390,7 @@ def test_an_image_that_does_not_stay_up(checked: Verify, engine: Path) -> None:
 
 
 def test_an_image_that_never_gets_healthy(checked: Verify, engine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dsvm.checks.START_TIMEOUT", 0.5)
+    monkeypatch.setattr("dsvm.checks.container.START_TIMEOUT", 0.5)
     (engine / "health").write_text("1")
     with pytest.raises(VerifyError, match="not healthy after"):
         checked(make_plan(tool("python", {"run": "true"})))

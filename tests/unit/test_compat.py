@@ -25,6 +25,7 @@ from dsvm import compat, pipeline
 from dsvm import lock as locks
 from dsvm.catalog import Catalog
 from dsvm.compat import Finding
+from dsvm.compat.tables import Tables
 from dsvm.errors import InputError, PolicyError
 from dsvm.model import Choice, Compat, FrameworkRow, Lock, Pin, Section
 
@@ -672,7 +673,7 @@ def test_a_version_has_the_row_that_speaks_for_it(starts: dict[int, int | None],
     expected = max(at_or_before, key=lambda row: Version(row.since), default=None)
     if expected and expected.before and version >= Version(expected.before):
         expected = None
-    got = compat._Tables(Compat(frameworks=tuple(rows))).find("p", SpecifierSet(f"=={version}"))
+    got = Tables(Compat(frameworks=tuple(rows))).find("p", SpecifierSet(f"=={version}"))
     assert got == (expected,)
 
 

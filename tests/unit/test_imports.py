@@ -5,7 +5,10 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
+
+import pytest
 
 from dsvm.ecosystems import registry
 
@@ -59,6 +62,22 @@ def test_every_module_imports_only_from_layers_before_its_own() -> None:
 def imports_of(name: str) -> set[str]:
     files = (PACKAGE / name).rglob("*.py") if (PACKAGE / name).is_dir() else [PACKAGE / f"{name}.py"]
     return set().union(*(imports(path) for path in files))
+
+
+@pytest.mark.parametrize("package", sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py")))
+def test_the_modules_of_a_package_import_each_other_in_one_direction(package: str) -> None:
+    graph = {
+        path.stem: {
+            name.split(".")[2] if name.count(".") > 1 else alias
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.ImportFrom) and (name := node.module or "").startswith(f"dsvm.{package}")
+            for alias in (one.name for one in node.names)
+        }
+        for path in (PACKAGE / package).glob("*.py")
+        if path.stem != "__init__"
+    }
+    assert graph
+    list(TopologicalSorter(graph).static_order())  # raises CycleError
 
 
 def test_only_the_one_door_starts_other_programs() -> None:

@@ -1,0 +1,65 @@
+"""How a verification goes on, for people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from dsvm.model import CheckResult, Outcome
+
+
+class Watcher(Protocol):
+    """Hears how a verification goes on."""
+
+    def step(self, text: str) -> None: ...
+
+    def begin(self, total: int) -> None: ...
+
+    def result(self, result: CheckResult) -> None: ...
+
+    def end(self) -> None: ...
+
+
+class ConsoleWatcher:
+    """Live counts on a terminal, a line for each check otherwise; failures show at once in both."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True, highlight=False)
+        self.counts: Counter[Outcome] = Counter()
+        self.bar: Progress | None = None
+
+    def step(self, text: str) -> None:
+        self.console.print(text, markup=False)
+
+    def begin(self, total: int) -> None:
+        if self.console.is_terminal:
+            self.bar = Progress(
+                TextColumn("Checking"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.description}"),
+                TimeElapsedColumn(),
+                console=self.console,
+                transient=True,
+            )
+            self.bar.start()
+            self.bar.add_task("", total=total)
+
+    def result(self, result: CheckResult) -> None:
+        self.counts[result.outcome] += 1
+        line = f"{result.outcome:<13} {result.tool}: {result.check} ({result.seconds:.1f} s)"
+        if self.bar is None:
+            self.console.print(line, markup=False, soft_wrap=True)
+            return
+        if result.outcome == "failed":
+            self.bar.console.print(line, markup=False, style="red")
+        failed = self.counts["failed"]
+        said = f"{self.counts['passed']} passed, [{'red' if failed else 'default'}]{failed} failed[/]"
+        self.bar.update(self.bar.task_ids[0], advance=1, description=said)
+
+    def end(self) -> None:
+        if self.bar is not None:
+            self.bar.stop()
