@@ -339,7 +339,7 @@ def test_what_a_base_asks_for_is_checked_like_a_tool_s(manifests: Path) -> None:
     wrong = "string should match pattern '^[a-z0-9][a-z0-9+.-]+$'"
     assert faults(manifests) == (
         f"{path}:10: system: input should be a valid tuple",
-        f"{path}:12: runtimes.python: {wrong}",
+        f"{path}:13: runtimes.python: {wrong}",
     )
 
 

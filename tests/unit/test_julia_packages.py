@@ -790,7 +790,8 @@ def test_who_gets_the_old_julia_is_told(tmp_path: Path, capsys: pytest.CaptureFi
     assert (official.remark, debian.repository) == ("", "debian-bullseye")
     lock = lock_of(with_variant(*TOOLS), julia=1).model_copy(update={"variant": "old"})
     for name, text in {
-        "variants/old.yaml": f"variant: old\nbase: debian-12\naccelerator: cpu\ntools: [{', '.join(TOOLS)}]\n",
+        "variants/old.yaml": "variant: old\nbase: debian-12\naccelerator: cpu\nformats: [docker, qcow2]\n"
+        f"tools: [{', '.join(TOOLS)}]\n",
         "locks/old.json": locks.to_text(lock),
     }.items():
         (tmp_path / name).parent.mkdir()
