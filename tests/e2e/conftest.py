@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -13,32 +12,32 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from workbench import BIG, CUT_OFF, INVOKE, ROOT, SMALL, Catalog, Done, Invoke, docker, run
+from workbench import BIG, CUT_OFF, INVOKE, ROOT, SMALL, Catalog, Done, Invoke, docker, run, small_catalog
 
-# The big image is built first, by the command that a newcomer types; what disturbs it least comes next. The last
-# two take the small image's name away.
-FILES = (
-    "test_quickstart",
-    "test_start",
-    "test_broken_images",
-    "test_virtual_machine",
-    "test_bad_luck",
-    "test_reproducible",
-    "test_r_and_julia",
-    "test_registry_base",
-    "test_ubuntu",
-    "test_gpu",
-    "test_repository",
-    "test_conda_image",
-    "test_outside_image",
-    "test_source_package",
+# Files that use the same image, and so run one after the other; groups run side by side, the longest first. The big
+# image is built first of all, by the command that a newcomer types. The last two of the small image's files take its
+# name away.
+GROUPS = (
+    ("test_quickstart", "test_start", "test_broken_images"),
+    ("test_virtual_machine",),
+    ("test_bad_luck", "test_reproducible", "test_registry_base", "test_repository"),
+    ("test_ubuntu",),
+    ("test_source_package",),
+    ("test_conda_image",),
+    ("test_outside_image",),
+    ("test_r_and_julia",),
+    ("test_gpu",),
 )
+FILES = {file: (number, place) for number, files in enumerate(GROUPS) for place, file in enumerate(files)}
 
 
+# before xdist's own, which reads the marks
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: FILES[item.path.stem])
     for item in items:
         item.add_marker(pytest.mark.engine)
-    items.sort(key=lambda item: FILES.index(item.path.stem))
+        item.add_marker(pytest.mark.xdist_group(GROUPS[FILES[item.path.stem][0]][0]))
 
 
 @pytest.fixture(scope="session")
@@ -60,16 +59,8 @@ def cpu_debian(invoke: Invoke) -> Done:
 
 @pytest.fixture(scope="session")
 def small(invoke: Invoke, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalog]:
-    """A catalog of a user's own with a small variant, locked, built and verified.
-
-    Its base is locked as that of the big variant, so that it need not be made anew.
-    """
-    catalog = Catalog(tmp_path_factory.mktemp("catalog"))
-    shutil.copytree(Path(__file__).with_name("manifests"), catalog.folder, dirs_exist_ok=True)
-    big = json.loads((ROOT / "manifests" / "locks" / f"{BIG}.json").read_text())
-    shared = [section for section in big["sections"] if not section["tools"] and section["id"] != "system"]
-    catalog.lock.parent.mkdir()
-    catalog.lock.write_text(json.dumps({**big, "variant": SMALL, "choices": [], "sections": shared}))
+    """A catalog of a user's own with a small variant, locked, built and verified."""
+    catalog = small_catalog(tmp_path_factory.mktemp("catalog"), SMALL)
     try:
         invoke("build", *catalog.words, "--update-stale").passed()
         yield catalog

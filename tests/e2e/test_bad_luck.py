@@ -10,17 +10,21 @@ from workbench import (
     BIG,
     CUT_OFF,
     INVOKE,
+    ROOT,
     ROOT_ONLY,
     SMALL,
     Catalog,
     Invoke,
     Running,
+    broken_image,
+    docker,
     image,
     private_engine,
     short_folder,
     small_disk,
 )
 
+from dsvm.model import Report
 from dsvm.store import Store
 
 # A build of the small variant that runs every stage again and, if it ended well, would leave its name alone.
@@ -195,3 +199,21 @@ def test_a_full_disk_under_the_engine(invoke: Invoke, small: Catalog) -> None:
         done = invoke(*BUILD, *small.words, env=engine.env)
         done.refused(5, "disk is full", "Full output: ")
         assert image(f"dsvm/{SMALL}:unverified", engine.env) is None
+
+
+# --- a broken image ------------------------------------------------------------------------------------------
+
+
+def test_verify_gives_a_broken_image_no_name(small: Catalog, invoke: Invoke, tmp_path: Path) -> None:
+    before, unverified = image(f"dsvm/{SMALL}"), f"dsvm/{SMALL}:unverified"
+    broken_image(unverified, f"dsvm/{SMALL}:latest", tmp_path, "command dc 'dc 1.07.1'\n")
+    try:
+        done = invoke("verify", *small.words)
+        done.refused(6, "1 check of", unverified, "it gets no name", f"build/{SMALL}/report.json", "verify.log")
+    finally:
+        docker("image", "rm", "--force", unverified)
+    assert "FAILED dc: run: dc -e '2 3 + p'" in done.out
+    assert image(f"dsvm/{SMALL}") == before
+    report = Report.model_validate_json((ROOT / "build" / SMALL / "report.json").read_bytes())
+    failed = [(result.tool, result.check) for result in report.results if result.outcome == "failed"]
+    assert failed == [("dc", "run: dc -e '2 3 + p'")]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from workbench import BIG, ROOT, SMALL, Catalog, Done, Invoke, Silent, docker, image
+from workbench import BIG, ROOT, Done, Silent, broken_image, docker, image
 
 from dsvm import checks
 from dsvm.errors import VerifyError
@@ -22,21 +22,6 @@ SITE = "/opt/envs/{env}/lib/python3.11/site-packages"
 BASE = SITE.format(env="base")
 # What these programs serve or run the other checks with is broken by tests of its own.
 NOT_STUBBED = {"code-server", "fonts", "jupyterlab", "jupyterlab-git", "locales", "nbclient", "openblas", "requests"}
-# Shell functions for the scripts that break an image.
-PRELUDE = r"""
-set -euo pipefail
-# script FILE: a program in the place of FILE, from standard input
-script() { rm -f "$1"; cat > "$1"; chmod 755 "$1"; }
-# module ENV NAME VERSION: a Python module that knows its version and nothing else
-module() {
-    local site=/opt/envs/$1/lib/python3.11/site-packages
-    rm -rf "${site:?}/$2" "$site/$2.py"
-    mkdir "$site/$2"
-    printf '__version__ = "%s"\n' "$3" > "$site/$2/__init__.py"
-}
-# command NAME TEXT: a program that says TEXT, whatever it is asked
-command() { printf '#!/bin/sh\necho "%s"\n' "$2" | script "/usr/local/bin/$1"; }
-"""
 
 Break = Callable[..., str]
 # ids of the checks that some broken image failed
@@ -54,19 +39,9 @@ def spoil(cpu_debian: Done, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     before = image(f"dsvm/{BIG}")
     made: list[str] = []
 
-    def build(name: str, script: str, *lines: str, on: str = f"dsvm/{BIG}:latest", tag: str = "") -> str:
-        folder = tmp_path_factory.mktemp(name)
-        (folder / "spoil").write_text(PRELUDE + textwrap.dedent(script))
-        dockerfile = [
-            f"FROM {on}",
-            "USER root",
-            'RUN --mount=type=bind,target=/spoil ["/bin/bash", "/spoil/spoil"]',
-            "USER 1000:1000",
-            *lines,
-        ]
-        (folder / "Dockerfile").write_text("\n".join(dockerfile) + "\n")
-        tag = tag or f"dsvm-e2e/{name}:latest"
-        docker("build", "--network=none", "--quiet", "--tag", tag, folder)
+    def build(name: str, script: str, *lines: str) -> str:
+        tag = f"dsvm-e2e/{name}:latest"
+        broken_image(tag, f"dsvm/{BIG}:latest", tmp_path_factory.mktemp(name), textwrap.dedent(script), *lines)
         made.append(tag)
         return tag
 
@@ -359,18 +334,3 @@ def test_every_check_has_failed_once(plan: Plan, request: pytest.FixtureRequest)
     each = {case.id for case in cases if case.kind in ("version", "run", "script", "kernel", "installed")}
     assert each - caught == set()
     assert {case.kind for case in cases} - {case.kind for case in cases if case.id in caught} == set()
-
-
-# --- through the command -------------------------------------------------------------------------------------
-
-
-def test_verify_gives_a_broken_image_no_name(small: Catalog, invoke: Invoke, spoil: Break) -> None:
-    before = image(f"dsvm/{SMALL}")
-    script = "command dc 'dc 1.07.1'"
-    unverified = spoil("unnamed", script, on=f"dsvm/{SMALL}:latest", tag=f"dsvm/{SMALL}:unverified")
-    done = invoke("verify", *small.words)
-    done.refused(6, "1 check of", unverified, "it gets no name", f"build/{SMALL}/report.json", "verify.log")
-    assert "FAILED dc: run: dc -e '2 3 + p'" in done.out
-    assert image(f"dsvm/{SMALL}") == before
-    report = Report.model_validate_json((ROOT / "build" / SMALL / "report.json").read_bytes())
-    assert ids_of(report, "failed") == {"dc: run: dc -e '2 3 + p'"}

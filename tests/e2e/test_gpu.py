@@ -1,6 +1,6 @@
 """The GPU image, on a machine that may have no GPU: it is one, and it works without one.
 
-Its 10 GB of artefacts and some 70 GB of disk keep it out of the ordinary run: pytest tests/e2e -m slow
+Its 10 GB of artefacts and some 70 GB of disk keep it out of the ordinary run: scripts/test slow
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Ubuntu's archive: a small image in the ordinary run, the big one when asked for: pytest tests/e2e -m slow
+"""Ubuntu's archive: a small image in the ordinary run, the big one when asked for: scripts/test slow
 
 Where the archive does not answer, or Ubuntu's keyring is not there, these tests are skipped with the reason. An image
 whose artefacts are in the store already needs neither.
@@ -50,7 +50,9 @@ def ubuntu(archive: str, tmp_path: Path) -> Iterator[Catalog]:
     small = folder / "variants/e2e-small.yaml"
     text = small.read_text().replace("e2e-small", NAME).replace("Debian 12", "Ubuntu").replace("debian-12", BASE)
     (folder / f"variants/{NAME}.yaml").write_text(text)
-    small.unlink()
+    for other in (folder / "variants").glob("*.yaml"):
+        if other.stem != NAME:
+            other.unlink()
     try:
         yield Catalog(folder, NAME)
     finally:

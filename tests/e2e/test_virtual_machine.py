@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from workbench import INVOKE, ROOT, Catalog, Invoke, Running, Silent, docker
+from workbench import INVOKE, ROOT, Invoke, Running, Silent, docker, small_catalog
 
-from dsvm import machines
+from dsvm import checks, machines
 from dsvm.model import Plan, Report
 
 VARIANT = "e2e-machine"
@@ -26,14 +26,12 @@ IMAGE = FOLDER / f"{VARIANT}.qcow2"
 
 
 @pytest.fixture(scope="module")
-def machine(small: Catalog, invoke: Invoke) -> Iterator[tuple[str, ...]]:
+def machine(tmp_path_factory: pytest.TempPathFactory, invoke: Invoke) -> Iterator[tuple[str, ...]]:
     """The words that name a variant whose machine was built and verified by one command."""
-    words = ("--variant", VARIANT, "--catalog", str(small.folder))
-    lock = small.folder / "locks" / f"{VARIANT}.json"
-    lock.write_text(json.dumps({**small.read(), "variant": VARIANT}))
+    words = small_catalog(tmp_path_factory.mktemp("catalog"), VARIANT).words
     try:
         done = invoke("build", *words, "--format", "qcow2", "--update-stale").passed()
-        assert "0 failed" in done.err.rpartition("verified unverified.qcow2")[2]
+        assert "0 failed" in done.out.rpartition("verified unverified.qcow2")[2]
         yield words
     finally:
         names = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"dsvm/{VARIANT}").split()
@@ -74,7 +72,11 @@ def test_formats_that_there_are_none_of(machine: tuple[str, ...], invoke: Invoke
 
 @pytest.fixture
 def spoiled(machine: tuple[str, ...], tmp_path: Path) -> Iterator[Path]:
-    """A copy of the verified machine with a masked service, a key and a log of the build, and no firewall module."""
+    """A copy of the verified machine in which whatever a machine's checks look for is wrong.
+
+    Its services and its clock are masked, its disk stays as it is, a key and a log of the build are left behind, and a
+    module of its kernel is none.
+    """
     raw, broken = tmp_path / "disk.raw", tmp_path / "broken.qcow2"
     subprocess.run(["qemu-img", "convert", "-O", "raw", IMAGE, raw], check=True)
     table = json.loads(subprocess.run(["sfdisk", "--json", raw], check=True, capture_output=True).stdout)
@@ -88,6 +90,8 @@ def spoiled(machine: tuple[str, ...], tmp_path: Path) -> Iterator[Path]:
         "rm /etc/systemd/system/dsvm.service",
         "symlink /etc/systemd/system/dsvm.service /dev/null",
         "mkdir /root/.ssh",
+        "symlink /etc/systemd/system/systemd-timesyncd.service /dev/null",
+        f"write {text} /etc/growroot-disabled",
         f"write {key}.pub /root/.ssh/authorized_keys2",
         f"write {text} /var/log/build.log",
         f"rm {modules}/net/netfilter/nf_tables.ko",
@@ -103,6 +107,7 @@ def spoiled(machine: tuple[str, ...], tmp_path: Path) -> Iterator[Path]:
     yield broken
 
 
+@pytest.mark.slow
 def test_a_broken_machine_is_caught(spoiled: Path, tmp_path: Path) -> None:
     plan = Plan.model_validate_json((WORK / "plan.json").read_bytes())
     report = machines.verify(plan, spoiled, folder=tmp_path / "verify", only=["machine", "dc"], progress=Silent())
@@ -112,13 +117,16 @@ def test_a_broken_machine_is_caught(spoiled: Path, tmp_path: Path) -> None:
     expected = {
         "dc: answers": "",
         "machine: services are up again after a restart": "masked",
+        "machine: is up again after a restart, no unit failed": "nftables.service",
+        "machine: root has grown to the disk's size": "",
+        "machine: keeps its time synchronised": "",
         "machine: user and key of the seed, and only these": "/root/.ssh/authorized_keys2",
         "machine: nothing of the build is left": "/var/log/build.log",
         "machine: reaches its login target, no unit failed": "nftables.service",
         "machine: firewall lets in SSH and nothing else": "",
         "machine: modules of the kernel that runs are whole": "nf_tables.ko",
     }
-    assert expected.keys() <= failed.keys()
+    assert {case.id for case in checks.planned_checks(plan, [checks.MACHINE])} <= expected.keys() <= failed.keys()
     assert all(words in failed[check] for check, words in expected.items())
     assert (tmp_path / "verify" / "console.png").read_bytes().startswith(b"\x89PNG")
     assert not list(Path("/tmp").glob("dsvm-vm-*"))
@@ -137,6 +145,7 @@ def test_a_machine_that_does_not_start_is_said(machine: tuple[str, ...], tmp_pat
         pass
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_nothing_runs_on_and_nothing_half_has_a_name(
     machine: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -177,9 +186,9 @@ def qemus() -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", ["e2e-lab", "cpu-debian"])
-def test_real_machines(variant: str, invoke: Invoke, small: Catalog) -> None:
+def test_real_machines(variant: str, invoke: Invoke, tmp_path: Path) -> None:
     """JupyterLab, R and XGBoost; then all of cpu-debian. Hours without KVM for the second one."""
-    words = ("--variant", variant, *(["--catalog", str(small.folder)] if variant == "e2e-lab" else []))
+    words = small_catalog(tmp_path, variant).words if variant == "e2e-lab" else ("--variant", variant)
     invoke("build", *words, "--format", "qcow2", "--update-stale").passed()
     report = Report.model_validate_json((ROOT / "build" / variant / "machine" / "report.json").read_bytes())
     assert report.count("failed") == 0

@@ -121,6 +121,53 @@ class Catalog:
         return before
 
 
+def small_catalog(folder: Path, variant: str) -> Catalog:
+    """A copy of the tests' own manifests, with the beginning of a lock of `variant`.
+
+    Its base is locked as that of the big variant, so that it need not be made anew.
+    """
+    catalog = Catalog(folder, variant)
+    shutil.copytree(Path(__file__).with_name("manifests"), folder, dirs_exist_ok=True)
+    big = json.loads((ROOT / "manifests" / "locks" / f"{BIG}.json").read_text())
+    shared = [section for section in big["sections"] if not section["tools"] and section["id"] != "system"]
+    catalog.lock.parent.mkdir()
+    catalog.lock.write_text(json.dumps({**big, "variant": variant, "choices": [], "sections": shared}))
+    return catalog
+
+
+# --- images that are broken on purpose ------------------------------------------------------------------------
+
+# Shell functions for the scripts that break an image.
+BREAKING = r"""
+set -euo pipefail
+# script FILE: a program in the place of FILE, from standard input
+script() { rm -f "$1"; cat > "$1"; chmod 755 "$1"; }
+# module ENV NAME VERSION: a Python module that knows its version and nothing else
+module() {
+    local site=/opt/envs/$1/lib/python3.11/site-packages
+    rm -rf "${site:?}/$2" "$site/$2.py"
+    mkdir "$site/$2"
+    printf '__version__ = "%s"\n' "$3" > "$site/$2/__init__.py"
+}
+# command NAME TEXT: a program that says TEXT, whatever it is asked
+command() { printf '#!/bin/sh\necho "%s"\n' "$2" | script "/usr/local/bin/$1"; }
+"""
+
+
+def broken_image(tag: str, on: str, folder: Path, script: str, *lines: str) -> None:
+    """Make an image by a shell script, and further lines of a Dockerfile, on top of another."""
+    (folder / "spoil").write_text(BREAKING + script)
+    dockerfile = [
+        f"FROM {on}",
+        "USER root",
+        'RUN --mount=type=bind,target=/spoil ["/bin/bash", "/spoil/spoil"]',
+        "USER 1000:1000",
+        *lines,
+    ]
+    (folder / "Dockerfile").write_text("\n".join(dockerfile) + "\n")
+    docker("build", "--network=none", "--quiet", "--tag", tag, folder)
+
+
 # --- engines -------------------------------------------------------------------------------------------------
 
 
