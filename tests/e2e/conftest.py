@@ -31,13 +31,15 @@ GROUPS = (
 FILES = {file: (number, place) for number, files in enumerate(GROUPS) for place, file in enumerate(files)}
 
 
-# before xdist's own, which reads the marks
-@pytest.hookimpl(tryfirst=True)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    group, _ = FILES[item.path.stem]
+    item.add_marker(pytest.mark.engine)
+    # xdist reads this before any later hook of ours
+    item.add_marker(pytest.mark.xdist_group(GROUPS[group][0]))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: FILES[item.path.stem])
-    for item in items:
-        item.add_marker(pytest.mark.engine)
-        item.add_marker(pytest.mark.xdist_group(GROUPS[FILES[item.path.stem][0]][0]))
 
 
 @pytest.fixture(scope="session")
