@@ -28,6 +28,7 @@ FILES = (
     "test_registry_base",
     "test_ubuntu",
     "test_gpu",
+    "test_vendor_machine",
     "test_repository",
     "test_conda_image",
     "test_outside_image",
