@@ -20,6 +20,7 @@ task = partial(invoke.tasks.task, auto_shortflags=False)
 # A variant is never left out, yet has a default: invoke takes the `--help` after a command for what it lacks.
 VARIANT = "image definition, for example cpu-debian (see: invoke list)"
 FORMAT = "what comes out: docker, or a virtual machine's qcow2, vhd or vmdk"
+ANY_FORMAT = f"{FORMAT}, or in a cloud azure, ami or gcp"
 CATALOG = "DIR: a folder with manifests of your own, on top of the project's (repeatable)"
 GPU = "GPUs that it must run on, in place of the variant's: v100,a100"
 DRIVER = "NVIDIA driver branch of its machines, in place of the variant's: 580"
@@ -42,7 +43,7 @@ def _shop(
     iterable=["catalog"],
     help={
         "variant": VARIANT,
-        "format": FORMAT,
+        "format": ANY_FORMAT,
         "verify": "check every tool before the image gets its name (--no-verify: leave it unnamed)",
         "offline": "use nothing but lock and store",
         "locked": "never resolve: stop when the lock does not fit the manifests",
@@ -60,11 +61,11 @@ def build(c: Context, variant: str = "", format: str = "docker", verify: bool = 
           gpu: str | None = None, driver: str | None = None,
           catalog: list[str] | None = None) -> None:  # fmt: skip
     """Build and verify an image: lock, fetch, render, build, verify, whatever of it is missing."""
-    from dsvm import machine_road, pipeline
+    from dsvm import cloud, machine_road, pipeline
     from dsvm.pipeline import BuildOptions
 
     options = BuildOptions(format, verify, locked, update_stale, no_cache=not cache, builder=builder)
-    road = pipeline if format == "docker" else machine_road
+    road = pipeline if format == "docker" else cloud if format in cloud.FORMATS else machine_road
     road.build(_shop(catalog, offline=offline, gpu=gpu, driver=driver), variant, options)
 
 
@@ -111,14 +112,27 @@ def fetch(c: Context, variant: str = "", jobs: str = "8", update_stale: bool = F
     fetch_all(_shop(catalog), variant, update_stale=update_stale, jobs=number("jobs", jobs))
 
 
-@task(iterable=["catalog"], help={"variant": VARIANT, "catalog": CATALOG})
+@task(
+    iterable=["catalog"],
+    help={
+        "variant": VARIANT,
+        "format": "docker, or azure, ami, gcp: the Packer template, and the archive that it installs",
+        "old-packer": "a template for Packer before 1.7",
+        "offline": "use nothing but lock and store",
+        "catalog": CATALOG,
+    },
+)
 @plain_errors
-def render(c: Context, variant: str = "", catalog: list[str] | None = None) -> None:
-    """Write what a locked variant is built from, Dockerfile or PowerShell, to build/VARIANT."""
-    from dsvm.pipeline import render as render_variant
+def render(c: Context, variant: str = "", format: str = "docker", old_packer: bool = False, offline: bool = False,
+           catalog: list[str] | None = None) -> None:  # fmt: skip
+    """Write what a locked variant is built from, Dockerfile or PowerShell, or what a cloud builds it from."""
+    from dsvm import cloud, pipeline
 
-    _, path = render_variant(_shop(catalog), variant)
-    say(f"{path}")
+    shop = _shop(catalog, offline=offline)
+    if format == "docker":
+        say(f"{pipeline.render(shop, variant)[1]}")
+    else:
+        cloud.prepare(shop, variant, cloud.of_name(shop, variant, format), plugins=not old_packer)
 
 
 @task(
@@ -140,6 +154,32 @@ def verify(c: Context, variant: str = "", format: str = "docker", tool: list[str
         pipeline.verify(_shop(catalog), variant, only=tool or ())
     else:
         machine_road.verify(_shop(catalog), variant, format=format, only=tool or ())
+
+
+@task(
+    iterable=["catalog"],
+    help={
+        "variant": VARIANT,
+        "format": "azure, ami or gcp",
+        "disk": "FILE: publish this disk: a fixed VHD (azure), a VMDK (ami), a tar.gz with disk.raw (gcp)",
+        "image": "NAME: publish an image that is in the cloud already, as packer build has made it",
+        "version": "MAJOR.MINOR.PATCH; the time of the lock by default",
+        "settings": "FILE: where images go (~/.config/dsvm/publish.yaml by default)",
+        "dry-run": "say what would be run, and run nothing",
+        "catalog": CATALOG,
+    },
+)
+@plain_errors
+def publish(c: Context, variant: str = "", format: str = "", disk: str | None = None, image: str | None = None,
+            version: str | None = None, settings: str | None = None, dry_run: bool = False,
+            catalog: list[str] | None = None) -> None:  # fmt: skip
+    """Publish a machine's image to a cloud: upload, register, copy to regions, retire old ones."""
+    from dsvm import cloud
+
+    disk_path, settings_path = (Path(one) if one else None for one in (disk, settings))
+    options = cloud.PublishOptions(version, disk_path, image, settings_path, dry_run)
+    shop = _shop(catalog)
+    cloud.publish(shop, variant, cloud.of_name(shop, variant, format), options)
 
 
 # --- use an image ------------------------------------------------------------------------------------------

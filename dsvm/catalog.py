@@ -183,7 +183,7 @@ def _files(folder: Path, faults: list[str]) -> Iterator[tuple[str, Path]]:
 
 
 def _load_file(path: Path, kind: str, faults: list[str]) -> Model | None:
-    thing = _load_model(path, kinds()[kind], faults)
+    thing = load_model(path, kinds()[kind], faults)
     if thing is None:
         return None
     if getattr(thing, _key(kind)) != path.stem:
@@ -191,14 +191,14 @@ def _load_file(path: Path, kind: str, faults: list[str]) -> Model | None:
     return thing
 
 
-def _load_model(path: Path, model: type[Read], faults: list[str]) -> Read | None:
+def load_model(path: Path, model: type[Read], faults: list[str]) -> Read | None:
     """The data of one file as `model`, or None and its faults."""
     return _parse(path, read_yaml(path), model, faults)
 
 
 def _retired(path: Path, faults: list[str], origin: dict[tuple[str, str], Path]) -> dict[str, Retired]:
     """The retired tools that a file names, under each of their names; none when there is no such file."""
-    rows = _load_model(path, RetiredTools, faults) if path.is_file() else None
+    rows = load_model(path, RetiredTools, faults) if path.is_file() else None
     found: dict[str, Retired] = {}
     for row in rows.retired if rows is not None else ():
         origin["retired", row.tool] = path

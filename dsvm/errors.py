@@ -73,6 +73,12 @@ class PolicyError(DsvmError):
     exit_code = 7
 
 
+class PublishError(DsvmError):
+    """A verified image cannot be published; what was begun has been taken back, or is named."""
+
+    exit_code = 8
+
+
 class ProgramError(DsvmError):
     """Another program failed or is missing; `output` is the end of what it printed."""
 

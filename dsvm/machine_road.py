@@ -6,13 +6,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 from dsvm import checks, machine_start, machines, pipeline
-from dsvm.catalog import near
 from dsvm.errors import InputError, VerifyError
 from dsvm.model import Format, Plan, Report
-from dsvm.pipeline import BuildOptions, Workshop, fetch_fresh, gate, need_lock
+from dsvm.pipeline import BuildOptions, Workshop, fetch_fresh, format_of, gate, need_lock
 from dsvm.plan import make_plan
 
 
@@ -72,22 +70,13 @@ def build(shop: Workshop, variant: str, options: BuildOptions) -> Path:
 
 def of_name(shop: Workshop, variant: str, format: str) -> Format:
     """The format of a machine that is made here; InputError for others, and for one that the variant lacks."""
-    formats = shop.catalog.variant(variant).formats
-    known = get_args(Format)
-    if format not in known:
-        raise InputError(f"unknown format '{format}'{near(format, known)}", hint=f"Known formats: {', '.join(known)}")
-    if format not in formats:
-        raise InputError(
-            f"{variant} does not come out as {format}: its formats are {', '.join(formats)}",
-            hint="Name it under 'formats' of the variant, or of one of your own that extends it",
-        )
-    if "docker" not in formats:
+    found = format_of(shop, variant, format)
+    if "docker" not in shop.catalog.variant(variant).formats:
         raise InputError(
             f"{variant} has no container image, which a machine is made from",
             hint="Name docker under 'formats' of the variant too",
         )
-    found = next((one for one in machines.LOCAL if one == format), None)
-    if found is None:
+    if found not in machines.LOCAL:
         raise InputError(f"{format} is not made on this machine", hint="See: docs/cloud.md")
     return found
 

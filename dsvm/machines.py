@@ -15,7 +15,7 @@ from dsvm import checks, qemu
 from dsvm.builders import disk, packer
 from dsvm.builders.docker import export_root
 from dsvm.errors import EngineError, InputError, VerifyError
-from dsvm.model import CheckResult, Format, Model, Plan, Report, canonical_json
+from dsvm.model import DISK_FORMATS, CheckResult, Format, Model, Plan, Report, canonical_json
 from dsvm.run import run
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ CONVERSIONS: Mapping[Format, tuple[str, ...]] = {
 }
 VHD_FOOTER = 512  # bytes after a fixed VHD's data
 MORE_DISK = 2 * disk.GIB  # how much larger the disk is on which an image is verified
-LOCAL: tuple[Format, ...] = (VERIFIED, "vhd", "vmdk")
+LOCAL = DISK_FORMATS
 
 
 class MachineImage(Model):

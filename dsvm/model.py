@@ -17,8 +17,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 Accelerator = Literal["cpu", "gpu"]
 Format = Literal["docker", "qcow2", "vhd", "vmdk", "ami", "azure", "gcp"]
-# Those of virtual machines
+# Those of virtual machines, and of them those whose disk is laid out here
 MACHINE_FORMATS: tuple[Format, ...] = ("qcow2", "vhd", "vmdk", "ami", "azure", "gcp")
+DISK_FORMATS: tuple[Format, ...] = ("qcow2", "vhd", "vmdk")
 Platform = Literal["linux", "windows"]
 # What a base is made from: an image of a registry, packages of the distribution's archive, or, for virtual machines
 # only, an installed system that the builder brings and the lock knows nothing of
@@ -236,6 +237,40 @@ class Tool(Model):
         return self
 
 
+class AzureImage(Model):
+    """A vendor's image in Azure's marketplace: `az vm image list --publisher PUBLISHER --all`."""
+
+    publisher: Line
+    offer: Line
+    sku: Line
+
+
+class AmazonImage(Model):
+    """A vendor's image in AWS, the newest one of an owner's whose name fits."""
+
+    owner: Annotated[str, StringConstraints(pattern=r"^(\d{12}|amazon|aws-marketplace)$")]
+    name: Line = Field(description="in which * stands for any characters")
+    device: Annotated[str, StringConstraints(pattern=r"^/dev/[a-z0-9]+$")] = Field(
+        "/dev/xvda", description="its root device"
+    )
+    user: Name = Field("ec2-user", description="whom its cloud-init lets in")
+
+
+class GoogleImage(Model):
+    """A vendor's image in Google Cloud, the newest one of a family."""
+
+    project: Name
+    family: Name
+
+
+class CloudImages(Model):
+    """What virtual machines of a base start from in the clouds, by format."""
+
+    azure: AzureImage | None = None
+    ami: AmazonImage | None = None
+    gcp: GoogleImage | None = None
+
+
 class Base(Model):
     """The operating system an image starts from."""
 
@@ -258,6 +293,11 @@ class Base(Model):
         None,
         exclude=True,  # containers have nothing of it, and their digests do not move with it
         description="system packages that only a virtual machine needs: kernel, boot loader, services",
+    )
+    cloud: CloudImages = Field(
+        CloudImages(),
+        exclude=True,  # another image of the vendor's is no other base: digests do not move with it
+        description="the vendor's images that machines start from in the clouds",
     )
     runtimes: dict[Name, Any] = Field(default_factory=dict, description="system packages of a language runtime")
     compilers: dict[Name, Any] = Field(

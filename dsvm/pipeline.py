@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from dsvm import compat
 from dsvm import lock as locks
-from dsvm.catalog import Catalog, load
+from dsvm.catalog import Catalog, load, near
 from dsvm.errors import DsvmError, EngineError, GoneError, InputError, LockError, ProgramError, StoreError, VerifyError
 from dsvm.model import Format, Lock, Pin, Plan, Report, Section
 from dsvm.plan import make_plan
@@ -342,6 +342,21 @@ def say_report(shop: Workshop, image: str, report: Report, begun: float) -> None
     shop.say(f"verified {image}: {checks.summary(report, time.monotonic() - begun)}")
     if text := checks.failures(report):
         shop.say(text)
+
+
+def format_of(shop: Workshop, variant: str, name: str) -> Format:
+    """The format called `name`; InputError for one that there is not, and for one that `variant` lacks."""
+    known: tuple[Format, ...] = get_args(Format)
+    found = next((one for one in known if one == name), None)
+    if found is None:
+        raise InputError(f"unknown format '{name}'{near(name, known)}", hint=f"Known formats: {', '.join(known)}")
+    formats = shop.catalog.variant(variant).formats
+    if found not in formats:
+        raise InputError(
+            f"{variant} does not come out as {name}: its formats are {', '.join(formats)}",
+            hint="Name it under 'formats' of the variant, or of one of your own that extends it",
+        )
+    return found
 
 
 def need_container(shop: Workshop, variant: str) -> None:

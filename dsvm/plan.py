@@ -15,6 +15,7 @@ from dsvm.ecosystems import BringsScripts
 from dsvm.errors import InputError, LockError
 from dsvm.lock import MACHINE, stale_sections, unsuited
 from dsvm.model import (
+    DISK_FORMATS,
     MACHINE_FORMATS,
     Base,
     File,
@@ -33,7 +34,8 @@ from dsvm.model import (
 from dsvm.platforms import ROOT, Traits, traits
 
 MACHINE_TEMPLATE = ROOT / "templates" / "machine.Dockerfile.j2"
-# What runs in a virtual machine while it is built; below it the files of every machine, and of those that serve.
+# What runs in a virtual machine while it is built; below it the files of every machine, of those that serve, and of
+# those whose disk is laid out here.
 PROVISIONERS = ROOT / "scripts" / "machine"
 IMAGE = "image"  # what a machine's stage starts from: the finished container image
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -56,9 +58,9 @@ def make_plan(catalog: Catalog, lock: Lock, format: Format = "docker") -> Plan:
     variant = catalog.variant(lock.variant)
     base = catalog.bases[variant.base]
     lock = lock.of(format)
-    machine = _machine_part(catalog, lock) if format != "docker" else None
-    tools = tuple(_planned(catalog, lock, catalog.tools[choice.tool]) for choice in lock.choices)
     here = traits(base)
+    machine = _machine_part(catalog, lock) if format != "docker" and here.layered else None
+    tools = tuple(_planned(catalog, lock, catalog.tools[choice.tool]) for choice in lock.choices)
     stages = _stages(base, lock) if here.layered else _sequence(base, lock)
     return Plan(
         variant=lock.variant,
@@ -72,12 +74,12 @@ def make_plan(catalog: Catalog, lock: Lock, format: Format = "docker") -> Plan:
         system="system" if here.layered else stages[-1].name,
         tools=tools,
         left_out=_left_out(catalog, lock, format if here.layered else None),
-        files=_files(catalog, lock, here, machine),
+        files=_files(catalog, lock, here, machine, laid_out=format in DISK_FORMATS),
         environment=_environment(catalog, lock, here, machine=machine is not None),
         sections=lock.sections,
         scripts=_scripts(stages, here, machine),
         template=_digest(ROOT / "templates" / here.template),
-        format=format if machine is not None else None,
+        format=format if format != "docker" else None,
         machine=machine,
     )
 
@@ -292,13 +294,16 @@ def _sections_of(lock: Lock, tool: Tool, ecosystem: str) -> Iterator[Section]:
             yield section
 
 
-def _files(catalog: Catalog, lock: Lock, here: Traits, machine: MachinePart | None) -> dict[str, File]:
+def _files(
+    catalog: Catalog, lock: Lock, here: Traits, machine: MachinePart | None, *, laid_out: bool
+) -> dict[str, File]:
     """Small files of all tools, with their text, the kernelspecs, and what every virtual machine has."""
     files: dict[str, File] = {"/etc/profile.d/dsvm.sh": LOGIN_PATH} if here.files else {}
     if machine is not None:
         serves = any(catalog.tools[choice.tool].service for choice in lock.choices)
-        for folder in (PROVISIONERS / "root", *([PROVISIONERS / "services"] if serves else [])):
-            files |= _machine_files(folder, machine)
+        # a machine that had an operating system already has a disk, a name and a network of its own
+        for folder in ("root", *(["services"] if serves else []), *(["disk"] if laid_out else [])):
+            files |= _machine_files(PROVISIONERS / folder, machine)
         files |= _environment_files(_environment(catalog, lock, here, machine=True))
     for choice in lock.choices:
         tool = catalog.tools[choice.tool]

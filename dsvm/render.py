@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError, TemplateSyntaxError
 
+from dsvm import packer_sources
 from dsvm.errors import InputError
 from dsvm.model import Plan, Stage, Step, canonical_json
 from dsvm.plan import PROVISIONERS, script
@@ -23,8 +25,6 @@ from dsvm.report import image_manifest
 TEMPLATES = ROOT / "templates"
 LABELS = "org.dsvm"
 STORE = "/dsvm/store"
-# Format of a machine -> its source in templates/packer
-PACKER_SOURCES: Mapping[str, str] = dict.fromkeys(("qcow2", "vhd", "vmdk"), "qemu")
 
 
 @cache
@@ -43,6 +43,7 @@ def environment() -> Environment:
         "literal": literal,
         "mounts": lambda step: list(mounts(step)),
         "quoted": quoted,
+        "shell": shell_form,
     }
     return env
 
@@ -76,9 +77,10 @@ def packer_files(plan: Plan, *, plugins: bool) -> dict[str, str]:
     With `plugins`, also the file that says which plugins it needs: Packer before 1.7 has them inside and takes no
     such file.
     """
-    source = PACKER_SOURCES[plan.format or "docker"]
-    names = ["variables", source, "build", *(["plugins"] if plugins else [])]
-    return {f"{name}.pkr.hcl": render(f"packer/{name}.pkr.hcl.j2", plan=plan, source=source) for name in names}
+    source = packer_sources.source_of(plan)
+    names = [source.variables, source.builder, "build", *(["plugins"] if plugins else [])]
+    values = packer_sources.values(plan, plugins=plugins)
+    return {f"{name}.pkr.hcl": render(f"packer/{name}.pkr.hcl.j2", **values) for name in names}
 
 
 def render(name: str, **values: object) -> str:
@@ -149,6 +151,11 @@ def exec_form(step: Step) -> str:
     return json.dumps([f"/dsvm/bin/{step.script}", *step.args])
 
 
+def shell_form(step: Step) -> str:
+    """The step's command as words that a POSIX shell takes for what they are."""
+    return shlex.join([step.script, *step.args])
+
+
 def mounts(step: Step) -> Iterator[str]:
     """The bind and cache mounts of a step, as the values of --mount."""
     for name in (step.script, *step.helpers):
@@ -216,8 +223,9 @@ def write_packer(plan: Plan, folder: Path, *, plugins: bool) -> None:
     (folder / "scripts").mkdir(parents=True)
     for name, text in packer_files(plan, plugins=plugins).items():
         (folder / name).write_text(text, encoding="utf-8")
-    for name in plan.machine.provisioners if plan.machine else ():
-        shutil.copyfile(PROVISIONERS / name, folder / "scripts" / name)
+    scripts = [PROVISIONERS / name for name in plan.machine.provisioners] if plan.machine else []
+    for path in (*scripts, *packer_sources.source_of(plan).steps[plan.base.platform].scripts):
+        shutil.copyfile(path, folder / "scripts" / path.name)
 
 
 def write(plan: Plan, folder: Path, *, plugins: bool = True) -> Path:
@@ -228,10 +236,9 @@ def write(plan: Plan, folder: Path, *, plugins: bool = True) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     here = traits(plan.base)
     target = folder / here.rendered
-    if plan.machine is None:
-        target.write_text(main_text(plan), encoding=here.encoding)
-    else:
-        target.write_text(machine_dockerfile(plan), encoding=here.encoding)
+    text = main_text(plan) if plan.machine is None else machine_dockerfile(plan)
+    target.write_text(text, encoding=here.encoding)
+    if plan.format is not None:
         write_packer(plan, folder / "packer", plugins=plugins)
     (folder / "plan.json").write_text(canonical_json(plan), encoding="utf-8")
     write_files(plan, folder / "files")

@@ -22,6 +22,9 @@ INSTALL_HINTS = {
     "rpm": "apt-get install rpm",
     "rpmkeys": "apt-get install rpm",
     "git": "apt-get install git",
+    "az": "pip install azure-cli, or https://learn.microsoft.com/cli/azure/install-azure-cli",
+    "aws": "pip install awscli, or https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html",
+    "gcloud": "https://cloud.google.com/sdk/docs/install",
     "setpriv": "apt-get install util-linux",
 }
 

@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -98,6 +98,22 @@ def build_local(plan: Plan, folder: Path, disk: Path, *, say: Callable[[str], No
             shutil.rmtree(output, ignore_errors=True)
             raise
     return output / "disk.qcow2"
+
+
+def build_cloud(folder: Path, values: Mapping[str, Any], *, say: Callable[[str], None]) -> None:
+    """Build the template in `folder`/packer in its cloud, with `values` for its variables.
+
+    Packer takes away what it has begun when that fails. Raises BuildError with the end of its output.
+    """
+    log = folder / "packer.log"
+    with TemporaryDirectory(prefix="dsvm-packer-") as place:
+        variables = Path(place, "run.pkrvars.json")
+        variables.write_text(json.dumps(values))
+        try:
+            _run(folder / "packer", variables, log, place, say=say)
+        except BuildError:
+            output = tail(log.read_text(errors="replace"), 25)
+            raise BuildError(f"packer build failed:\n{output}", hint=f"Full output: {log}") from None
 
 
 def _run(template: Path, variables: Path, log: Path, place: str, *, say: Callable[[str], None]) -> None:

@@ -99,6 +99,12 @@ setup_rpm_tools() {
     (apt_install dnf rpm createrepo-c gpg gpg-agent) || say "tests of RPM packages will be skipped"
 }
 
+# Unit tests let Packer read the templates of all clouds; of what makes machines they need nothing else.
+setup_packer() {
+    if have packer || ! have apt-get; then return; fi
+    (apt_install packer) || say "tests that Packer reads templates in will be skipped"
+}
+
 # What virtual machines are made and checked with.
 setup_machine_tools() {
     local program

@@ -21,6 +21,7 @@ GROUPS = (
     ("test_quickstart", "test_start", "test_broken_images"),
     ("test_virtual_machine",),
     ("test_bad_luck", "test_reproducible", "test_registry_base", "test_repository"),
+    ("test_vendor_machine",),
     ("test_ubuntu",),
     ("test_source_package",),
     ("test_conda_image",),

@@ -129,7 +129,8 @@ def small_catalog(folder: Path, variant: str) -> Catalog:
     catalog = Catalog(folder, variant)
     shutil.copytree(Path(__file__).with_name("manifests"), folder, dirs_exist_ok=True)
     big = json.loads((ROOT / "manifests" / "locks" / f"{BIG}.json").read_text())
-    shared = [section for section in big["sections"] if not section["tools"] and section["id"] != "system"]
+    own = ("system", "machine")
+    shared = [section for section in big["sections"] if not section["tools"] and section["id"] not in own]
     catalog.lock.parent.mkdir()
     catalog.lock.write_text(json.dumps({**big, "variant": variant, "choices": [], "sections": shared}))
     return catalog

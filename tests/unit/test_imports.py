@@ -22,13 +22,14 @@ LAYERS = (
     ("catalog",),
     ("bases", "blame"),
     ("lock",),
-    ("plan", "report", "compat"),
+    ("release",),
+    ("plan", "report", "compat", "packer_sources"),
     ("render",),
-    ("builders",),
-    ("images", "checks"),
+    ("builders", "clouds"),
+    ("images", "checks", "publish"),
     ("machines", "machine_start"),
     ("pipeline",),
-    ("machine_road",),
+    ("machine_road", "cloud"),
     ("overview",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
