@@ -6,8 +6,10 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 sys.path.insert(0, str(Path(__file__).parent))
@@ -32,15 +34,22 @@ GROUPS = (
 FILES = {file: (number, place) for number, files in enumerate(GROUPS) for place, file in enumerate(files)}
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    group, _ = FILES[item.path.stem]
-    item.add_marker(pytest.mark.engine)
-    # xdist reads this before any later hook of ours
-    item.add_marker(pytest.mark.xdist_group(GROUPS[group][0]))
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker(pytest.mark.engine)
     items.sort(key=lambda item: FILES[item.path.stem])
+
+
+class ByImage(LoadScopeScheduling):
+    """Tests of one group go to one worker."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        group, _ = FILES[Path(nodeid.partition("::")[0]).stem]
+        return GROUPS[group][0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByImage:
+    return ByImage(config, log)
 
 
 @pytest.fixture(scope="session")
