@@ -23,12 +23,13 @@ GROUPS = (
     ("test_quickstart", "test_start", "test_broken_images"),
     ("test_virtual_machine",),
     ("test_bad_luck", "test_reproducible", "test_registry_base", "test_repository"),
+    ("test_outside_image",),
+    # in the slow run alone
     ("test_vendor_machine",),
-    ("test_ubuntu",),
     ("test_source_package",),
     ("test_conda_image",),
-    ("test_outside_image",),
     ("test_r_and_julia",),
+    ("test_ubuntu",),
     ("test_gpu",),
 )
 FILES = {file: (number, place) for number, files in enumerate(GROUPS) for place, file in enumerate(files)}

@@ -19,6 +19,8 @@ sys.path.insert(0, str(ROOT / "tests" / "unit"))
 
 from conda_channel import fill
 
+pytestmark = pytest.mark.slow
+
 VARIANT = "e2e-conda"
 MANIFESTS = {
     "variants/e2e-conda.yaml": """

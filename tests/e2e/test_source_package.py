@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from workbench import BIG, CUT_OFF, ROOT, Catalog, Invoke, docker, image
 
+pytestmark = pytest.mark.slow
+
 VARIANT = "e2e-source"
 MANIFESTS = {
     "variants/e2e-source.yaml": """

@@ -1,4 +1,4 @@
-"""Ubuntu's archive: a small image in the ordinary run, the big one when asked for: scripts/test slow
+"""Ubuntu's archive: a small image and the big one. Not in the ordinary run: scripts/test slow
 
 Where the archive does not answer, or Ubuntu's keyring is not there, these tests are skipped with the reason. An image
 whose artefacts are in the store already needs neither.
@@ -17,6 +17,8 @@ from workbench import CUT_OFF, ROOT, Catalog, Invoke, docker, run
 from dsvm.catalog import load
 from dsvm.errors import DsvmError
 from dsvm.machine import Machine
+
+pytestmark = pytest.mark.slow
 
 BASE = "ubuntu-24.04"
 NAME, BIG = "e2e-ubuntu", "cpu-ubuntu"
@@ -85,7 +87,6 @@ def test_an_archive_of_one_s_own_takes_its_place(ubuntu: Catalog, invoke: Invoke
     assert not ubuntu.lock.exists()
 
 
-@pytest.mark.slow
 def test_the_big_image_passes_every_check(archive: str, invoke: Invoke) -> None:
     invoke("build", "--variant", BIG, "--update-stale").passed()
     report = json.loads((ROOT / "build" / BIG / "report.json").read_text())

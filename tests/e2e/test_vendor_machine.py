@@ -20,6 +20,8 @@ from workbench import BIG, ROOT, ROOT_ONLY, Done, Invoke, run, unmount_below
 
 from dsvm.machine import Machine
 
+pytestmark = pytest.mark.slow
+
 VARIANT = "e2e-vendor"
 NEEDS_HARDWARE = ("linux-image", "initramfs-tools", "zstd", "shim-", "grub-", "e2fsprogs", "dosfstools")
 # What Debian's cloud images have, as far as it matters here, and no update of it since the release
