@@ -132,7 +132,8 @@ def small_catalog(folder: Path, variant: str) -> Catalog:
     own = ("system", "machine")
     shared = [section for section in big["sections"] if not section["tools"] and section["id"] not in own]
     catalog.lock.parent.mkdir()
-    catalog.lock.write_text(json.dumps({**big, "variant": variant, "choices": [], "sections": shared}))
+    lock = {**big, "variant": variant, "choices": [], "left_out": [], "sections": shared}
+    catalog.lock.write_text(json.dumps(lock))
     return catalog
 
 
