@@ -150,9 +150,11 @@ def command(
     disk: Path, seed: Path, folder: Path, forwards: Mapping[int, int], *, hermetic: bool = True
 ) -> list[str | Path]:
     """QEMU's command line for a machine that keeps its files in `folder`. `forwards`: loopback port -> its port."""
+    # emulated, five levels of page tables cost a twelfth of a boot's time and nobody here has memory for them
+    processor = "max" if accelerator() == "kvm" else "max,la57=off"
     rules = [f"hostfwd=tcp:127.0.0.1:{port}-:{inside}" for port, inside in forwards.items()]
     return [
-        *(SYSTEM, "-accel", accelerator(), "-cpu", "max", "-smp", "2", "-m", str(memory()), "-machine", "pc"),
+        *(SYSTEM, "-accel", accelerator(), "-cpu", processor, "-smp", "2", "-m", str(memory()), "-machine", "pc"),
         *("-bios", firmware(), "-display", "none"),
         *("-serial", f"file:{folder / 'serial.log'}", "-qmp", f"unix:{folder / 'qmp'},server=on,wait=off"),
         *("-drive", f"file={_escaped(disk)},if=virtio,format=qcow2,cache=unsafe,discard=unmap"),

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from workbench import CUT_OFF, SMALL, Catalog, Invoke, docker, image, run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
