@@ -86,9 +86,14 @@ def _registry_fault(image: str, context: Context) -> str | None:
         run(["skopeo", "inspect", "--raw", *options, reference], timeout=60)
     except ProgramError as error:
         reason = error.output.strip().splitlines()[-1:] or [error.message]
-        found = re.search(r'(?:msg=")?([^"]*?)"?$', reason[0])
-        return f"{image}: {found[1] if found else reason[0]}"
+        return f"{image}: {said_by_skopeo(reason[0])}"
     return None
+
+
+def said_by_skopeo(line: str) -> str:
+    """What a line of skopeo's log says, without the reference that it repeats."""
+    found = re.search(r'msg="((?:[^"\\]|\\.)*)"', line)
+    return (found[1].replace('\\"', '"') if found else line).rpartition('": ')[2]
 
 
 def _resolve_registry(context: Context) -> ResolvedBase:

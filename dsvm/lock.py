@@ -36,6 +36,7 @@ from dsvm.model import (
 )
 
 Say = Callable[[str], None]
+INSIDE = "python"  # the runtime that dsvm-start and dsvm-info are written for
 MACHINE = "machine"  # the section of what a virtual machine needs beside what its container image has
 
 
@@ -283,6 +284,8 @@ def _grouped(catalog: Catalog, variant: Variant, choices: Sequence[Choice], *, m
         needed = (packages, *(ecosystems.parse_request(base.ecosystem, one) for one in compilers))
         request = Request(section, section, needed, repositories=base.repositories)
         sections.append(Wanted(section, base.ecosystem, (), request))
+    if not machine and INSIDE not in runtimes and INSIDE in base.runtimes:
+        system.insert(0, ecosystems.parse_request(base.ecosystem, base.runtimes[INSIDE]))
     for (name, other), items in builders.items():
         section = f"builder-{name}-{other}"
         sections.append(Wanted(section, other, (), Request(section, section, tuple(items))))

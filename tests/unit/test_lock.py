@@ -102,6 +102,12 @@ def test_what_is_wanted_is_grouped_by_place() -> None:
     assert not wanted["env-base"].request.kernel
 
 
+def test_an_image_of_system_packages_alone_has_what_its_own_programs_run_with() -> None:
+    catalog = tiny.catalog()
+    (system,) = locks.wanted_sections(catalog, catalog.variants["tiny"], [])
+    assert system.request.items == (("python3-minimal",), ("ca-certificates",))
+
+
 def test_repositories_go_to_the_system_and_make_it_stale_alone() -> None:
     catalog, lock = tiny.catalog(), tiny.lock()
     values = {"repository": "vendor", "summary": "x", "archive": "debian", "packages": ("libgomp1",)}
