@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
 from typing import Any
 
 from dsvm.builders.docker import image_name
@@ -16,6 +17,8 @@ from dsvm.errors import EngineError, InputError, ProgramError
 from dsvm.model import Plan
 from dsvm.render import LABELS
 from dsvm.run import run, tail
+
+REACHED_TIMEOUT = 20.0  # seconds until what answers in a container must answer on its published port too
 
 
 def inspect(image: str, env: Mapping[str, str]) -> Mapping[str, Any] | None:
@@ -119,6 +122,9 @@ def start(
     except BaseException:
         run(["docker", "rm", "--force", name], env=env, check=False)
         raise
+    for service, port in ports.items():
+        if not answers(port, REACHED_TIMEOUT):
+            say(f"{service} answers in {name}, but not on port {port} here: is the engine on another machine?")
     urls = {service: service_url(services[service], port, token) for service, port in ports.items()}
     return Started(name, token, urls)
 
@@ -154,6 +160,24 @@ def _wait(container: str, env: Mapping[str, str], timeout: float) -> None:
         time.sleep(0.5)
     log = run(["docker", "logs", container], env=env, check=False)
     raise EngineError(f"{container} does not come up:\n" + tail(log.stdout + log.stderr))
+
+
+def answers(port: int, timeout: float) -> bool:
+    """Whether something speaks HTTP on a port of loopback within `timeout` seconds."""
+    end = time.monotonic() + timeout
+    while True:
+        link = HTTPConnection("127.0.0.1", port, timeout=5)
+        try:
+            link.request("HEAD", "/")
+            link.getresponse()
+        except (OSError, HTTPException):
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.2)
+        else:
+            return True
+        finally:
+            link.close()
 
 
 def free_port(wanted: int) -> int:

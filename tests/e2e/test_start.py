@@ -76,6 +76,10 @@ def test_a_taken_port_is_left_alone(started: Done, urls: dict[str, str], taken: 
     assert f"port {taken} is taken: code-server gets {port}" in started.out
 
 
+def test_what_it_says_is_reached_is(started: Done) -> None:
+    assert "is the engine on another machine" not in started.out
+
+
 def test_ports_are_on_loopback_only(started: Done) -> None:
     published = docker("port", CONTAINER).splitlines()
     assert len(published) == 2

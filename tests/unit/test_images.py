@@ -1,0 +1,34 @@
+"""Images that run: whether what they serve is reached on this machine."""
+
+from __future__ import annotations
+
+import socket
+from threading import Thread
+from urllib.parse import urlsplit
+
+from server import Server
+
+from dsvm.images import answers, free_port
+
+
+def test_a_server_answers(server: Server) -> None:
+    port = urlsplit(server.url).port
+    assert port is not None
+    assert answers(port, timeout=5)
+
+
+def test_nobody_answers() -> None:
+    assert not answers(free_port(0), timeout=0)
+
+
+def test_whoever_only_takes_connections_does_not_answer() -> None:
+    """As an engine's proxy does when the container behind it is out of reach."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def hang_up() -> None:
+            listener.accept()[0].close()
+
+        thread = Thread(target=hang_up)
+        thread.start()
+        assert not answers(listener.getsockname()[1], timeout=0)
+        thread.join()
