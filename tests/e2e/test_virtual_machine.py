@@ -1,6 +1,6 @@
 """A virtual machine: built by Packer, booted and verified; then broken, and verification notices each way.
 
-Everything runs under whatever accelerator works here, plain TCG at the worst.
+Everything runs under whatever accelerator works here, plain TCG at the worst: scripts/test slow
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from workbench import INVOKE, ROOT, Invoke, Running, Silent, docker, small_catal
 from dsvm import checks, machines
 from dsvm.model import Plan, Report
 
+pytestmark = pytest.mark.slow
 VARIANT = "e2e-machine"
 FOLDER = ROOT / "build" / VARIANT
 WORK = FOLDER / "machine"
@@ -107,7 +108,6 @@ def spoiled(machine: tuple[str, ...], tmp_path: Path) -> Iterator[Path]:
     yield broken
 
 
-@pytest.mark.slow
 def test_a_broken_machine_is_caught(spoiled: Path, tmp_path: Path) -> None:
     plan = Plan.model_validate_json((WORK / "plan.json").read_bytes())
     report = machines.verify(plan, spoiled, folder=tmp_path / "verify", only=["machine", "dc"], progress=Silent())
@@ -145,7 +145,6 @@ def test_a_machine_that_does_not_start_is_said(machine: tuple[str, ...], tmp_pat
         pass
 
 
-@pytest.mark.slow
 def test_killed_in_the_middle_nothing_runs_on_and_nothing_half_has_a_name(
     machine: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -184,7 +183,6 @@ def qemus() -> list[str]:
     return found
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["e2e-lab", "cpu-debian"])
 def test_real_machines(variant: str, invoke: Invoke, tmp_path: Path) -> None:
     """JupyterLab, R and XGBoost; then all of cpu-debian. Hours without KVM for the second one."""
