@@ -6,6 +6,7 @@ https://pkgdocs.julialang.org/v1/registries/ and src/Registry/registry_instance.
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 import tarfile
 import tomllib
@@ -21,7 +22,7 @@ from resolvelib.resolvers import Resolution, ResolutionTooDeep
 from dsvm.ecosystems.julia_versions import ANY, Ranges, Version, allowed, registry_range, registry_ranges
 from dsvm.errors import LockError
 
-ROUNDS = 100_000
+ROUNDS = 20_000
 NAME = r"[A-Za-z][A-Za-z0-9_]*"
 UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 TREE = r"[0-9a-f]{40}"
@@ -222,17 +223,13 @@ def _solve(asked: Sequence[Need], registry: Registry, julia: Julia, present: fro
     provider = _Provider(registry, julia, present)
     try:
         pinned = Resolution(provider, BaseReporter()).resolve(asked, max_rounds=ROUNDS).mapping
-    except ResolutionImpossible as error:
-        lines = dict.fromkeys(line for cause in error.causes for line in provider.say(cause.requirement, cause.parent))
-        raise LockError(
-            "no versions of these Julia packages fit together:\n" + "\n".join(f"    {line}" for line in lines),
-            hint="Loosen a version, or leave a tool out: --leave-out TOOL",
-        ) from error
-    except ResolutionTooDeep as error:
-        raise LockError(
-            f"no versions of Julia packages that fit together were found in {ROUNDS} rounds",
-            hint="Ask for narrower versions",
-        ) from error
+    except (ResolutionImpossible, ResolutionTooDeep) as error:
+        whole = _search(asked, {}, provider, itertools.count())
+        if whole is None:
+            causes = error.causes if isinstance(error, ResolutionImpossible) else ()
+            needs = [(cause.requirement, cause.parent) for cause in causes] or [(need, None) for need in asked]
+            raise provider.impossible(needs) from error
+        return whole
     # What it gave up on its way stays pinned. Not its Resolver, whose own clearing up never ends where such packages
     # need each other.
     found: dict[str, Release] = {}
@@ -242,7 +239,47 @@ def _solve(asked: Sequence[Need], registry: Registry, julia: Julia, present: fro
         if uuid not in found:
             found[uuid] = pinned[uuid]
             waiting += [need.uuid for need in provider.get_dependencies(pinned[uuid])]
-    return found
+    # Where packages need each other, resolvelib can forget what one of them needs after it went back and forth, or
+    # find nothing, or no end, where there is something.
+    missed = [
+        (need, one)
+        for one in found.values()
+        for need in provider.get_dependencies(one)
+        if not provider.is_satisfied_by(need, found[need.uuid])
+    ]
+    if not missed:
+        return found
+    whole = _search(asked, {}, provider, itertools.count())
+    if whole is None:
+        raise provider.impossible(missed)
+    return whole
+
+
+def _search(
+    needs: Sequence[Need], chosen: Mapping[str, Release], provider: _Provider, rounds: Iterator[int]
+) -> Mapping[str, Release] | None:
+    """All choices in their order, the newest first, until one meets all `needs`; None when none does."""
+    if next(rounds) >= ROUNDS:
+        raise _too_deep()
+    if any(need.uuid in chosen and not provider.is_satisfied_by(need, chosen[need.uuid]) for need in needs):
+        return None
+    open_ = next((need.uuid for need in needs if need.uuid not in chosen), None)
+    if open_ is None:
+        return chosen
+    for one in provider.find_matches(
+        open_, {open_: iter([need for need in needs if need.uuid == open_])}, {open_: iter(())}
+    ):
+        found = _search([*needs, *provider.get_dependencies(one)], {**chosen, open_: one}, provider, rounds)
+        if found is not None:
+            return found
+    return None
+
+
+def _too_deep() -> LockError:
+    return LockError(
+        f"no versions of Julia packages that fit together were found in {ROUNDS} rounds",
+        hint="Ask for narrower versions",
+    )
 
 
 class _Provider(AbstractProvider[Need, Release, str]):
@@ -295,6 +332,14 @@ class _Provider(AbstractProvider[Need, Release, str]):
 
     def get_dependencies(self, candidate: Release) -> Iterable[Need]:
         return [*candidate.needs, *(need for need in candidate.weak if need.uuid in self.present)]
+
+    def impossible(self, needs: Iterable[tuple[Need, Release | None]]) -> LockError:
+        """The error for needs that cannot all be met, each with whose it is."""
+        lines = dict.fromkeys(line for need, parent in needs for line in self.say(need, parent))
+        return LockError(
+            "no versions of these Julia packages fit together:\n" + "\n".join(f"    {line}" for line in lines),
+            hint="Loosen a version, or leave a tool out: --leave-out TOOL",
+        )
 
     def say(self, need: Need, parent: Release | None) -> Iterator[str]:
         """A need that could not be met, with whose it is and what there is."""

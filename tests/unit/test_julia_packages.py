@@ -19,7 +19,7 @@ from typing import Any
 import apt_archive
 import julia_packages as small
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 from server import Resource, Server
@@ -255,6 +255,7 @@ def small_registries(draw: st.DrawFn) -> str:
 
 @settings(max_examples=60, deadline=None)
 @given(small_registries())
+@example("A 1.0.0: \nA 1.1.0: B 2\nA 2.0.0: B 1\nB 1.0.0: \nB 1.1.0: A 1, C 1\nC 1.1.0: A 2\nC 2.0.0: \nD 1.0.0: ")
 def test_a_solution_is_right_and_found_whenever_there_is_one(text: str) -> None:
     """Compared with all there is: every choice of one version or none for each of four packages."""
     known = registry(text)
