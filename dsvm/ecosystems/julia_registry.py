@@ -175,6 +175,10 @@ def read_registry(archive: Path, uuid: str) -> Registry:
 # --- solving -----------------------------------------------------------------------------------------------
 
 
+# A need, and the release that has it; None for what is asked for.
+Cause = tuple[Need, Release | None]
+
+
 @dataclass(frozen=True)
 class Julia:
     """The Julia that packages are for, and what it brings: by UUID, each in the one version that it has."""
@@ -221,15 +225,24 @@ def _asked(wanted: Sequence[tuple[str, Ranges]], registry: Registry, julia: Juli
 
 def _solve(asked: Sequence[Need], registry: Registry, julia: Julia, present: frozenset[str]) -> Mapping[str, Release]:
     provider = _Provider(registry, julia, present)
+    found, causes = _resolve(asked, provider)
+    if found is None:
+        # Where packages need each other, resolvelib can forget what one of them needs after it went back and forth,
+        # or find nothing, or no end, where there is something.
+        found = _search(asked, {}, provider, itertools.count())
+    if found is None:
+        raise provider.impossible(causes)
+    return found
+
+
+def _resolve(asked: Sequence[Need], provider: _Provider) -> tuple[Mapping[str, Release] | None, Sequence[Cause]]:
+    """What resolvelib finds; None, and which needs were in the way, when it finds nothing or what does not fit."""
     try:
         pinned = Resolution(provider, BaseReporter()).resolve(asked, max_rounds=ROUNDS).mapping
-    except (ResolutionImpossible, ResolutionTooDeep) as error:
-        whole = _search(asked, {}, provider, itertools.count())
-        if whole is None:
-            causes = error.causes if isinstance(error, ResolutionImpossible) else ()
-            needs = [(cause.requirement, cause.parent) for cause in causes] or [(need, None) for need in asked]
-            raise provider.impossible(needs) from error
-        return whole
+    except ResolutionImpossible as error:
+        return None, [(cause.requirement, cause.parent) for cause in error.causes]
+    except ResolutionTooDeep:
+        return None, [(need, None) for need in asked]
     # What it gave up on its way stays pinned. Not its Resolver, whose own clearing up never ends where such packages
     # need each other.
     found: dict[str, Release] = {}
@@ -239,20 +252,13 @@ def _solve(asked: Sequence[Need], registry: Registry, julia: Julia, present: fro
         if uuid not in found:
             found[uuid] = pinned[uuid]
             waiting += [need.uuid for need in provider.get_dependencies(pinned[uuid])]
-    # Where packages need each other, resolvelib can forget what one of them needs after it went back and forth, or
-    # find nothing, or no end, where there is something.
-    missed = [
+    missed: list[Cause] = [
         (need, one)
         for one in found.values()
         for need in provider.get_dependencies(one)
         if not provider.is_satisfied_by(need, found[need.uuid])
     ]
-    if not missed:
-        return found
-    whole = _search(asked, {}, provider, itertools.count())
-    if whole is None:
-        raise provider.impossible(missed)
-    return whole
+    return (None, missed) if missed else (found, ())
 
 
 def _search(
@@ -266,9 +272,9 @@ def _search(
     open_ = next((need.uuid for need in needs if need.uuid not in chosen), None)
     if open_ is None:
         return chosen
-    for one in provider.find_matches(
-        open_, {open_: iter([need for need in needs if need.uuid == open_])}, {open_: iter(())}
-    ):
+    for one in provider.offered(open_):
+        if not all(provider.is_satisfied_by(need, one) for need in needs if need.uuid == open_):
+            continue
         found = _search([*needs, *provider.get_dependencies(one)], {**chosen, open_: one}, provider, rounds)
         if found is not None:
             return found
@@ -333,7 +339,7 @@ class _Provider(AbstractProvider[Need, Release, str]):
     def get_dependencies(self, candidate: Release) -> Iterable[Need]:
         return [*candidate.needs, *(need for need in candidate.weak if need.uuid in self.present)]
 
-    def impossible(self, needs: Iterable[tuple[Need, Release | None]]) -> LockError:
+    def impossible(self, needs: Iterable[Cause]) -> LockError:
         """The error for needs that cannot all be met, each with whose it is."""
         lines = dict.fromkeys(line for need, parent in needs for line in self.say(need, parent))
         return LockError(
