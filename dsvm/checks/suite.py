@@ -79,6 +79,7 @@ def run_suite(
             *(sys.executable, "-m", "pytest", str(SUITE), "--verbose", "-p", "no:cacheprovider"),
             # These two plugins and no others that may be installed.
             *("-p", "xdist.plugin", "-p", "testinfra.plugin"),
+            # loadgroup, without a group: workers take one check after the other, in the suite's order
             *("--numprocesses", str(count), "--dist", "loadgroup", *hosts),
         ]
         env = {

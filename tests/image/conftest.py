@@ -33,14 +33,7 @@ ORDER = ("script", "kernel", "run")
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     kind = metafunc.function.__name__.removeprefix("test_")
     if "case" in metafunc.fixturenames:
-        metafunc.parametrize(
-            "case",
-            [
-                pytest.param(case, id=case.id, marks=[pytest.mark.xdist_group("alone")] if case.alone else [])
-                for case in CASES
-                if case.kind == kind
-            ],
-        )
+        metafunc.parametrize("case", [pytest.param(case, id=case.id) for case in CASES if case.kind == kind])
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
