@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from dsvm.engine import Finding
 from dsvm.errors import EngineError, ProgramError, VerifyError
+from dsvm.ports import free_port
 from dsvm.run import Background, background, run, tail
 
 Accelerator = Literal["kvm", "tcg"]
@@ -99,18 +100,17 @@ def accelerator() -> Accelerator:
     return "tcg"
 
 
-def free_port() -> int:
-    """A TCP port that is free on loopback now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def memory() -> int:
     """MiB for a machine: half of what is free here, between 2 and 8 GiB."""
     lines = Path("/proc/meminfo").read_text().splitlines()
     available = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")) // 1024
     return max(2048, min(8192, available // 2))
+
+
+def processor() -> str:
+    """QEMU's model of a processor for a machine here."""
+    # emulated, five levels of page tables cost a twelfth of a boot's time and nobody here has memory for them
+    return "max" if accelerator() == "kvm" else "max,la57=off"
 
 
 def make_key(path: Path) -> str:
@@ -150,11 +150,9 @@ def command(
     disk: Path, seed: Path, folder: Path, forwards: Mapping[int, int], *, hermetic: bool = True
 ) -> list[str | Path]:
     """QEMU's command line for a machine that keeps its files in `folder`. `forwards`: loopback port -> its port."""
-    # emulated, five levels of page tables cost a twelfth of a boot's time and nobody here has memory for them
-    processor = "max" if accelerator() == "kvm" else "max,la57=off"
     rules = [f"hostfwd=tcp:127.0.0.1:{port}-:{inside}" for port, inside in forwards.items()]
     return [
-        *(SYSTEM, "-accel", accelerator(), "-cpu", processor, "-smp", "2", "-m", str(memory()), "-machine", "pc"),
+        *(SYSTEM, "-accel", accelerator(), "-cpu", processor(), "-smp", "2", "-m", str(memory()), "-machine", "pc"),
         *("-bios", firmware(), "-display", "none"),
         *("-serial", f"file:{folder / 'serial.log'}", "-qmp", f"unix:{folder / 'qmp'},server=on,wait=off"),
         *("-drive", f"file={_escaped(disk)},if=virtio,format=qcow2,cache=unsafe,discard=unmap"),

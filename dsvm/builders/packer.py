@@ -75,6 +75,7 @@ def build_local(plan: Plan, folder: Path, disk: Path, *, say: Callable[[str], No
             "output": str(output),
             "disk": str(disk),
             "accelerator": accelerator,
+            "processor": qemu.processor(),
             "memory": qemu.memory(),
             "firmware": str(qemu.firmware()),
             "serial_log": str(serial),

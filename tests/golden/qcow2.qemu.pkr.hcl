@@ -15,6 +15,12 @@ variable "accelerator" {
   }
 }
 
+variable "processor" {
+  type        = string
+  description = "QEMU's model of the processor, with what is switched off."
+  default     = "max"
+}
+
 variable "cpus" {
   type        = number
   description = "Processors of the machine while it is built."
@@ -77,7 +83,7 @@ source "qemu" "machine" {
 
   qemuargs = [
     ["-bios", var.firmware],
-    ["-cpu", "max"],
+    ["-cpu", var.processor],
     ["-serial", "file:${var.serial_log}"],
     ["-smbios", "type=11,value=io.systemd.credential.binary:tmpfiles.extra=${var.credential}"],
     # Packer's own forwarding listens on every interface of this machine.
