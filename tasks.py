@@ -61,12 +61,11 @@ def build(c: Context, variant: str = "", format: str = "docker", verify: bool = 
           gpu: str | None = None, driver: str | None = None,
           catalog: list[str] | None = None) -> None:  # fmt: skip
     """Build and verify an image: lock, fetch, render, build, verify, whatever of it is missing."""
-    from dsvm import cloud, machine_road, pipeline
+    from dsvm import roads
     from dsvm.pipeline import BuildOptions
 
     options = BuildOptions(format, verify, locked, update_stale, no_cache=not cache, builder=builder)
-    road = pipeline if format == "docker" else cloud if format in cloud.FORMATS else machine_road
-    road.build(_shop(catalog, offline=offline, gpu=gpu, driver=driver), variant, options)
+    roads.build(_shop(catalog, offline=offline, gpu=gpu, driver=driver), variant, options)
 
 
 @task(
@@ -126,13 +125,9 @@ def fetch(c: Context, variant: str = "", jobs: str = "8", update_stale: bool = F
 def render(c: Context, variant: str = "", format: str = "docker", old_packer: bool = False, offline: bool = False,
            catalog: list[str] | None = None) -> None:  # fmt: skip
     """Write what a locked variant is built from, Dockerfile or PowerShell, or what a cloud builds it from."""
-    from dsvm import cloud, pipeline
+    from dsvm import roads
 
-    shop = _shop(catalog, offline=offline)
-    if format == "docker":
-        say(f"{pipeline.render(shop, variant)[1]}")
-    else:
-        cloud.prepare(shop, variant, cloud.of_name(shop, variant, format), plugins=not old_packer)
+    roads.render(_shop(catalog, offline=offline), variant, format, old_packer=old_packer)
 
 
 @task(
@@ -148,12 +143,9 @@ def render(c: Context, variant: str = "", format: str = "docker", old_packer: bo
 def verify(c: Context, variant: str = "", format: str = "docker", tool: list[str] | None = None,
            catalog: list[str] | None = None) -> None:  # fmt: skip
     """Check every tool of a built image; a full pass gives the image its name."""
-    from dsvm import machine_road, pipeline
+    from dsvm import roads
 
-    if format == "docker":
-        pipeline.verify(_shop(catalog), variant, only=tool or ())
-    else:
-        machine_road.verify(_shop(catalog), variant, format=format, only=tool or ())
+    roads.verify(_shop(catalog), variant, format, only=tool or ())
 
 
 @task(
@@ -198,25 +190,19 @@ def publish(c: Context, variant: str = "", format: str = "", disk: str | None = 
 def start(c: Context, variant: str = "", format: str = "docker", timeout: str | None = None,
           catalog: list[str] | None = None) -> None:  # fmt: skip
     """Start an image with a token of its own, on loopback ports; prints the addresses."""
-    from dsvm import machine_road, pipeline
+    from dsvm import roads
 
     seconds = number("timeout", timeout) if timeout is not None else None
-    if format == "docker":
-        pipeline.start_image(_shop(catalog), variant, timeout=seconds)
-    else:
-        machine_road.start(_shop(catalog), variant, format=format, timeout=seconds)
+    roads.start(_shop(catalog), variant, format, timeout=seconds)
 
 
 @task(iterable=["catalog"], help={"variant": VARIANT, "format": FORMAT, "catalog": CATALOG})
 @plain_errors
 def stop(c: Context, variant: str = "", format: str = "docker", catalog: list[str] | None = None) -> None:
     """Stop and remove the running container or virtual machine of a variant."""
-    from dsvm import machine_road, pipeline
+    from dsvm import roads
 
-    if format == "docker":
-        pipeline.stop_image(_shop(catalog), variant)
-    else:
-        machine_road.stop(_shop(catalog), variant, format=format)
+    roads.stop(_shop(catalog), variant, format)
 
 
 # --- look around -------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from dsvm.model import DISK_FORMATS, MACHINE_FORMATS, Format, Plan
 from dsvm.pipeline import BuildOptions, Workshop
 from dsvm.plan import make_plan
 from dsvm.run import run
+from dsvm.units import GIB
 
 if TYPE_CHECKING:
     from dsvm.builders.archive import Archive
@@ -24,7 +25,6 @@ FORMATS = tuple(one for one in MACHINE_FORMATS if one not in DISK_FORMATS)
 # Format of a cloud -> the format of the disk that is published there
 DISKS: Mapping[Format, Format] = {"azure": "vhd", "ami": "vmdk"}
 SUFFIXES: Mapping[Format, str] = {"azure": ".vhd", "ami": ".vmdk", "gcp": ".tar.gz"}
-GIB = 1 << 30
 
 
 def of_name(shop: Workshop, variant: str, format: str) -> Format:
@@ -129,22 +129,22 @@ def _verified_disk(shop: Workshop, variant: str, format: Format, *, dry_run: boo
 
     Raises InputError when there is none, or one that was made from another lock or other manifests.
     """
-    from dsvm import machines
+    from dsvm import vm
 
-    place = machines.Place(shop.folder(variant), variant)
-    command = f"Run: invoke build --variant {variant} --format {machines.VERIFIED}"
-    known = place.known(place.image(machines.VERIFIED))
+    place = vm.Place(shop.folder(variant), variant)
+    command = f"Run: invoke build --variant {variant} --format {vm.VERIFIED}"
+    known = place.known(place.image(vm.VERIFIED))
     if known is None:
-        raise InputError(f"there is no verified machine {place.image(machines.VERIFIED)}", hint=command)
+        raise InputError(f"there is no verified machine {place.image(vm.VERIFIED)}", hint=command)
     locked = pipeline.need_lock(shop, variant, locked=True)
-    if known.plan != make_plan(shop.catalog, locked, machines.VERIFIED).digest:
-        image = place.image(machines.VERIFIED)
+    if known.plan != make_plan(shop.catalog, locked, vm.VERIFIED).digest:
+        image = place.image(vm.VERIFIED)
         raise InputError(f"{image} was built from another lock or other manifests", hint=command)
     if dry_run:
         return place.folder / f"{variant}{SUFFIXES[format]}"
     if format == "gcp":
-        return _google_archive(place.image(machines.VERIFIED), place.folder / f"{variant}{SUFFIXES[format]}")
-    return machines.convert(place, DISKS[format])
+        return _google_archive(place.image(vm.VERIFIED), place.folder / f"{variant}{SUFFIXES[format]}")
+    return vm.convert(place, DISKS[format])
 
 
 def _google_archive(image: Path, target: Path) -> Path:

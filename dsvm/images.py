@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import secrets
-import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
 from typing import Any
 
 from dsvm.builders.docker import image_name
 from dsvm.engine import gpu_options
 from dsvm.errors import EngineError, InputError, ProgramError
 from dsvm.model import Plan
+from dsvm.ports import answers, free_port
 from dsvm.render import LABELS
 from dsvm.run import run, tail
 
@@ -160,37 +159,6 @@ def _wait(container: str, env: Mapping[str, str], timeout: float) -> None:
         time.sleep(0.5)
     log = run(["docker", "logs", container], env=env, check=False)
     raise EngineError(f"{container} does not come up:\n" + tail(log.stdout + log.stderr))
-
-
-def answers(port: int, timeout: float) -> bool:
-    """Whether something speaks HTTP on a port of loopback within `timeout` seconds."""
-    end = time.monotonic() + timeout
-    while True:
-        link = HTTPConnection("127.0.0.1", port, timeout=5)
-        try:
-            link.request("HEAD", "/")
-            link.getresponse()
-        except (OSError, HTTPException):
-            if time.monotonic() > end:
-                return False
-            time.sleep(0.2)
-        else:
-            return True
-        finally:
-            link.close()
-
-
-def free_port(wanted: int) -> int:
-    """`wanted` when it is free on loopback, else one that is."""
-    for port in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise EngineError("no free port on loopback")
 
 
 def manifest(image: str, env: Mapping[str, str]) -> Mapping[str, Any]:

@@ -341,10 +341,10 @@ def show_doctor(shop: Workshop, variant: str | None) -> None:
     """Findings about this machine, for `variant` or for all; raises EngineError when something is missing."""
     from dsvm import qemu
     from dsvm.engine import diagnose
-    from dsvm.machines import LOCAL
+    from dsvm.model import DISK_FORMATS
 
     lock = locks.find(shop.catalog, variant) if variant is not None else None
-    machines = variant is not None and not set(shop.catalog.variant(variant).formats).isdisjoint(LOCAL)
+    machines = variant is not None and not set(shop.catalog.variant(variant).formats).isdisjoint(DISK_FORMATS)
     # what is built already needs no disk to be built
     needed = needed_bytes(lock) if lock is not None and not is_built(shop, lock) else None
     findings = [*diagnose(needed, _keyrings(shop, variant)), *qemu.diagnose(needed=machines)]

@@ -10,8 +10,8 @@ from typing import Any
 from dsvm.errors import InputError
 from dsvm.model import Format, Plan
 from dsvm.release import prefix, tags_of, version_of
+from dsvm.units import GIB
 
-GIB = 1 << 30
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 # Whom the build logs in as, where the cloud makes any user that it is asked for
 LOGIN = "dsvm-build"

@@ -13,6 +13,7 @@ from dsvm import ecosystems
 from dsvm.catalog import Catalog
 from dsvm.ecosystems import BringsScripts
 from dsvm.errors import InputError, LockError
+from dsvm.files import sha256_of
 from dsvm.lock import MACHINE, stale_sections, unsuited
 from dsvm.model import (
     DISK_FORMATS,
@@ -78,14 +79,10 @@ def make_plan(catalog: Catalog, lock: Lock, format: Format = "docker") -> Plan:
         environment=_environment(catalog, lock, here, machine=machine is not None),
         sections=lock.sections,
         scripts=_scripts(stages, here, machine),
-        template=_digest(ROOT / "templates" / here.template),
+        template=sha256_of(ROOT / "templates" / here.template),
         format=format if format != "docker" else None,
         machine=machine,
     )
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _machine_part(catalog: Catalog, lock: Lock) -> MachinePart:
@@ -107,8 +104,8 @@ def _machine_part(catalog: Catalog, lock: Lock) -> MachinePart:
         root_uuid=str(root),
         esp_uuid=f"{root.hex[:4]}-{root.hex[4:8]}".upper(),
         finish=Step(script="finish-machine", args=("--epoch", str(lock.epoch)), helpers=("clamp-system",)),
-        provisioners={name: _digest(PROVISIONERS / name) for name in ("wait-until-up", "clean")},
-        template=_digest(MACHINE_TEMPLATE),
+        provisioners={name: sha256_of(PROVISIONERS / name) for name in ("wait-until-up", "clean")},
+        template=sha256_of(MACHINE_TEMPLATE),
     )
 
 

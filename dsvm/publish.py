@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import re
-import struct
-import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -13,6 +10,7 @@ from typing import Any, Protocol, cast
 from pydantic import Field
 
 from dsvm.catalog import load_model
+from dsvm.cloud_disks import FAULTS
 from dsvm.clouds import Cli, aws, azure, gcp
 from dsvm.clouds.aws import Aws
 from dsvm.clouds.azure import Azure
@@ -21,9 +19,6 @@ from dsvm.config import config_path
 from dsvm.errors import InputError, PublishError
 from dsvm.model import Format, Model, Plan
 from dsvm.release import Release, tags_of, version_of
-
-MIB = 1 << 20
-GIB = 1 << 30
 
 
 class Settings(Model):
@@ -106,7 +101,7 @@ def publish(
     """
     cloud = CLOUDS[what.format]
     if what.disk is not None and not dry_run:
-        CHECKS[what.format](what.disk)
+        check_disk(what.disk, what.format)
     return cloud.publish(Cli(cloud.PROGRAM, cloud.LOGIN, logs, say, dry_run), settings, what)
 
 
@@ -115,71 +110,12 @@ def packer_values(settings: Any, what: Release) -> dict[str, Any]:
     return {"version": what.version, **CLOUDS[what.format].packer_values(settings, what)}
 
 
-# --- disks as the clouds want them -------------------------------------------------------------------------
-
-
-def check_vhd(path: Path) -> None:
-    """Raise PublishError unless `path` is a fixed VHD of whole mebibytes, which is all that Azure takes.
-
-    https://learn.microsoft.com/azure/virtual-machines/linux/create-upload-generic
-    """
-    size = _size(path)
-    with path.open("rb") as stream:
-        stream.seek(max(0, size - 512))
-        footer = stream.read(512)
-    if footer[:8] != b"conectix":
-        raise _unfit(path, "it is no VHD")
-    (virtual, kind) = struct.unpack(">48xQ4xI", footer[:64])
-    if kind != 2:
-        raise _unfit(path, "it is a dynamic VHD, and Azure takes fixed ones")
-    if virtual % MIB or virtual + 512 != size:
-        raise _unfit(path, f"its disk of {virtual} bytes is no whole number of MiB, or is cut off")
-
-
-def check_vmdk(path: Path) -> None:
-    """Raise PublishError unless `path` is a stream-optimised VMDK, or a fixed VHD, by which AWS imports disks.
-
-    https://docs.aws.amazon.com/vm-import/latest/userguide/vmimport-image-import.html
-    """
-    if path.suffix == ".vhd":
-        check_vhd(path)
-        return
-    _size(path)
-    with path.open("rb") as stream:
-        header = stream.read(512)
-        descriptor = stream.read(20 * 512)
-    if header[:4] != b"KDMV":
-        raise _unfit(path, "it is no VMDK")
-    if b'createType="streamOptimized"' not in descriptor:
-        raise _unfit(path, "it is a VMDK of another kind than streamOptimized")
-
-
-def check_tar(path: Path) -> None:
-    """Raise PublishError unless `path` is a gzipped tar of one disk.raw of whole gibibytes.
-
-    https://cloud.google.com/compute/docs/import/import-existing-image
-    """
-    _size(path)
+def check_disk(path: Path, format: Format) -> None:
+    """Raise PublishError unless `path` is a disk as the cloud of `format` wants it, InputError when there is none."""
     try:
-        with gzip.open(path) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
-            first = tar.next()
-    except (OSError, EOFError, tarfile.TarError) as error:
-        raise _unfit(path, f"it is no gzipped tar: {error}") from error
-    if first is None or first.name != "disk.raw":
-        raise _unfit(path, "its first file is not disk.raw")
-    if first.size == 0 or first.size % GIB:
-        raise _unfit(path, f"its disk of {first.size} bytes is no whole number of GiB")
-
-
-CHECKS: Mapping[Format, Callable[[Path], None]] = {"azure": check_vhd, "ami": check_vmdk, "gcp": check_tar}
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
+        fault = FAULTS[format](path)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from error
-
-
-def _unfit(path: Path, why: str) -> PublishError:
-    return PublishError(f"{path} cannot be published: {why}", hint="Build it anew: invoke build --format FORMAT")
+    if fault:
+        hint = "Without --disk the right one is made from the verified machine"
+        raise PublishError(f"{path} cannot be published: {fault}", hint=hint)

@@ -21,6 +21,7 @@ from typing import IO
 
 from dsvm import ecosystems
 from dsvm.builders.docker import prepare
+from dsvm.files import sha256_of
 from dsvm.model import Plan
 from dsvm.platforms import traits
 from dsvm.render import TEMPLATES, context_name, files_context, render
@@ -90,9 +91,7 @@ def write_windows(plan: Plan, store: Store, folder: Path) -> Archive:
             with path.open("rb") as source, archive.open(zipfile.ZipInfo(name, time), "w", force_zip64=True) as member:
                 shutil.copyfileobj(source, member, 1 << 20)
     part.replace(target)
-    with target.open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-    return Archive(target, sha256, target.stat().st_size)
+    return Archive(target, sha256_of(target), target.stat().st_size)
 
 
 def _members(

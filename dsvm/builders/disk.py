@@ -14,8 +14,8 @@ from pathlib import Path
 from dsvm.errors import BuildError
 from dsvm.model import Lock, Plan
 from dsvm.run import run
+from dsvm.units import GIB, MIB
 
-MIB, GIB = 1 << 20, 1 << 30
 SECTOR = 512
 ESP_START = 1 * MIB
 ESP_SIZE = 64 * MIB

@@ -18,6 +18,9 @@ from dsvm.run import run, stream, tail
 
 # Where a started image has the check scripts, in its own file system.
 SCRIPTS_INSIDE = "/tmp/dsvm-checks"  # noqa: S108
+# A shell command that succeeds when all services of a started system answer. What was started stands in a file of the
+# user's; before it is written nothing is unhealthy yet.
+SERVICES_ANSWER = "test -e /tmp/dsvm-start-1000.json && dsvm-start --health"
 ENTRYPOINT = ["/usr/bin/tini", "-g", "--", "/usr/local/bin/dsvm-start"]
 START_TIMEOUT = 180.0  # seconds until every service must answer
 

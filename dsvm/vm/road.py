@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dsvm import checks, machine_start, machines, pipeline
+from dsvm import checks, pipeline
 from dsvm.errors import InputError, VerifyError
-from dsvm.model import Format, Plan, Report
+from dsvm.model import DISK_FORMATS, Format, Plan, Report
 from dsvm.pipeline import BuildOptions, Workshop, fetch_fresh, format_of, gate, need_lock
 from dsvm.plan import make_plan
+from dsvm.vm import disk_image, making, starting, verification
+from dsvm.vm.disk_image import VERIFIED, Place
 
 
 def build(shop: Workshop, variant: str, options: BuildOptions) -> Path:
@@ -27,9 +29,9 @@ def build(shop: Workshop, variant: str, options: BuildOptions) -> Path:
     format = of_name(shop, variant, options.format)
     locked = need_lock(shop, variant, locked=options.locked)
     gate(shop, variant, locked)
-    plan = make_plan(shop.catalog, locked, machines.VERIFIED)
-    place = machines.Place(shop.folder(variant), variant)
-    known = place.known(place.image(machines.VERIFIED))
+    plan = make_plan(shop.catalog, locked, VERIFIED)
+    place = Place(shop.folder(variant), variant)
+    known = place.known(place.image(VERIFIED))
     if known is None or known.plan != plan.digest or options.no_cache:
         qemu.require()
         packer.version()
@@ -37,13 +39,13 @@ def build(shop: Workshop, variant: str, options: BuildOptions) -> Path:
         disk.require_room(locked, shop.folder(variant))
         fresh = fetch_fresh(shop, locked, update_stale=options.update_stale and not options.locked)
         image, _ = pipeline.build(shop, variant, replace(options, format="docker"))
-        plan = make_plan(shop.catalog, fresh, machines.VERIFIED)
+        plan = make_plan(shop.catalog, fresh, VERIFIED)
         rendering.write(plan, place.work, plugins=packer.needs_plugins())
         with shop.context(variant) as context:
             section = next(section for section in plan.sections if section.id == "base")
             log = place.work / "base.log"
             layout = bases.layout(plan.base, plan.base_kind, section, context, log=log, say=shop.say)
-        machines.make(
+        making.make(
             plan,
             place,
             layout,
@@ -60,10 +62,10 @@ def build(shop: Workshop, variant: str, options: BuildOptions) -> Path:
             return place.unverified
         verify(shop, variant, plan=plan)
     else:
-        shop.say(f"{place.image(machines.VERIFIED)} is up to date")
-    if format == machines.VERIFIED:
-        return place.image(machines.VERIFIED)
-    target = machines.convert(place, format)
+        shop.say(f"{place.image(VERIFIED)} is up to date")
+    if format == VERIFIED:
+        return place.image(VERIFIED)
+    target = disk_image.convert(place, format)
     shop.say(f"image: {target}")
     return target
 
@@ -76,7 +78,7 @@ def of_name(shop: Workshop, variant: str, format: str) -> Format:
             f"{variant} has no container image, which a machine is made from",
             hint="Name docker under 'formats' of the variant too",
         )
-    if found not in machines.LOCAL:
+    if found not in DISK_FORMATS:
         raise InputError(f"{format} is not made on this machine", hint="See: docs/cloud.md")
     return found
 
@@ -85,7 +87,7 @@ def verify(
     shop: Workshop,
     variant: str,
     *,
-    format: str = machines.VERIFIED,
+    format: str = VERIFIED,
     plan: Plan | None = None,
     only: Sequence[str] = (),
 ) -> Report:
@@ -96,21 +98,21 @@ def verify(
     of_name(shop, variant, format)
     shop.catalog.refuse_retired(only)
     if plan is None:
-        plan = make_plan(shop.catalog, need_lock(shop, variant, locked=True), machines.VERIFIED)
-    place = machines.Place(shop.folder(variant), variant)
-    image = next((one for one in (place.unverified, place.image(machines.VERIFIED)) if place.known(one)), None)
+        plan = make_plan(shop.catalog, need_lock(shop, variant, locked=True), VERIFIED)
+    place = Place(shop.folder(variant), variant)
+    image = next((one for one in (place.unverified, place.image(VERIFIED)) if place.known(one)), None)
     known = place.known(image) if image is not None else None
     if image is None or known is None:
-        hint = f"Run: invoke build --variant {variant} --format {machines.VERIFIED}"
+        hint = f"Run: invoke build --variant {variant} --format {VERIFIED}"
         raise InputError(f"there is no machine of {variant}", hint=hint)
     if known.plan != plan.digest:
         raise InputError(
             f"{image} was built from another lock or other manifests",
-            hint=f"Run: invoke build --variant {variant} --format {machines.VERIFIED}",
+            hint=f"Run: invoke build --variant {variant} --format {VERIFIED}",
         )
     begun = time.monotonic()
     folder = place.work
-    report = machines.verify(plan, image, folder=folder, only=only, manifests=[*shop.catalog.folders])
+    report = verification.verify(plan, image, folder=folder, only=only, manifests=[*shop.catalog.folders])
     pipeline.say_report(shop, image.name, report, begun)
     for fact, value in report.facts.items():
         shop.say(f"  {fact}: {value}")
@@ -121,34 +123,34 @@ def verify(
             f"its console: {folder / 'serial.log'}, {folder / 'console.png'}",
         )
     if not only and image == place.unverified:
-        shop.say(f"image: {machines.name(place)}")
+        shop.say(f"image: {disk_image.name(place)}")
     return report
 
 
-def start(shop: Workshop, variant: str, *, format: str = machines.VERIFIED, timeout: float | None = None) -> None:
+def start(shop: Workshop, variant: str, *, format: str = VERIFIED, timeout: float | None = None) -> None:
     """Start the verified machine of `variant` and print how to log in and where its services are."""
     of_name(shop, variant, format)
-    place = machines.Place(shop.folder(variant), variant)
-    image = place.image(machines.VERIFIED)
+    place = Place(shop.folder(variant), variant)
+    image = place.image(VERIFIED)
     if place.known(image) is None:
         shop.catalog.variant(variant)
-        hint = f"Run: invoke build --variant {variant} --format {machines.VERIFIED}"
+        hint = f"Run: invoke build --variant {variant} --format {VERIFIED}"
         raise InputError(f"there is no verified machine {image}", hint=hint)
-    plan = make_plan(shop.catalog, need_lock(shop, variant, locked=True), machines.VERIFIED)
+    plan = make_plan(shop.catalog, need_lock(shop, variant, locked=True), VERIFIED)
     services = {name: service.model_dump(mode="json") for name, service in plan.services.items()}
     shop.say(f"starting {image.name} ...")
-    running = machine_start.start(image, place.running, services, timeout=timeout)
+    running = starting.start(image, place.running, services, timeout=timeout)
     shop.say(f"  {'login':<12} {running.ssh}")
     for service, url in running.urls.items():
         secret = "" if running.token in url else f"   password: {running.token}"
         shop.say(f"  {service:<12} {url}{secret}")
-    shop.say(f"stop it, and forget what it changed, with: invoke stop --variant {variant} --format {machines.VERIFIED}")
+    shop.say(f"stop it, and forget what it changed, with: invoke stop --variant {variant} --format {VERIFIED}")
 
 
-def stop(shop: Workshop, variant: str, *, format: str = machines.VERIFIED) -> None:
+def stop(shop: Workshop, variant: str, *, format: str = VERIFIED) -> None:
     """Stop the machine of `variant` and forget what it changed."""
     of_name(shop, variant, format)
-    stopped = machine_start.stop(machines.Place(shop.folder(variant), variant).running)
+    stopped = starting.stop(Place(shop.folder(variant), variant).running)
     if not stopped:
         shop.catalog.variant(variant)
     shop.say(f"the machine of {variant} {'is stopped' if stopped else 'was not running'}")

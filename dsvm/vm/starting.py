@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from dsvm import qemu
+from dsvm.checks import SERVICES_ANSWER
 from dsvm.errors import EngineError, InputError
-from dsvm.images import free_port, service_url
+from dsvm.images import service_url
+from dsvm.ports import free_port
 from dsvm.run import Background, run
 
 KEYS = ("id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub")
@@ -45,7 +47,7 @@ def start(image: Path, folder: Path, services: Mapping[str, Mapping[str, Any]], 
     publics += [path.read_text().strip() for name in KEYS if (path := Path.home() / ".ssh" / name).is_file()]
     qemu.make_seed(folder / "seed.img", {"ssh_authorized_keys": publics}, instance=f"dsvm-{time.time_ns()}")
     qemu.make_overlay(image.resolve(), folder / "disk.qcow2")
-    port = qemu.free_port()
+    port = free_port()
     forwards = {name: free_port(int(service["port"])) for name, service in services.items()}
     qemu.write_ssh_config(folder, port, key, {"guest": "ds"})
     argv = qemu.command(folder / "disk.qcow2", folder / "seed.img", folder, {port: 22}, hermetic=False)
@@ -57,19 +59,9 @@ def start(image: Path, folder: Path, services: Mapping[str, Mapping[str, Any]], 
         token = _ready(guest, timeout or qemu.scaled(60)) if services else ""
         tunnels = [f"-L127.0.0.1:{port}:127.0.0.1:{services[name]['port']}" for name, port in forwards.items()]
         # a connection of its own, which lasts as long as the machine
-        own: list[str | Path] = [
-            "ssh",
-            "-F",
-            guest.ssh_config,
-            "-o",
-            "ControlPath=none",
-            "-o",
-            "ExitOnForwardFailure=yes",
-            "-f",
-            "-N",
-        ]
+        options = ("-o", "ControlPath=none", "-o", "ExitOnForwardFailure=yes", "-f", "-N")
         if tunnels:
-            run(["setsid", *own, *tunnels, "guest"], timeout=120)
+            run(["setsid", "ssh", "-F", guest.ssh_config, *options, *tunnels, "guest"], timeout=120)
     except BaseException:
         stop(folder)
         raise
@@ -80,7 +72,7 @@ def start(image: Path, folder: Path, services: Mapping[str, Mapping[str, Any]], 
 def _ready(guest: qemu.Guest, timeout: float) -> str:
     """Wait for the services; returns their token."""
     end = time.monotonic() + timeout
-    asked = "test -e /tmp/dsvm-start-1000.json && dsvm-start --health && cat /etc/dsvm/token"
+    asked = f"{SERVICES_ANSWER} && cat /etc/dsvm/token"
     while True:
         done = run(["ssh", "-F", guest.ssh_config, "guest", asked], timeout=300, check=False)
         if done.returncode == 0:

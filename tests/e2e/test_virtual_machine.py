@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 from workbench import INVOKE, ROOT, Invoke, Running, Silent, docker, small_catalog
 
-from dsvm import checks, machines
+from dsvm import checks
 from dsvm.model import Plan, Report
+from dsvm.vm import verification
 
 pytestmark = pytest.mark.slow
 VARIANT = "e2e-machine"
@@ -110,7 +111,7 @@ def spoiled(machine: tuple[str, ...], tmp_path: Path) -> Iterator[Path]:
 
 def test_a_broken_machine_is_caught(spoiled: Path, tmp_path: Path) -> None:
     plan = Plan.model_validate_json((WORK / "plan.json").read_bytes())
-    report = machines.verify(plan, spoiled, folder=tmp_path / "verify", only=["machine", "dc"], progress=Silent())
+    report = verification.verify(plan, spoiled, folder=tmp_path / "verify", only=["machine", "dc"], progress=Silent())
     failed = {
         f"{result.tool}: {result.check}": result.output for result in report.results if result.outcome == "failed"
     }

@@ -7,7 +7,7 @@ import socket
 
 import testinfra
 
-from dsvm.checks import Case
+from dsvm.checks import SERVICES_ANSWER, Case
 from dsvm.model import Plan
 from image.conftest import SETTINGS
 from image.harness import Image, fail
@@ -44,7 +44,7 @@ def test_machine_services(case: Case, plan: Plan, image: Image) -> None:
     image.root(["systemctl", "is-system-running", "--wait"], timeout=120)
     # what is not on its way when all units are done does not come any more
     on_its_way = "case $(systemctl is-active dsvm) in active | activating) sleep 2 ;; *) exit 1 ;; esac"
-    wait = f"until test -e /tmp/dsvm-start-1000.json && dsvm-start --health; do {on_its_way}; done"
+    wait = f"until {SERVICES_ANSWER}; do {on_its_way}; done"
     done = image.shell(wait, timeout=60)
     if done.code != 0:
         state = image.root(["systemctl", "--no-pager", "--full", "status", "dsvm.service"])

@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 import tiny
 
-from dsvm import cloud, machines, pipeline, publish
+from dsvm import cloud, pipeline, publish, vm
 from dsvm import lock as locks
 from dsvm.errors import BuildError, InputError
-from dsvm.machines import MachineImage
 from dsvm.model import canonical_json
 from dsvm.pipeline import BuildOptions, Workshop
 from dsvm.plan import make_plan
 from dsvm.run import run
 from dsvm.store import Store
+from dsvm.vm import MachineImage
 
 VARIANT = "tiny-machine"
 QEMU = pytest.mark.skipif(not shutil.which("qemu-img"), reason="no qemu-img here: apt-get install qemu-utils")
@@ -51,8 +51,8 @@ def settings(tmp_path: Path) -> Path:
 
 def verified(shop: Workshop, plan: str) -> Path:
     """A disk of 1100 MiB that stands as the verified machine of the plan with this digest."""
-    place = machines.Place(shop.folder(VARIANT), VARIANT)
-    image = place.image(machines.VERIFIED)
+    place = vm.Place(shop.folder(VARIANT), VARIANT)
+    image = place.image(vm.VERIFIED)
     image.parent.mkdir(parents=True)
     run(["qemu-img", "create", "-q", "-f", "qcow2", image, "1100M"])
     described = MachineImage(
@@ -71,7 +71,7 @@ def verified(shop: Workshop, plan: str) -> Path:
 
 
 def current(shop: Workshop) -> str:
-    return make_plan(shop.catalog, tiny.lock(shop.catalog, VARIANT), machines.VERIFIED).digest
+    return make_plan(shop.catalog, tiny.lock(shop.catalog, VARIANT), vm.VERIFIED).digest
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_a_machine_of_another_lock_is_not_published(shop: Workshop, settings: Pa
 def test_the_verified_machine_becomes_what_google_takes(shop: Workshop, settings: Path) -> None:
     verified(shop, current(shop))
     disk = cloud._verified_disk(shop, VARIANT, "gcp", dry_run=False)
-    publish.check_tar(disk)
+    publish.check_disk(disk, "gcp")
     with tarfile.open(disk) as tar:
         assert [(one.name, one.size) for one in tar] == [("disk.raw", 2 << 30)]
     assert not list(disk.parent.glob(".google-*"))
@@ -130,7 +130,7 @@ def test_the_verified_machine_becomes_what_azure_and_aws_take(shop: Workshop, fo
     verified(shop, current(shop))
     named = cloud.of_name(shop, VARIANT, format)
     disk = cloud._verified_disk(shop, VARIANT, named, dry_run=False)
-    publish.CHECKS[named](disk)
+    publish.check_disk(disk, named)
 
 
 @QEMU

@@ -16,6 +16,7 @@ from dsvm.builders import disk
 from dsvm.errors import BuildError
 from dsvm.model import Plan
 from dsvm.plan import make_plan
+from dsvm.units import GIB, MIB
 
 NEEDED = ("sfdisk", "mkfs.vfat", "mdir", "mke2fs", "debugfs", "qemu-img")
 real_programs = pytest.mark.skipif(
@@ -35,13 +36,13 @@ def test_partitions_lie_on_whole_mebibytes_and_hold_the_files(used: int, size: i
     except BuildError as error:
         assert size is not None and "is too small" in str(error)
         return
-    assert place.root_start % disk.MIB == place.root_size % disk.MIB == place.size % disk.MIB == 0
+    assert place.root_start % MIB == place.root_size % MIB == place.size % MIB == 0
     assert place.root_start >= disk.ESP_START + disk.ESP_SIZE
     assert place.root_start + place.root_size <= place.size - 34 * disk.SECTOR
     assert place.root_size > used
     assert size is None or place.size <= size
     if size is None:
-        assert place.size % disk.GIB == 0
+        assert place.size % GIB == 0
         assert place.root_size - used >= disk.SPARE
 
 

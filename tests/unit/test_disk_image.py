@@ -8,23 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from dsvm import machines
 from dsvm.errors import InputError, ProgramError, VerifyError
 from dsvm.model import canonical_json
+from dsvm.vm import disk_image
 
 qemu_img = pytest.mark.skipif(shutil.which("qemu-img") is None, reason="needs qemu-img")
 MIB = 1 << 20
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> machines.Place:
+def place(tmp_path: Path) -> disk_image.Place:
     """A variant whose unverified machine is a disk of 5 MiB with something on it."""
-    found = machines.Place(tmp_path, "tiny")
+    found = disk_image.Place(tmp_path, "tiny")
     found.work.mkdir()
     raw = tmp_path / "raw"
     raw.write_bytes(b"\0" * MIB + b"something" * 1000 + b"\0" * (4 * MIB - 9000))
     subprocess.run(["qemu-img", "convert", "-O", "qcow2", raw, found.unverified], check=True)
-    described = machines.MachineImage(
+    described = disk_image.MachineImage(
         variant="tiny",
         format="qcow2",
         plan="p",
@@ -40,10 +40,10 @@ def place(tmp_path: Path) -> machines.Place:
 
 
 @qemu_img
-def test_an_image_is_known_with_its_description_and_in_its_size_only(place: machines.Place) -> None:
+def test_an_image_is_known_with_its_description_and_in_its_size_only(place: disk_image.Place) -> None:
     assert place.known(place.unverified) is not None
     assert place.known(place.image("qcow2")) is None
-    named = machines.name(place)
+    named = disk_image.name(place)
     assert place.known(named) is not None
     assert not place.unverified.exists()
     with named.open("ab") as file:
@@ -53,42 +53,42 @@ def test_an_image_is_known_with_its_description_and_in_its_size_only(place: mach
 
 @qemu_img
 @pytest.mark.parametrize("format", ["vhd", "vmdk"])
-def test_a_conversion_holds_what_the_original_does(place: machines.Place, format: str) -> None:
+def test_a_conversion_holds_what_the_original_does(place: disk_image.Place, format: str) -> None:
     with pytest.raises(InputError, match="no verified image"):
-        machines.convert(place, format)  # type: ignore[arg-type]
-    machines.name(place)
-    made = machines.convert(place, format)  # type: ignore[arg-type]
+        disk_image.convert(place, format)  # type: ignore[arg-type]
+    disk_image.name(place)
+    made = disk_image.convert(place, format)  # type: ignore[arg-type]
     back = made.with_suffix(".raw")
     subprocess.run(["qemu-img", "convert", "-O", "raw", made, back], check=True)
     assert back.read_bytes()[MIB : MIB + 9000] == b"something" * 1000
     before = made.stat().st_mtime_ns
-    machines.convert(place, format)  # type: ignore[arg-type]
+    disk_image.convert(place, format)  # type: ignore[arg-type]
     assert made.stat().st_mtime_ns == before, "made again though it was there"
     if format == "vhd":
         assert made.stat().st_size == 5 * MIB + 512
 
 
 @qemu_img
-def test_a_vhd_that_azure_would_refuse(place: machines.Place, tmp_path: Path) -> None:
-    source, target = machines.name(place), tmp_path / "bad.vhd"
+def test_a_vhd_that_azure_would_refuse(place: disk_image.Place, tmp_path: Path) -> None:
+    source, target = disk_image.name(place), tmp_path / "bad.vhd"
     # what qemu-img does by itself: as many cylinders as old BIOSes count
     argv: list[str | Path] = ["qemu-img", "convert", "-O", "vpc", "-o", "subformat=fixed", source, target]
     subprocess.run(argv, check=True)
     with pytest.raises((VerifyError, ProgramError)):
-        machines.check_conversion(source, target, "vhd")
+        disk_image.check_conversion(source, target, "vhd")
     dynamic = tmp_path / "dynamic.vhd"
     argv = ["qemu-img", "convert", "-O", "vpc", "-o", "subformat=dynamic,force_size", source, dynamic]
     subprocess.run(argv, check=True)
-    with pytest.raises(VerifyError, match="not a fixed VHD of whole MiB"):
-        machines.check_conversion(source, dynamic, "vhd")
+    with pytest.raises(VerifyError, match="dynamic VHD"):
+        disk_image.check_conversion(source, dynamic, "vhd")
 
 
 @qemu_img
-def test_a_new_image_takes_the_place_of_conversions_of_the_old_one(place: machines.Place, tmp_path: Path) -> None:
+def test_a_new_image_takes_the_place_of_conversions_of_the_old_one(place: disk_image.Place, tmp_path: Path) -> None:
     shutil.copytree(place.work, tmp_path / "kept")
-    machines.name(place)
-    old = machines.convert(place, "vmdk")
+    disk_image.name(place)
+    old = disk_image.convert(place, "vmdk")
     shutil.copytree(tmp_path / "kept", place.work, dirs_exist_ok=True)
-    machines.name(place)
+    disk_image.name(place)
     assert not old.exists()
     assert place.image("qcow2").is_file()

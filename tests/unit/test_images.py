@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from server import Server
 
-from dsvm.images import answers, free_port
+from dsvm.ports import answers, free_port
 
 
 def test_a_server_answers(server: Server) -> None:

@@ -15,8 +15,8 @@ from dsvm.ecosystems import registry
 PACKAGE = Path(__file__).parents[2] / "dsvm"
 # Lower layers first: a module imports only from layers before its own.
 LAYERS = (
-    ("errors", "model", "versions", "urls", "conda_solver", "dnf_solver"),
-    ("run", "console", "config", "platforms"),
+    ("errors", "model", "units", "files", "versions", "urls", "conda_solver", "dnf_solver"),
+    ("run", "console", "config", "platforms", "ports", "cloud_disks"),
     ("machine", "condarc", "download", "store", "progress", "engine", "qemu"),
     ("ecosystems",),
     ("catalog",),
@@ -27,10 +27,10 @@ LAYERS = (
     ("render",),
     ("builders", "clouds"),
     ("images", "checks", "publish"),
-    ("machines", "machine_start"),
     ("pipeline",),
-    ("machine_road", "cloud"),
-    ("overview",),
+    ("vm",),
+    ("cloud",),
+    ("roads", "overview"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 

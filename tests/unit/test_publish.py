@@ -424,45 +424,45 @@ def test_disks_are_looked_at_before_anything_is_uploaded(world: Callable[[Format
 def test_vhds_that_azure_would_not_take(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     write_vhd(tmp_path / "disk.vhd", **change)
     with pytest.raises(PublishError, match=message):
-        publish.check_vhd(tmp_path / "disk.vhd")
+        publish.check_disk(tmp_path / "disk.vhd", "azure")
 
 
 def test_a_disk_that_was_cut_off(tmp_path: Path) -> None:
     path = tmp_path / "disk.vhd"
     write_vhd(path)
-    publish.check_vhd(path)
+    publish.check_disk(path, "azure")
     path.write_bytes(path.read_bytes()[1 << 20 :])
     with pytest.raises(PublishError, match="cut off"):
-        publish.check_vhd(path)
+        publish.check_disk(path, "azure")
     path.write_bytes(b"")
     with pytest.raises(PublishError, match="it is no VHD"):
-        publish.check_vhd(path)
+        publish.check_disk(path, "azure")
     with pytest.raises(InputError, match="No such file"):
-        publish.check_vhd(tmp_path / "nothing.vhd")
+        publish.check_disk(tmp_path / "nothing.vhd", "azure")
 
 
 def test_disks_for_aws_and_google(tmp_path: Path) -> None:
     path = tmp_path / "disk.vmdk"
     write_vmdk(path, "monolithicSparse")
     with pytest.raises(PublishError, match="another kind than streamOptimized"):
-        publish.check_vmdk(path)
+        publish.check_disk(path, "ami")
     path.write_bytes(b"QFI\xfb")
     with pytest.raises(PublishError, match="it is no VMDK"):
-        publish.check_vmdk(path)
+        publish.check_disk(path, "ami")
     path = tmp_path / "disk.tar.gz"
     write_tar(path, name="disk.img")
     with pytest.raises(PublishError, match=r"not disk\.raw"):
-        publish.check_tar(path)
+        publish.check_disk(path, "gcp")
     write_tar(path, size=(1 << 30) + 512)
     with pytest.raises(PublishError, match="whole number of GiB"):
-        publish.check_tar(path)
+        publish.check_disk(path, "gcp")
     path.write_bytes(b"\0" * 1024)
     with pytest.raises(PublishError, match="no gzipped tar"):
-        publish.check_tar(path)
+        publish.check_disk(path, "gcp")
     with tarfile.open(path, "w:gz") as tar:
         tar.addfile(tarfile.TarInfo("disk.raw"), io.BytesIO(b""))
     with pytest.raises(PublishError, match="whole number of GiB"):
-        publish.check_tar(path)
+        publish.check_disk(path, "gcp")
 
 
 def test_the_fake_programs_refuse_what_the_real_ones_refuse(world: Callable[[Format], World]) -> None:

@@ -14,6 +14,7 @@ import yaml
 
 from dsvm import qemu
 from dsvm.errors import EngineError, VerifyError
+from dsvm.ports import free_port
 from dsvm.run import background
 
 mtools = pytest.mark.skipif(shutil.which("mcopy") is None, reason="needs mtools and dosfstools")
@@ -90,7 +91,7 @@ def test_ssh_reads_its_configuration(tmp_path: Path) -> None:
 
 def test_a_machine_that_cannot_be_reached_says_the_end_of_its_console(tmp_path: Path) -> None:
     program(tmp_path, "machine", "sleep 60")
-    qemu.write_ssh_config(tmp_path, qemu.free_port(), tmp_path / "key", {"guest": "ds"})
+    qemu.write_ssh_config(tmp_path, free_port(), tmp_path / "key", {"guest": "ds"})
     (tmp_path / "serial.log").write_text("early\n" * 100 + "\x1b[0mKernel panic - not syncing\n")
     with background([tmp_path / "machine"], log=tmp_path / "log") as process:
         one = qemu.Guest(tmp_path, process, 1)
