@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dsvm.errors import BuildError
+from dsvm.files import leads_to
 from dsvm.model import Lock, Plan
 from dsvm.run import run
 from dsvm.units import GIB, MIB
@@ -120,10 +121,11 @@ def _write_esp(plan: Plan, root: Path, disk: Path) -> None:
     vendor = tree / "EFI" / plan.base.os  # where the distribution's GRUB looks for its configuration
     vendor.mkdir(parents=True)
     for target, source in BOOT_FILES.items():
-        if not (root / source).is_file():
+        # Ubuntu's shim is a link that its alternatives choose
+        if not (found := leads_to(root, source)).is_file():
             raise BuildError(f"/{source} is not in the machine's files", hint="Is its package in the base's 'machine'?")
         (tree / target).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(root / source, tree / target)
+        shutil.copyfile(found, tree / target)
     for name, target in OWN_BOOT_FILES.items():
         shutil.copyfile(tree / target, vendor / name)
     (vendor / "grub.cfg").write_text(
