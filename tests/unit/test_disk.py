@@ -69,7 +69,9 @@ def test_a_disk_as_programs_read_it(tmp_path: Path) -> None:
     root, raw = tmp_path / "root", tmp_path / "disk.raw"
     for number, source in enumerate(disk.BOOT_FILES.values()):
         (root / source).parent.mkdir(parents=True, exist_ok=True)
-        (root / source).write_bytes(bytes([number]) * 100_000)
+        (root / source).with_suffix(".latest").write_bytes(bytes([number]) * 100_000)
+        # a link that means the machine's own root, as alternatives are
+        (root / source).symlink_to(f"/{Path(source).with_suffix('.latest')}")
     (root / "etc").mkdir()
     (root / "etc" / "shadow").write_text("secret\n")
     (root / "etc" / "shadow").chmod(0o640)
