@@ -1,0 +1,93 @@
+"""What a lock holds: sections of pins, and the choices that led to them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from dsvm.model.common import BaseKind, Format, Model, Name, Sha256, digest_of, is_empty
+
+
+class Pin(Model):
+    """One resolved artefact. `file` is a file name or pool-relative path; only plain downloads have their URL there."""
+
+    name: str
+    version: str
+    file: str
+    size: int = Field(ge=0, description="bytes")
+    sha256: Sha256
+    registry: str = Field(description="name of the registry it comes from: debian, pypi, npm, pytorch-cpu, url")
+    integrity: str | None = Field(None, description="npm's own digest, sha512-BASE64")
+
+    @property
+    def filename(self) -> str:
+        return self.file.rsplit("/", 1)[-1]
+
+
+class Section(Model):
+    """What one ecosystem resolved for one place in the image; re-locked as a whole."""
+
+    id: str = Field(description="system, env-pytorch, code-server, code-server-build-apt, ...")
+    ecosystem: Name
+    tools: tuple[Name, ...] = Field((), description="tools that asked for it")
+    request: Any = Field(description="what was asked, as JSON")
+    input: Sha256 = Field(description="digest of request and base: the section is stale when it differs")
+    epoch: int = Field(description="seconds since 1970: when its pins last changed; mtime of what it installs")
+    pins: tuple[Pin, ...]
+    extra: dict[str, Any] = Field(default_factory=dict, description="what the ecosystem needs for installing")
+    formats: tuple[Format, ...] = Field(
+        (), exclude_if=is_empty, description="only in images of these formats; in all when empty"
+    )
+
+    def pin(self, name: str) -> Pin | None:
+        return next((pin for pin in self.pins if pin.name == name), None)
+
+
+class LeftOut(Model):
+    tool: Name
+    reason: str
+
+
+class Choice(Model):
+    """Which source of a tool was taken, and why the earlier ones were not."""
+
+    tool: Name
+    source: int = Field(ge=0, description="place in the tool's sources, from 0")
+    passed_over: tuple[str, ...] = Field((), description="sources out of reach when it was locked, by ecosystem")
+    formats: tuple[Format, ...] = Field(
+        (), exclude_if=is_empty, description="only in images of these formats; in all when empty"
+    )
+
+
+class Lock(Model):
+    """Every artefact of a variant."""
+
+    version: Literal[1] = 1
+    variant: Name
+    base: Name
+    base_kind: BaseKind
+    choices: tuple[Choice, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    sections: tuple[Section, ...]
+
+    def section(self, section_id: str) -> Section | None:
+        return next((section for section in self.sections if section.id == section_id), None)
+
+    def of(self, format: Format) -> Lock:
+        """What of it is in an image of `format`: what only others have moves neither its digest nor its epoch."""
+        return self.model_copy(
+            update={
+                "choices": tuple(one for one in self.choices if not one.formats or format in one.formats),
+                "sections": tuple(one for one in self.sections if not one.formats or format in one.formats),
+            }
+        )
+
+    @property
+    def digest(self) -> str:
+        return digest_of(self.model_dump(mode="json"))
+
+    @property
+    def epoch(self) -> int:
+        """SOURCE_DATE_EPOCH of the image: when any of its pins last changed."""
+        return max(section.epoch for section in self.sections)
