@@ -1,0 +1,109 @@
+"""The folders of manifests as one catalog: the project's own, and overlays over it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from dsvm.catalog.checking import cross_check
+from dsvm.catalog.extending import extend
+from dsvm.catalog.manifests import MANIFESTS, Catalog
+from dsvm.catalog.models import key_of, kinds
+from dsvm.catalog.reading import read_yaml
+from dsvm.catalog.validating import load_model, parse
+from dsvm.catalog.words import line_of, near
+from dsvm.errors import InputError
+from dsvm.model import Compat, Model, Retired, RetiredTools
+
+COMPAT = "compat.yaml"
+RETIRED = "retired.yaml"
+
+
+def load(overlays: Sequence[Path] = (), *, main: Path = MANIFESTS) -> Catalog:
+    """Read the project's manifests and then each overlay folder; a later file replaces an earlier thing of its name.
+
+    Raises InputError with every fault of all files.
+    """
+    faults: list[str] = []
+    things: dict[str, dict[str, Any]] = {kind: {} for kind in kinds()}
+    origin: dict[tuple[str, str], Path] = {}
+    broken: set[tuple[str, str]] = set()
+    compat = Compat()
+    retired: dict[str, Retired] = {}
+    for folder in (main, *overlays):
+        if not folder.is_dir():
+            faults.append(f"{folder}: no such folder")
+            continue
+        compat = compat.with_later(_load_compat(folder / COMPAT, compat, faults))
+        retired |= _retired(folder / RETIRED, faults, origin)
+        for kind, path in _files(folder, faults):
+            thing = _load_file(path, kind, faults)
+            if thing is None:
+                broken.add((kind, path.stem))
+                continue
+            name = getattr(thing, key_of(kind))
+            earlier = origin.get((kind, name))
+            if earlier is not None and earlier.is_relative_to(folder):
+                faults.append(f"{path}:1: {key_of(kind)} '{name}' stands in {earlier} too")
+            things[kind][name] = thing
+            origin[kind, name] = path
+    faults += extend(things["variants"], origin, broken)
+    catalog = Catalog(origin=origin, folders=(main, *overlays), compat=compat, retired=retired, **things)
+    faults += cross_check(catalog, broken)
+    if faults:
+        raise InputError(faults)
+    return catalog
+
+
+def _files(folder: Path, faults: list[str]) -> Iterator[tuple[str, Path]]:
+    for sub in sorted(folder.iterdir()):
+        if not sub.is_dir():
+            continue
+        for path in sorted(sub.glob("*.y*ml")):
+            if sub.name in kinds():
+                yield sub.name, path
+            elif sub.name not in ("checks", "files", "schema", "locks"):
+                faults.append(f"{path}:1: unknown kind of manifest '{sub.name}'{near(sub.name, kinds())}")
+
+
+def _load_file(path: Path, kind: str, faults: list[str]) -> Model | None:
+    thing = load_model(path, kinds()[kind], faults)
+    if thing is None:
+        return None
+    if getattr(thing, key_of(kind)) != path.stem:
+        faults.append(f"{path}:1: {key_of(kind)} '{getattr(thing, key_of(kind))}' must stand in a file of that name")
+    return thing
+
+
+def _retired(path: Path, faults: list[str], origin: dict[tuple[str, str], Path]) -> dict[str, Retired]:
+    """The retired tools that a file names, under each of their names; none when there is no such file."""
+    rows = load_model(path, RetiredTools, faults) if path.is_file() else None
+    found: dict[str, Retired] = {}
+    for row in rows.retired if rows is not None else ():
+        origin["retired", row.tool] = path
+        names = (row.tool, *row.aliases)
+        faults += [f"{path}:{line_of(path, name)}: '{name}' stands twice" for name in names if name in found]
+        found |= dict.fromkeys(names, row)
+    return found
+
+
+def _load_compat(path: Path, earlier: Compat, faults: list[str]) -> Compat:
+    """The compatibility rows of one folder; empty where it has none. Two rows of one key in a file are a fault."""
+    if not path.is_file():
+        return Compat()
+    read = read_yaml(path)
+    rows = parse(path, read, Compat, faults)
+    if rows is None or isinstance(read, str):
+        return Compat()
+    known = earlier.sources | rows.sources
+    for table, members in rows.tables.items():
+        seen: set[tuple[str, ...]] = set()
+        for number, row in enumerate(members):
+            where = f"{path}:{read[1][table, number]}"
+            if row.key in seen:
+                faults.append(f"{where}: {table}: a row for {' '.join(row.key)} stands above already")
+            seen.add(row.key)
+            if row.source not in known:
+                faults.append(f"{where}: unknown source '{row.source}'{near(row.source, known)}")
+    return rows

@@ -1,0 +1,72 @@
+"""A YAML file as data, with the line of every key and item."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+Loc = tuple[str | int, ...]
+# What the YAML reader raises for a scalar that is none of its kind, such as the date 2026-13-01
+NOT_OF_ITS_KIND = (yaml.YAMLError, ValueError, TypeError, AttributeError)
+
+
+def read_yaml(path: Path) -> tuple[Any, dict[Loc, int]] | str:
+    """Data of a YAML file and the line of every key and item, or the fault as `file:line: what`."""
+    try:
+        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
+        node = loader.get_single_node()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        return f"{path}:{mark.line + 1 if mark else 1}: not valid YAML: {error.problem or error.context}"
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        return f"{path}:1: not valid YAML: {error}".replace("\n", " ")
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    if node is None:
+        return f"{path}:1: empty"
+    lines: dict[Loc, int] = {}
+    if fault := _index(node, (), lines):
+        return f"{path}:{fault}"
+    try:
+        return loader.construct_document(node), lines
+    except NOT_OF_ITS_KIND:
+        scalar = _unreadable(loader, node)
+        what = f"'{scalar.value}' is no {scalar.tag.split(':')[-1]}" if scalar is not None else "a tag does not fit"
+        return f"{path}:{(scalar or node).start_mark.line + 1}: not valid YAML: {what}"
+
+
+def _unreadable(loader: yaml.SafeLoader, node: yaml.Node) -> yaml.Node | None:
+    """The first scalar below `node` that YAML takes for a date or number, and that is none."""
+    if isinstance(node, yaml.ScalarNode):
+        try:
+            loader.construct_document(node)
+        except NOT_OF_ITS_KIND:
+            return node
+        return None
+    children = [one for pair in node.value for one in pair] if isinstance(node, yaml.MappingNode) else node.value
+    return next((found for child in children if (found := _unreadable(loader, child)) is not None), None)
+
+
+def _index(node: yaml.Node, loc: Loc, lines: dict[Loc, int], above: tuple[yaml.Node, ...] = ()) -> str | None:
+    """Fill `lines`; returns `line: what` for a key that stands twice or is no text, and for data inside itself."""
+    if any(node is one for one in above):
+        return f"{node.start_mark.line + 1}: an alias inside what it names"
+    above = (*above, node)
+    lines.setdefault(loc, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                return f"{key.start_mark.line + 1}: a key is one word, no list or table"
+            child = (*loc, key.value)
+            if child in lines:
+                return f"{key.start_mark.line + 1}: key '{key.value}' stands twice"
+            lines[child] = key.start_mark.line + 1
+            if fault := _index(value, child, lines, above):
+                return fault
+    elif isinstance(node, yaml.SequenceNode):
+        for number, value in enumerate(node.value):
+            if fault := _index(value, (*loc, number), lines, above):
+                return fault
+    return None

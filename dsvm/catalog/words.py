@@ -1,0 +1,21 @@
+"""Words of manifests: which known one is near, and on which line of a file one stands."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """ " (did you mean 'x'?)", or nothing when no known word is close."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" (did you mean '{close[0]}'?)" if close else ""
+
+
+def line_of(path: Path, word: str) -> int:
+    """First line of `path` that holds `word`, for faults found between files."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    whole = re.compile(rf"(?<![\w-]){re.escape(word)}(?![\w-])")
+    return next((number for number, line in enumerate(lines, 1) if whole.search(line)), 1)
