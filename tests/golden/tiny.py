@@ -9,6 +9,8 @@ from typing import Any
 
 from dsvm import lock as locks
 from dsvm.catalog import Catalog, load
+from dsvm.lock.choosing import choice_of
+from dsvm.lock.wanted import input_of_base
 from dsvm.model import BaseKind, Lock, Pin, Section
 
 MANIFESTS = Path(__file__).parent / "manifests"
@@ -99,14 +101,14 @@ def make(found: Catalog, name: str, kind: BaseKind, packages: Packages, extra: M
     variant = found.variant(name)
     base = found.bases[variant.base]
     choices = tuple(
-        locks._choice(tool, locks.applicable(tool, variant, base)[0][0]) for tool in locks.tools_of(found, variant)
+        choice_of(tool, locks.applicable(tool, variant, base)[0][0]) for tool in locks.tools_of(found, variant)
     )
     sections = [
         Section(
             id="base",
             ecosystem=base.ecosystem,
             request={},
-            input=locks._base_input(base),
+            input=input_of_base(base),
             epoch=1_750_000_000,
             pins=tuple(pin(base.ecosystem, *one) for one in packages["base"].items()),
         )

@@ -22,6 +22,7 @@ from dsvm import lock as locks
 from dsvm.catalog import Catalog, load
 from dsvm.ecosystems import Context, Request, cran
 from dsvm.errors import DsvmError, LockError
+from dsvm.lock.wanted import input_of_base
 from dsvm.machine import Machine
 from dsvm.model import Base, Bootstrap, Choice, Index, Lock, Pin, Section, canonical_json
 from dsvm.plan import make_plan
@@ -347,7 +348,7 @@ def test_a_stage_compiles_them_over_r_and_over_what_tools_need_for_building() ->
         )
         for one in wanted_of(catalog).values()
     ]  # fmt: skip
-    ground = Section(id="base", ecosystem="apt", request={}, input=locks._base_input(base), epoch=EPOCH, pins=())
+    ground = Section(id="base", ecosystem="apt", request={}, input=input_of_base(base), epoch=EPOCH, pins=())
     lock = Lock(
         variant="cpu-debian", base="debian-12", base_kind="bootstrap", sections=(ground, *sections),
         choices=tuple(Choice(tool=tool, source=0) for tool in ("r", "glmnet", "caret")),

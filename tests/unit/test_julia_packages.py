@@ -40,6 +40,7 @@ from dsvm.ecosystems.julia_depot import (
 from dsvm.ecosystems.julia_registry import Julia, Need, Registry, Release, read_registry, solve
 from dsvm.ecosystems.julia_versions import Version, allowed, compat
 from dsvm.errors import InputError, LockError
+from dsvm.lock.wanted import input_of_base
 from dsvm.machine import Machine
 from dsvm.model import Base, Choice, Index, Lock, Pin, Section, canonical_json
 from dsvm.overview import show_variant
@@ -748,7 +749,7 @@ def lock_of(catalog: Catalog, **sources: int) -> Lock:
         )
         for one in wanted_of(catalog, **sources).values()
     ]  # fmt: skip
-    ground = Section(id="base", ecosystem="apt", request={}, input=locks._base_input(base), epoch=EPOCH, pins=())
+    ground = Section(id="base", ecosystem="apt", request={}, input=input_of_base(base), epoch=EPOCH, pins=())
     return Lock(
         variant="cpu-debian", base="debian-12", base_kind="bootstrap", sections=(ground, *sections),
         choices=tuple(

@@ -22,6 +22,7 @@ from dsvm.catalog import load
 from dsvm.checks import planned_checks
 from dsvm.ecosystems import Context, pypi
 from dsvm.errors import InputError, LockError
+from dsvm.lock.choosing import _unchecked
 from dsvm.machine import Machine
 from dsvm.model import Base, Check, When
 from dsvm.pipeline import Workshop
@@ -60,7 +61,7 @@ def test_every_tool_of_our_variants_for_windows_has_a_source_and_both_kinds_of_c
     tools = locks.tools_of(OURS, variant)
     assert len(tools) > 40
     assert [tool.tool for tool in tools if not locks.applicable(tool, variant, WINDOWS_BASE)] == []
-    assert {tool.tool: locks._unchecked(tool, variant, WINDOWS_BASE) for tool in tools} == dict.fromkeys(
+    assert {tool.tool: _unchecked(tool, variant, WINDOWS_BASE) for tool in tools} == dict.fromkeys(
         (tool.tool for tool in tools), ""
     )
 

@@ -1,0 +1,71 @@
+"""Lock files: where they are, reading and writing them, and the form of their text."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from dsvm.catalog import Catalog
+from dsvm.errors import LockError
+from dsvm.model import Lock
+
+
+def lock_path(catalog: Catalog, variant: str) -> Path:
+    """Where the lock of `variant` is written: in the latest catalog folder."""
+    return catalog.folders[-1] / "locks" / f"{variant}.json"
+
+
+def find(catalog: Catalog, variant: str) -> Lock | None:
+    """The lock of `variant`, or None; LockError when its file is broken."""
+    catalog.variant(variant)
+    for folder in reversed(catalog.folders):
+        path = folder / "locks" / f"{variant}.json"
+        if path.is_file():
+            return read(path)
+    return None
+
+
+def read(path: Path) -> Lock:
+    try:
+        return Lock.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        hint = "Restore it from version control, or remove it and run: invoke lock"
+        raise LockError(f"{path}: not a lock: {where}: {first['msg']}", hint=hint) from error
+
+
+def write(path: Path, lock: Lock) -> None:
+    """Write a lock in one go: a reader sees the old or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False) as file:
+        file.write(to_text(lock))
+    part = Path(file.name)
+    part.chmod(0o644)
+    part.replace(path)
+
+
+def to_text(lock: Lock) -> str:
+    """JSON with one pin on a line, so that a change of one pin is a change of one line."""
+    data = lock.model_dump(mode="json", exclude_none=True)
+    sections = []
+    for section in data.pop("sections"):
+        pins = section.pop("pins")
+        lines = [json.dumps(pin, sort_keys=True, ensure_ascii=False) for pin in pins]
+        sections.append(_with_last(_indented(section), "pins", lines))
+    return _with_last(_indented(data), "sections", sections) + "\n"
+
+
+def _indented(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)
+
+
+def _with_last(text: str, key: str, items: Sequence[str]) -> str:
+    """A JSON object as text with one more entry at its end: a list of JSON texts."""
+    listed = ",\n".join(items)
+    return text.removesuffix("\n}") + f',\n "{key}": [\n{listed}\n ]\n}}'

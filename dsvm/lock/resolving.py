@@ -1,0 +1,183 @@
+"""A variant's lock: sections that did not change are kept, all others are resolved."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from dsvm import bases, ecosystems
+from dsvm.blame import Unsolved, blame, out_of_reach_now
+from dsvm.catalog import Catalog, near
+from dsvm.ecosystems import Context
+from dsvm.errors import DsvmError, GoneError, InputError, LockError, ProgramError, StoreError
+from dsvm.lock.choosing import Say, choose
+from dsvm.lock.sources import tools_of
+from dsvm.lock.wanted import MACHINE, Wanted, input_of_base, wanted_sections
+from dsvm.model import Base, LeftOut, Lock, Pin, Section
+
+
+def resolve(
+    catalog: Catalog,
+    name: str,
+    context: Context,
+    *,
+    previous: Lock | None = None,
+    only: str | None = None,
+    upgrade: bool = False,
+    leave_out: Mapping[str, str] | None = None,
+    say: Say = lambda line: None,
+) -> Lock:
+    """Lock variant `name`; `leave_out` is tool -> reason.
+
+    Sections whose input did not change are kept, unless `upgrade` is set or their ecosystem is `only`.
+
+    Raises LockError that names every tool with no source within reach.
+    """
+    variant = catalog.variant(name)
+    base = catalog.bases[variant.base]
+    gone = dict(leave_out or {})
+    if unknown := [tool for tool in gone if tool not in catalog.tools]:
+        raise InputError(catalog.no_tool(tool) for tool in unknown)
+    if base.ecosystem not in ecosystems.registry():
+        known = ", ".join(ecosystems.registry())
+        raise LockError(
+            f"{name} cannot be locked: base '{base.base}' takes its packages from the ecosystem "
+            f"'{base.ecosystem}', which is not here",
+            hint=f"Known ecosystems: {known}",
+        )
+    if only is not None and only not in ecosystems.registry():
+        known = ", ".join(ecosystems.registry())
+        raise InputError(f"unknown ecosystem '{only}'{near(only, ecosystems.registry())}", hint=f"Known: {known}")
+    if not tools_of(catalog, variant, gone):
+        raise InputError(f"nothing is left of {name}: all its tools are left out")
+    kept = {section.id: section for section in previous.sections} if previous is not None else {}
+    now = int(time.time())
+
+    def reusable(section_id: str, ecosystem: str, digest: str) -> bool:
+        section = kept.get(section_id)
+        return section is not None and not upgrade and ecosystem != only and section.input == digest
+
+    base_input = input_of_base(base)
+    status = None
+    if previous is not None and reusable("base", base.ecosystem, base_input):
+        base_section, base_kind = kept["base"], previous.base_kind
+        status = _status_again(base, base_section, context)
+    if status is None:
+        say(f"base {base.base}")
+        resolved = bases.resolve(context)
+        if resolved.passed_over:
+            say(f"base {base.base}: bootstrapped, as {resolved.passed_over}")
+        base_kind, status = resolved.kind, resolved.status
+        base_section = _section(
+            "base", base.ecosystem, (), resolved.request, base_input, resolved.pins, resolved.extra, kept, now
+        )
+    context = replace(context, base_status=status)
+    choices = choose(catalog, variant, context, previous if not upgrade else None, gone, only, say)
+    wanted = wanted_sections(catalog, variant, choices)
+    if not any(want.id == "system" for want in wanted):
+        raise InputError(f"{name} has no system packages: neither base '{base.base}' ('system') nor a tool names one")
+
+    def one(want: Wanted, below: Sequence[Section] = (base_section,), context: Context = context) -> Section:
+        digest = want.input(base, catalog.registries)
+        # system packages are solved against what lies below them: when that moves, they are stale too
+        same = all(one.id in kept and kept[one.id].pins == one.pins for one in below)
+        if reusable(want.id, want.ecosystem, digest) and (want.ecosystem != base.ecosystem or same):
+            return kept[want.id].model_copy(update={"formats": want.formats})
+        say(f"{want.id} ({want.ecosystem})")
+        pins, extra = ecosystems.get(want.ecosystem).resolve(want.request, context)
+        extra = {"env": want.request.env, **extra} if want.id.startswith("env-") else dict(extra)
+        made = _section(want.id, want.ecosystem, want.tools, want.as_json(), digest, pins, extra, kept, now)
+        return made.model_copy(update={"formats": want.formats})
+
+    faults: list[DsvmError] = []
+    sections = {"base": base_section}
+
+    sources = {choice.tool: (choice, catalog.tools[choice.tool].sources[choice.source]) for choice in choices}
+
+    def take(want: Wanted, result: Callable[[], Section]) -> None:
+        unsolved = Unsolved(want.ecosystem, want.tools, want.request, sources)
+        try:
+            sections[want.id] = result()
+        except LockError as error:
+            faults.extend(blame(unsolved, context) or [error])
+        except StoreError as error:
+            faults.extend(out_of_reach_now(unsolved, context) or [error])
+
+    with ThreadPoolExecutor(4) as pool:
+        futures = [(want, pool.submit(one, want)) for want in wanted if want.id != MACHINE]
+        for want, future in futures:
+            take(want, future.result)
+    for want in wanted if not faults else ():
+        if want.id == MACHINE:  # it comes on top of the container's system packages
+            below = [section for name, section in sections.items() if name in ("base", "system")]
+            take(want, partial(_of_machine, one, want, below, context))
+    if faults:
+        raise LockError("\n".join(fault.message for fault in faults), hint=faults[0].hint)
+    return Lock(
+        variant=name,
+        base=base.base,
+        base_kind=base_kind,
+        choices=tuple(choices),
+        left_out=tuple(LeftOut(tool=tool, reason=reason) for tool, reason in sorted(gone.items())),
+        sections=tuple(sorted(sections.values(), key=lambda section: section.id)),
+    )
+
+
+def _of_machine(
+    resolve: Callable[[Wanted, Sequence[Section], Context], Section],
+    want: Wanted,
+    below: Sequence[Section],
+    context: Context,
+) -> Section:
+    """Resolve what a machine needs where the packages of all sections `below`, the base's first, are installed."""
+    ecosystem: Any = ecosystems.get(context.base.ecosystem)
+    try:
+        added = [ecosystem.status(section.pins, context) for section in below if section.id != "base"]
+    except ProgramError as error:
+        raise LockError(
+            "the archive has moved on from locked system packages, which a machine's come on top of",
+            hint=f"Resolve them again: invoke lock --only {context.base.ecosystem}",
+        ) from error
+    return resolve(want, below, replace(context, base_status="\n".join((context.base_status, *added))))
+
+
+def _section(
+    section_id: str,
+    ecosystem: str,
+    tools: Sequence[str],
+    request: Any,
+    digest: str,
+    pins: Iterable[Pin],
+    extra: Mapping[str, Any],
+    kept: Mapping[str, Section],
+    now: int,
+) -> Section:
+    """A section whose epoch moves only when its pins do: what did not change is built the same again."""
+    section = Section(
+        id=section_id,
+        ecosystem=ecosystem,
+        tools=tuple(tools),
+        request=request,
+        input=digest,
+        epoch=now,
+        pins=tuple(pins),
+        extra=dict(extra),
+    )
+    before = kept.get(section_id)
+    if before is not None and before.pins == section.pins and before.extra == section.extra:
+        return section.model_copy(update={"epoch": before.epoch})
+    return section
+
+
+def _status_again(base: Base, section: Section, context: Context) -> str | None:
+    """The base's package status for a lock whose base is kept; None when the archive has moved on from it."""
+    if section.pin("manifest") is not None:
+        return bases.resolve(context).status
+    try:
+        return ecosystems.system(base).status(section.pins, context)
+    except (ProgramError, GoneError):
+        return None
