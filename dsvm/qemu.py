@@ -37,6 +37,7 @@ PROGRAMS: Mapping[str, str] = {
     "packer": "packer",
 }
 KVM_ANSWER = b"BdsDxe"  # the firmware's boot manager, when it finds nothing to start
+PANIC = "Kernel panic - not syncing"
 KVM_TIMEOUT = 20.0  # seconds in which the firmware gets there: 2 s where KVM works
 # Longest times in seconds; without KVM everything takes ten to forty times as long (measured: 95 s to a login).
 BOOT_TIMEOUT: Mapping[Accelerator, float] = {"kvm": 120, "tcg": 900}
@@ -200,6 +201,8 @@ class Guest:
                 return
             if self.process.poll() is not None:
                 raise VerifyError(f"QEMU ended:\n{tail(self.process.said())}")
+            if PANIC in self.console(lines=1000):
+                raise VerifyError(f"the machine's kernel stopped; the end of its console:\n{self.console()}")
             if time.monotonic() - begun > timeout:
                 raise VerifyError(
                     f"the machine cannot be reached by SSH after {timeout:.0f} s ({done.stderr.strip()}); "

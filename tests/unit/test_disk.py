@@ -16,8 +16,10 @@ from dsvm.builders import disk
 from dsvm.errors import BuildError
 from dsvm.model import Plan
 from dsvm.plan import make_plan
+from dsvm.platforms import ROOT
 from dsvm.units import GIB, MIB
 
+MACHINE = ROOT / "scripts" / "machine"
 NEEDED = ("sfdisk", "mkfs.vfat", "mdir", "mke2fs", "debugfs", "qemu-img")
 real_programs = pytest.mark.skipif(
     any(shutil.which(name) is None for name in NEEDED), reason=f"needs {', '.join(NEEDED)}"
@@ -55,6 +57,15 @@ def test_a_host_that_is_too_small_is_said_before_anything_is_made(tmp_path: Path
     ]
     with pytest.raises(BuildError, match=r"the disk is too small for this machine: it takes up to \d+ GiB in"):
         disk.require_room(lock.model_copy(update={"sections": tuple(huge)}), tmp_path)
+
+
+def test_the_first_kernel_and_later_ones_get_the_same_options() -> None:
+    """The first menu is ours; update-grub writes the next one from its settings."""
+    menu = (MACHINE / "disk/boot/grub/grub.cfg").read_text()
+    line = next(one for one in menu.splitlines() if one.strip().startswith("linux "))
+    _, _, options = line.partition(" ro ")
+    assert f'GRUB_CMDLINE_LINUX="{options}"\n' in (MACHINE / "root/etc/default/grub.d/dsvm.cfg").read_text()
+    assert options
 
 
 def test_what_only_building_needs_takes_no_room_in_a_machine() -> None:

@@ -92,11 +92,14 @@ def test_ssh_reads_its_configuration(tmp_path: Path) -> None:
 def test_a_machine_that_cannot_be_reached_says_the_end_of_its_console(tmp_path: Path) -> None:
     program(tmp_path, "machine", "sleep 60")
     qemu.write_ssh_config(tmp_path, free_port(), tmp_path / "key", {"guest": "ds"})
-    (tmp_path / "serial.log").write_text("early\n" * 100 + "\x1b[0mKernel panic - not syncing\n")
     with background([tmp_path / "machine"], log=tmp_path / "log") as process:
         one = qemu.Guest(tmp_path, process, 1)
-        with pytest.raises(VerifyError, match=r"cannot be reached by SSH after 1 s(.|\n)*Kernel panic - not syncing"):
+        (tmp_path / "serial.log").write_text("early\n" * 100 + "\x1b[0mlast words\n")
+        with pytest.raises(VerifyError, match=r"cannot be reached by SSH after 1 s(.|\n)*last words"):
             one.wait(1)
+        (tmp_path / "serial.log").write_text("[    0.01] Kernel panic - not syncing: No init found.\n" + "trace\n" * 50)
+        with pytest.raises(VerifyError, match=r"kernel stopped(.|\n)*trace"):
+            one.wait(3600)
     with background(["/bin/false"], log=tmp_path / "log") as process, pytest.raises(VerifyError, match="QEMU ended"):
         qemu.Guest(tmp_path, process, 1).wait(30)
 
