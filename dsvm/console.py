@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -33,10 +34,14 @@ def coloured(text: str, colour: str) -> str:
 
 
 def plain_errors(task: Task) -> Task:
-    """Let `task` end an expected failure with its message, its hint and its exit code."""
+    """Let `task` end an expected failure with its message, its hint and its exit code.
+
+    Ctrl-C and TERM, by which CI cancels, end it too: whatever it holds, containers and folders, is cleaned up first.
+    """
 
     @functools.wraps(task)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
+        signal.signal(signal.SIGTERM, _interrupt)
         try:
             return task(*args, **kwargs)
         except DsvmError as error:
@@ -51,11 +56,16 @@ def plain_errors(task: Task) -> Task:
             # the reader, `head` for one, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             print("\ninterrupted; what was fetched and built so far is kept", file=sys.stderr)
-            sys.exit(130)
+            # as shells say it: 128 and the number of the signal
+            sys.exit(128 + (error.args[0] if error.args else signal.SIGINT))
 
     return wrapped  # type: ignore[return-value]
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt(number)
 
 
 def number(option: str, text: str) -> int:

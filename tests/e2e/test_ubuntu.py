@@ -1,4 +1,4 @@
-"""Ubuntu's archive: a small image and the big one. Not in the ordinary run: scripts/test slow
+"""Ubuntu's archive: a small image and the big one, and virtual machines. Not in the ordinary run: scripts/test slow
 
 Where the archive does not answer, or Ubuntu's keyring is not there, these tests are skipped with the reason. An image
 whose artefacts are in the store already needs neither.
@@ -17,6 +17,7 @@ from workbench import CUT_OFF, ROOT, Catalog, Invoke, docker, run
 from dsvm.catalog import load
 from dsvm.errors import DsvmError
 from dsvm.machine import Machine
+from dsvm.model import Report
 
 pytestmark = pytest.mark.slow
 
@@ -95,3 +96,26 @@ def test_the_big_image_passes_every_check(archive: str, invoke: Invoke) -> None:
     lock = json.loads((ROOT / "manifests/locks" / f"{BIG}.json").read_text())
     shown = run(["docker", "run", "--rm", f"dsvm/{BIG}:latest", "dsvm-info"]).passed().out
     assert [one["tool"] for one in lock["left_out"] if one["tool"] not in shown] == []
+
+
+@pytest.mark.parametrize("variant", ["e2e-ubuntu-machine", "e2e-gpu-machine"])
+def test_a_machine_is_built_booted_and_verified(variant: str, archive: str, invoke: Invoke, tmp_path: Path) -> None:
+    """A small one, and one with NVIDIA's driver that starts where there is no GPU."""
+    catalog = Catalog(tmp_path / "catalog", variant)
+    shutil.copytree(Path(__file__).with_name("manifests"), catalog.folder)
+    try:
+        invoke("build", *catalog.words, "--format", "qcow2").passed()
+        report = Report.model_validate_json((ROOT / "build" / variant / "machine" / "report.json").read_bytes())
+        assert report.count("failed") == 0
+        found = {f"{one.tool}: {one.check}": (one.outcome, one.output) for one in report.results}
+        assert found["machine: is up again after a restart, no unit failed"][0] == "passed"
+        if variant == "e2e-gpu-machine":
+            assert found["nvidia-driver: nvidia_driver.sh"][0] == "passed"
+            assert found["fabric-manager: fabric_manager.sh"][0] == "passed"
+            assert found["xgboost: xgboost_train.py"][0] == "passed"
+            if not Path("/dev/nvidiactl").exists():
+                assert found["nvidia-driver: nvidia_smi.sh"] == ("not exercised", "no GPU")
+    finally:
+        for tag in docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"dsvm/{variant}").split():
+            docker("image", "rm", "--force", tag)
+        shutil.rmtree(ROOT / "build" / variant, ignore_errors=True)
