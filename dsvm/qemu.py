@@ -195,8 +195,11 @@ class Guest:
         """Until SSH answers. Raises VerifyError with the end of the serial console when it does not."""
         begun = time.monotonic()
         while True:
-            done = run(["ssh", "-F", self.ssh_config, "guest", "true"], timeout=60, check=False)
-            if done.returncode == 0:
+            try:
+                run(["ssh", "-F", self.ssh_config, "guest", "true"], timeout=60)
+            except ProgramError as error:  # a busy machine may take the connection and then no end
+                reason = error.output.strip() or error.message
+            else:
                 self.boot_seconds = time.monotonic() - begun
                 return
             if self.process.poll() is not None:
@@ -205,7 +208,7 @@ class Guest:
                 raise VerifyError(f"the machine's kernel stopped; the end of its console:\n{self.console()}")
             if time.monotonic() - begun > timeout:
                 raise VerifyError(
-                    f"the machine cannot be reached by SSH after {timeout:.0f} s ({done.stderr.strip()}); "
+                    f"the machine cannot be reached by SSH after {timeout:.0f} s ({reason}); "
                     f"the end of its console:\n{self.console()}"
                 )
             time.sleep(1)
