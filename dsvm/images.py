@@ -16,6 +16,7 @@ from dsvm.model import Plan
 from dsvm.ports import answers, free_port
 from dsvm.render import LABELS
 from dsvm.run import run, tail
+from dsvm.services import SERVICES_ANSWER, service_url
 
 REACHED_TIMEOUT = 20.0  # seconds until what answers in a container must answer on its published port too
 
@@ -128,11 +129,6 @@ def start(
     return Started(name, token, urls)
 
 
-def service_url(service: Mapping[str, Any], port: int, token: str) -> str:
-    """Where a user goes: with the token in it when the service takes it from there."""
-    return f"http://127.0.0.1:{port}/" + (f"lab?token={token}" if service["login"] == "token" else "")
-
-
 def stop(variant: str, env: Mapping[str, str]) -> bool:
     """Stop and remove the container of `variant`; False when there is none."""
     name = container_name(variant)
@@ -154,7 +150,8 @@ def _wait(container: str, env: Mapping[str, str], timeout: float) -> None:
     while time.monotonic() < end:
         if _state(container, env) != "running":
             break
-        if run(["docker", "exec", container, "dsvm-start", "--health"], env=env, check=False).returncode == 0:
+        asked = ["docker", "exec", container, "/bin/sh", "-c", SERVICES_ANSWER]
+        if run(asked, env=env, check=False).returncode == 0:
             return
         time.sleep(0.5)
     log = run(["docker", "logs", container], env=env, check=False)

@@ -1,6 +1,6 @@
 """Plan -> testinfra run on the started image -> Report."""
 
-from dsvm.checks.container import ENTRYPOINT, SCRIPTS_INSIDE, SERVICES_ANSWER, check_settings
+from dsvm.checks.container import ENTRYPOINT, SCRIPTS_INSIDE, check_settings
 from dsvm.checks.planned import IMAGE, MACHINE, Case, kernels, places, planned_checks
 from dsvm.checks.suite import run_suite, staged_scripts
 from dsvm.checks.verification import MANIFESTS, failures, make_report, report_name, summary, verify, write_report
@@ -12,7 +12,6 @@ __all__ = [
     "MACHINE",
     "MANIFESTS",
     "SCRIPTS_INSIDE",
-    "SERVICES_ANSWER",
     "Case",
     "ConsoleWatcher",
     "Watcher",

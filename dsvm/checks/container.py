@@ -15,12 +15,10 @@ from dsvm.engine import gpu_options
 from dsvm.errors import ProgramError, VerifyError
 from dsvm.model import CheckResult, Plan
 from dsvm.run import run, stream, tail
+from dsvm.services import SERVICES_ANSWER
 
 # Where a started image has the check scripts, in its own file system.
 SCRIPTS_INSIDE = "/tmp/dsvm-checks"  # noqa: S108
-# A shell command that succeeds when all services of a started system answer. What was started stands in a file of the
-# user's; before it is written nothing is unhealthy yet.
-SERVICES_ANSWER = "test -e /tmp/dsvm-start-1000.json && dsvm-start --health"
 ENTRYPOINT = ["/usr/bin/tini", "-g", "--", "/usr/local/bin/dsvm-start"]
 START_TIMEOUT = 180.0  # seconds until every service must answer
 
@@ -83,7 +81,7 @@ def wait_until_healthy(container: str, engine_env: Mapping[str, str]) -> None:
                 hint="See what it says: docker run --rm -e DSVM_TOKEN IMAGE",
             )
         asked = run(
-            ["docker", "exec", container, "/usr/local/bin/dsvm-start", "--health"],
+            ["docker", "exec", container, "/bin/sh", "-c", SERVICES_ANSWER],
             env=engine_env,
             timeout=60,
             check=False,

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from dsvm import qemu
-from dsvm.checks import SERVICES_ANSWER
 from dsvm.errors import EngineError, InputError
-from dsvm.images import service_url
 from dsvm.ports import free_port
 from dsvm.run import Background, run
+from dsvm.services import SERVICES_ANSWER, service_url
 
 KEYS = ("id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub")
 

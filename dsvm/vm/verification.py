@@ -11,6 +11,7 @@ from dsvm.files import sha256_of
 from dsvm.model import CheckResult, Plan, Report
 from dsvm.ports import free_port
 from dsvm.run import run
+from dsvm.services import SERVICES_ANSWER
 from dsvm.units import GIB
 
 MORE_DISK = 2 * GIB  # how much larger the disk is on which an image is verified
@@ -98,7 +99,7 @@ def _wait_until_healthy(guest: qemu.Guest) -> None:
     """Wait until every service answers; what does not is the business of its checks."""
     end = time.monotonic() + qemu.scaled(60)
     while time.monotonic() < end:
-        asked = f"systemctl is-active --quiet dsvm && {checks.SERVICES_ANSWER}"
+        asked = f"systemctl is-active --quiet dsvm && {SERVICES_ANSWER}"
         done = run(["ssh", "-F", guest.ssh_config, "guest", asked], timeout=300, check=False)
         if done.returncode == 0:
             return

@@ -7,8 +7,9 @@ import socket
 
 import testinfra
 
-from dsvm.checks import SERVICES_ANSWER, Case
+from dsvm.checks import Case
 from dsvm.model import Plan
+from dsvm.services import SERVICES_ANSWER
 from image.conftest import SETTINGS
 from image.harness import Image, fail
 
