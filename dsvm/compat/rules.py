@@ -81,14 +81,17 @@ def framework_cuda(scene: Scene) -> Iterator[Finding]:
         elif not part.newest_known:
             yield Finding("framework-cuda", "not checked", f"{part.name}: no row for the newest that this allows")
         else:
-            # within a major version the libraries are compatible
+            # within a major version the libraries are compatible; some packages ask for their own all the same
             alike = {one[0] for one in part.cuda} & {other[0] for other in offers}
+            exact = all(row.exact for row in part.usable)
             yield Finding(
                 "framework-cuda",
-                "warning" if alike else "error",
+                "warning" if alike and not exact else "error",
                 what,
                 scene.cite(*part.usable),
-                f"give it {say_cuda(offers)}: cuda: of its tool, and env: where others need another one",
+                f"narrow what brings {say_cuda(part.cuda)} beside it to versions for {say_cuda(offers)}"
+                if exact
+                else f"give it {say_cuda(offers)}: cuda: of its tool, and env: where others need another one",
             )
 
 

@@ -114,6 +114,7 @@ class FrameworkRow(Row):
     before: PlainVersion | None = Field(None, description="first version of which this row says nothing any more")
     python: Specifiers = Field("", description="versions of Python")
     cuda: tuple[CudaVersion, ...] = Field((), description="CUDA builds that exist; none: it carries no CUDA")
+    exact: bool = Field(False, description="it refuses to work beside another minor version of CUDA than its own")
     extras: dict[Name, CudaVersion] = Field(
         default_factory=dict, description="extra -> CUDA, for packages that carry CUDA only when asked"
     )
