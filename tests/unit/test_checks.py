@@ -37,6 +37,7 @@ PROGRAMS = {
     "git_lfs_track": "git",
     "http_proxy_routes": "configurable-http-proxy",
     "java_program": "javac",
+    "jupyterhub_login": "sudo",
     "locale_utf8": "locale",
     "nccl_allreduce": "nvcc",
     "nccl_program": "nvcc",

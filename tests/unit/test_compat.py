@@ -562,6 +562,18 @@ def test_exact_pins_tell_what_is_really_there(tmp_path: Path) -> None:
     assert level(findings, "promise") == ["warning"], "13.2 for 13.0"
 
 
+def test_a_package_that_asks_for_its_own_minor_version_of_cuda_is_refused_beside_another(tmp_path: Path) -> None:
+    """As torchaudio 2.11 does, which no metadata of it or of torch says."""
+    mine = overlay(tmp_path, {"torchaudio": {"pypi": ["torchaudio", "torch ~= 2.13"]}})
+    pins = {"torch": "2.14.1", "torchaudio": "2.11.0", "nvidia-cuda-runtime": "13.0.96"}
+    assert errors(mine, locked(mine, {"env-torchaudio": pins})) == []
+    newer = locked(mine, {"env-torchaudio": {**pins, "torch": "2.15.0", "nvidia-cuda-runtime": "13.2.86"}})
+    (finding,) = compat.violations(found(mine, newer))
+    assert finding.rule == "framework-cuda"
+    assert "torchaudio ==2.11.0 has CUDA 13.2, and is built for CUDA 13.0" in finding.what
+    assert finding.remedy == "narrow what brings CUDA 13.2 beside it to versions for CUDA 13.0"
+
+
 def test_cuda_that_nobody_asked_for_needs_its_driver_too(tmp_path: Path) -> None:
     mine = overlay(tmp_path, {"other": {"pypi": ["other"], "apt": ["other"]}}, driver="550", gpus=["v100"])
     assert errors(mine) == []

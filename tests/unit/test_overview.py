@@ -93,7 +93,7 @@ def test_whatever_is_promised_has_a_state_with_a_reason_in_every_variant() -> No
             assert state != overview.LEFT_OUT or tool in reasons, f"{tool} in {name} is left out without a reason"
         if name in ("cpu-ubuntu", "gpu-ubuntu"):
             # Anaconda's terms are for users to accept; Julia comes with what the others extend; of what only machines
-            # have, JupyterHub needs an environment that no container has, and the others' makers could not be reached
+            # have, JupyterHub is for those who ask for it, and the others' makers could not be reached
             absent = {tool for tool in tools if states[tool] == overview.NOT_HERE}
             known = {"anaconda", "julia", "jupyterhub", "vscode", "nvidia-container-toolkit"}
             assert absent <= known, f"{name} lacks {absent}"
