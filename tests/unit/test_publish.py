@@ -189,26 +189,36 @@ def test_another_lock_under_the_same_version_is_refused(world: Callable[[Format]
     assert here.things == things
 
 
+STEPS: dict[Format, tuple[str, ...]] = {
+    "azure": (
+        "storage container create", "storage blob upload", "image create", "sig image-definition create",
+        "sig image-version create",
+    ),
+    "ami": (
+        "s3 cp", "ec2 import-snapshot", "ec2 wait snapshot-imported", "ec2 describe-import-snapshot-tasks",
+        "ec2 register-image", "ec2 wait image-available", "ec2 create-tags", "ec2 copy-image",
+        "ec2 enable-image-deprecation",
+    ),
+    "gcp": ("storage cp", "compute images create"),
+}  # fmt: skip
+# AWS's answer has the ID of what was made: where it is lost nobody knows what to take back
+NAMED_BY_THE_ANSWER = ("ec2 register-image", "ec2 copy-image", "ec2 import-snapshot")
+
+
 @pytest.mark.parametrize(
-    ("format", "command"),
+    ("how", "format", "command"),
     [
-        *[("azure", command) for command in (
-            "storage container create", "storage blob upload", "image create", "sig image-definition create",
-            "sig image-version create")],
-        *[("ami", command) for command in (
-            "s3 cp", "ec2 import-snapshot", "ec2 wait snapshot-imported", "ec2 describe-import-snapshot-tasks",
-            "ec2 register-image", "ec2 wait image-available", "ec2 create-tags", "ec2 copy-image",
-            "ec2 enable-image-deprecation")],
-        *[("gcp", command) for command in ("storage cp", "compute images create")],
+        (how, format, command)
+        for how in ("it broke", "after")
+        for format, commands in STEPS.items()
+        for command in commands
+        if how != "after" or command not in NAMED_BY_THE_ANSWER
     ],
-)  # fmt: skip
-@pytest.mark.parametrize("how", ["it broke", "after"])
+)
 def test_a_failure_in_the_middle_leaves_nothing(
     world: Callable[[Format], World], format: Format, command: str, how: str
 ) -> None:
     """Wherever a step fails, before it did its work or after it: what was begun goes, and a second run succeeds."""
-    if how == "after" and command in ("ec2 register-image", "ec2 copy-image", "ec2 import-snapshot"):
-        pytest.skip("AWS's answer has the ID of what was made: without the answer nobody knows it")
     here = world(format)
     before = here.things
     here.break_at(command, how)
