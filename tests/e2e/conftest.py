@@ -21,10 +21,10 @@ from workbench import BIG, CUT_OFF, INVOKE, ROOT, SMALL, Catalog, Done, Invoke, 
 # name away.
 GROUPS = (
     ("test_quickstart", "test_start", "test_broken_images"),
+    ("test_virtual_machine",),
     ("test_bad_luck", "test_reproducible", "test_repository", "test_registry_base"),
     ("test_outside_image",),
     # in the slow run alone
-    ("test_virtual_machine",),
     ("test_vendor_machine",),
     ("test_source_package",),
     ("test_conda_image",),

@@ -20,7 +20,6 @@ from dsvm import checks
 from dsvm.model import Plan, Report
 from dsvm.vm import verification
 
-pytestmark = pytest.mark.slow
 VARIANT = "e2e-machine"
 FOLDER = ROOT / "build" / VARIANT
 WORK = FOLDER / "machine"
@@ -109,6 +108,7 @@ def spoiled(machine: tuple[str, ...], tmp_path: Path) -> Iterator[Path]:
     yield broken
 
 
+@pytest.mark.slow
 def test_a_broken_machine_is_caught(spoiled: Path, tmp_path: Path) -> None:
     plan = Plan.model_validate_json((WORK / "plan.json").read_bytes())
     report = verification.verify(plan, spoiled, folder=tmp_path / "verify", only=["machine", "dc"], progress=Silent())
@@ -133,6 +133,7 @@ def test_a_broken_machine_is_caught(spoiled: Path, tmp_path: Path) -> None:
     assert not list(Path("/tmp").glob("dsvm-vm-*"))
 
 
+@pytest.mark.slow
 def test_a_machine_that_does_not_start_is_said(machine: tuple[str, ...], tmp_path: Path) -> None:
     from dsvm.errors import VerifyError
     from dsvm.qemu import started
@@ -146,6 +147,7 @@ def test_a_machine_that_does_not_start_is_said(machine: tuple[str, ...], tmp_pat
         pass
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_nothing_runs_on_and_nothing_half_has_a_name(
     machine: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -184,6 +186,7 @@ def qemus() -> list[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["e2e-lab", "cpu-debian"])
 def test_real_machines(variant: str, invoke: Invoke, tmp_path: Path) -> None:
     """JupyterLab, R and XGBoost; then all of cpu-debian. Hours without KVM for the second one."""
