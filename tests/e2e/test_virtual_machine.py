@@ -75,7 +75,7 @@ def test_formats_that_there_are_none_of(machine: tuple[str, ...], invoke: Invoke
 def spoiled(machine: tuple[str, ...], tmp_path: Path) -> Iterator[Path]:
     """A copy of the verified machine in which whatever a machine's checks look for is wrong.
 
-    Its services and its clock are masked, its disk stays as it is, a key and a log of the build are left behind, and a
+    Its services and its clock are masked, its disk stays as it is, keys and a log of the build are left behind, and a
     module of its kernel is none.
     """
     raw, broken = tmp_path / "disk.raw", tmp_path / "broken.qcow2"
@@ -95,6 +95,8 @@ def spoiled(machine: tuple[str, ...], tmp_path: Path) -> Iterator[Path]:
         f"write {text} /etc/growroot-disabled",
         f"write {key}.pub /root/.ssh/authorized_keys2",
         f"write {text} /var/log/build.log",
+        "mkdir /var/lib/dkms",
+        f"write {key} /var/lib/dkms/mok.key",
         f"rm {modules}/net/netfilter/nf_tables.ko",
         f"write {text} {modules}/net/netfilter/nf_tables.ko",
     ]
@@ -129,6 +131,7 @@ def test_a_broken_machine_is_caught(spoiled: Path, tmp_path: Path) -> None:
     }
     assert {case.id for case in checks.planned_checks(plan, [checks.MACHINE])} <= expected.keys() <= failed.keys()
     assert [check for check, words in expected.items() if words not in failed[check]] == []
+    assert "/var/lib/dkms/mok.key" in failed["machine: nothing of the build is left"]
     assert (tmp_path / "verify" / "console.png").read_bytes().startswith(b"\x89PNG")
     assert not list(Path("/tmp").glob("dsvm-vm-*"))
 

@@ -14,6 +14,7 @@ def old(path: Path) -> bool:
 
 
 own = [Path("/etc/machine-id"), Path("/etc/dsvm/token"), *Path("/etc/ssh").glob("ssh_host_*")]
+own += [Path("/var/lib/dkms/mok.key"), *Path("/var/lib/shim-signed/mok").glob("*.priv")]
 own += [Path("/var/lib/systemd", name) for name in ("credential.secret", "random-seed")]
 found += [f"{path} is older than this machine" for path in own if path.exists() and old(path)]
 homes = [Path("/root"), *Path("/home").iterdir()]
