@@ -69,8 +69,12 @@ def copy_scripts(scripts: Path, container: str, engine_env: Mapping[str, str]) -
     docker(engine_env, "cp", str(scripts), f"{container}:{SCRIPTS_INSIDE}")
 
 
-def wait_until_healthy(container: str, engine_env: Mapping[str, str]) -> None:
-    """Wait until every service answers. Asks by itself, as the image's own health check comes too seldom."""
+def wait_until_healthy(container: str, engine_env: Mapping[str, str], *, serves: bool) -> None:
+    """Wait until every service answers; one that serves nothing has only to run.
+
+    Asks by itself, as the image's own health check comes too seldom.
+    """
+    question = SERVICES_ANSWER if serves else "dsvm-start --health"
     end = time.monotonic() + START_TIMEOUT
     while True:
         state = json.loads(docker(engine_env, "inspect", "--format", "{{json .State}}", container))
@@ -81,7 +85,7 @@ def wait_until_healthy(container: str, engine_env: Mapping[str, str]) -> None:
                 hint="See what it says: docker run --rm -e DSVM_TOKEN IMAGE",
             )
         asked = run(
-            ["docker", "exec", container, "/bin/sh", "-c", SERVICES_ANSWER],
+            ["docker", "exec", container, "/bin/sh", "-c", question],
             env=engine_env,
             timeout=60,
             check=False,

@@ -40,10 +40,11 @@ def verify(
     settings = inspect(image, plan, engine_env)
     token = secrets.token_urlsafe(24)
     watcher.step(f"Starting {image}")
-    with started(image, token, engine_env, serves=bool(plan.services), gpu=plan.accelerator == "gpu") as container:
+    serves = bool(plan.services)
+    with started(image, token, engine_env, serves=serves, gpu=plan.accelerator == "gpu") as container:
         with staged_scripts(cases, manifests) as scripts:
             copy_scripts(scripts, container, engine_env)
-        wait_until_healthy(container, engine_env)
+        wait_until_healthy(container, engine_env, serves=serves)
         results = [check_settings(plan, settings["Config"])] if not only or IMAGE in only else []
         watcher.begin(len(cases) + len(results))
         try:
