@@ -51,7 +51,8 @@ case "$1" in
   rm) ;;
   exec) case "$3" in
           */dsvm-start) exit "$(cat "$here/health")" ;;
-          *) exec /bin/sh -c "${5//\/tmp\/dsvm-checks/$here/inside}" ;;
+          *) command=${5//\/tmp\/dsvm-checks/$here/inside}
+             exec /bin/sh -c "${command//\/tmp\/dsvm-start-1000.json/$here/begun}" ;;
         esac ;;
   *) echo "what is '$*'?" >&2; exit 125 ;;
 esac
@@ -134,6 +135,9 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "image.json").write_text(json.dumps([{"Id": f"sha256:{ZERO}", "Config": CONFIG}]))
     (folder / "state.json").write_text(json.dumps({"Running": True, "ExitCode": 0}))
     (folder / "health").write_text("0")
+    (folder / "begun").touch()  # its services, in a file that dsvm-start writes
+    (folder / "dsvm-start").write_text(f'#!/bin/sh\nexit "$(cat {folder}/health)"\n')
+    (folder / "dsvm-start").chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:{Path(sys.executable).parent}:{os.environ['PATH']}")
     return folder
 
@@ -396,6 +400,18 @@ def test_an_image_that_never_gets_healthy(checked: Verify, engine: Path, monkeyp
     (engine / "health").write_text("1")
     with pytest.raises(VerifyError, match="not healthy after"):
         checked(make_plan(tool("python", {"run": "true"})))
+
+
+def test_services_that_have_not_begun_are_waited_for(
+    checked: Verify, engine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is unhealthy yet then, and the image's own health is good."""
+    monkeypatch.setattr("dsvm.checks.container.START_TIMEOUT", 0.5)
+    service = {"port": 8888, "run": ["serve"], "token_env": "TOKEN"}
+    served = tool("python", {"run": "true"}).model_copy(update={"service": Service.model_validate(service)})
+    (engine / "begun").unlink()
+    with pytest.raises(VerifyError, match="not healthy after"):
+        checked(make_plan(served))
 
 
 def test_an_image_that_is_not_there(checked: Verify) -> None:
