@@ -7,7 +7,7 @@ from typing import Any
 
 # A shell command that succeeds when all of them answer. What was started stands in a file of the user's; until
 # dsvm-start has written it there is nothing that could be unhealthy, and its health alone would be good too early.
-SERVICES_ANSWER = "test -e /tmp/dsvm-start-1000.json && dsvm-start --health"
+SERVICES_ANSWER = 'test -e "/tmp/dsvm-start-$(id -u).json" && dsvm-start --health'
 
 
 def service_url(service: Mapping[str, Any], port: int, token: str) -> str:
