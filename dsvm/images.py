@@ -163,6 +163,8 @@ def manifest(image: str, env: Mapping[str, str]) -> Mapping[str, Any]:
     argv = ["docker", "run", "--rm", "--network=none", "--entrypoint=cat", image, "/etc/dsvm/manifest.json"]
     try:
         found: Mapping[str, Any] = json.loads(run(argv, env=env, timeout=120).stdout)
-    except (ProgramError, ValueError) as error:
+    except ProgramError as error:
+        raise EngineError(f"{image} does not say what it is:\n{error.output.strip() or error.message}") from error
+    except ValueError as error:
         raise EngineError(f"{image}: not an image of this project") from error
     return found

@@ -37,8 +37,8 @@ PROGRAMS: Mapping[str, str] = {
     "packer": "packer",
 }
 KVM_ANSWER = b"BdsDxe"  # the firmware's boot manager, when it finds nothing to start
-PANIC = "Kernel panic - not syncing"
 KVM_TIMEOUT = 20.0  # seconds in which the firmware gets there: 2 s where KVM works
+PANIC = "Kernel panic - not syncing"  # the console's last words where a kernel has stopped
 # Longest times in seconds; without KVM everything takes ten to forty times as long (measured: 95 s to a login).
 BOOT_TIMEOUT: Mapping[Accelerator, float] = {"kvm": 120, "tcg": 900}
 SLOWNESS: Mapping[Accelerator, int] = {"kvm": 1, "tcg": 10}

@@ -18,7 +18,6 @@ variable "accelerator" {
 variable "processor" {
   type        = string
   description = "QEMU's model of the processor, with what is switched off."
-  default     = "max"
 }
 
 variable "cpus" {

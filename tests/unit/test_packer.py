@@ -69,7 +69,7 @@ def test_packer_takes_the_template(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("")
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "made"], check=True)
     values = {"output": "o", "disk": "d", "firmware": "f", "serial_log": "s", "credential": "c"}
-    values |= {"accelerator": "tcg", "key": str(tmp_path / "made")}
+    values |= {"accelerator": "tcg", "processor": "max", "key": str(tmp_path / "made")}
     (tmp_path / "run.pkrvars.json").write_text(json.dumps(values))
 
     def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
