@@ -42,6 +42,10 @@ IMAGE = "image"  # what a machine's stage starts from: the finished container im
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # What NVIDIA's container runtime gives an image that asks for it
 GPU_ENVIRONMENT = {"NVIDIA_DRIVER_CAPABILITIES": "compute,utility", "NVIDIA_VISIBLE_DEVICES": "all"}
+# Modification time of what places hold. It is the same for all and for ever: layers of equal pins are equal, however
+# long ago each was locked, and BuildKit takes a layer from its cache whatever times are in it, where Julia looks at
+# them. Not 1970, which zip cannot express; npm packs its files with this one.
+FILE_TIME = 499162500  # 1985-10-26 08:15 UTC
 # A login shell, such as each terminal of JupyterLab, reads /etc/profile, which sets PATH anew.
 LOGIN_PATH = File(text="PATH=/opt/envs/base/bin:$PATH\n")
 
@@ -167,9 +171,7 @@ def _stages(base: Base, lock: Lock) -> tuple[Stage, ...]:
                 stages += _stages_of(build, base, parent, ground, title=f"build tools of {tool}")
                 parent = build.id
         brings = tuple(stage.name for one in below[section.id] for stage in stages if stage.section == one.id)
-        stages += _stages_of(
-            section, base, parent, epochs[section.id], title=_title(section), output=True, brings=brings
-        )
+        stages += _stages_of(section, base, parent, FILE_TIME, title=_title(section), output=True, brings=brings)
     if MACHINE in sections:
         # it lies on top of everything, so it leaves the times of everything alone
         stages += _stages_of(sections[MACHINE], base, IMAGE, lock.epoch, title="what only a machine needs")
@@ -222,11 +224,11 @@ def _stages_of(
 ) -> list[Stage]:
     """The stages of a section, one for each of its parts.
 
-    `ground` is the epoch of what lies below it, whose files are left alone.
+    `ground` is the time of what lies below it, whose files are left alone; what an output holds has that very time.
     """
     ecosystem = ecosystems.get(section.ecosystem)
-    later = section.model_copy(update={"epoch": max(section.epoch, ground)})
-    parts = ecosystem.parts(later)
+    timed = section.model_copy(update={"epoch": ground if output else max(section.epoch, ground)})
+    parts = ecosystem.parts(timed)
     steps = [ecosystem.install(part, base) for part in parts]
     return [
         Stage(

@@ -42,9 +42,6 @@ WINDOWS_MACHINES = {"amd64": "AMD64", "arm64": "ARM64"}
 # An environment falls into so many parts: large packages, which seldom change and take long, and small ones.
 LARGE = 8_000_000  # bytes of a wheel
 LARGE_PARTS, SMALL_PARTS = 8, 4
-# Modification time of what wheels install. It is the same for all, so that layers of equal pins are equal, however
-# long ago each was locked; and not 1970, which zip cannot express. npm packs its files with this one.
-FILE_TIME = 499162500  # 1985-10-26 08:15 UTC
 # The newest glibc 2 that uv solves for. On a base with a newer one, a wheel for that alone is not found by uv.
 UV_GLIBC = 40
 # PEP 600: manylinux2014, 2010 and 1 are names for these glibc versions
@@ -294,7 +291,7 @@ class Pypi:
                 ecosystem=section.ecosystem,
                 request=None,
                 input=digest_of([pin.sha256 for pin in pins]),
-                epoch=FILE_TIME,
+                epoch=section.epoch,
                 pins=tuple(pins),
                 extra={
                     "env": section.extra["env"],
@@ -319,7 +316,7 @@ class Pypi:
         return Step(
             script="install-pypi",
             args=(
-                *("--prefix", f"{here.envs}/{env}", "--epoch", str(FILE_TIME), "--python", base.python),
+                *("--prefix", f"{here.envs}/{env}", "--epoch", str(section.epoch), "--python", base.python),
                 *(() if section.extra["first"] else ("--packages-only",)),
                 *(word for name in builds for word in ("--build", name)),
                 section.id,

@@ -40,7 +40,7 @@ FROM editor-build-apt AS editor-url
 RUN --network=none \
     --mount=type=bind,from=scripts,source=/install-url,target=/dsvm/bin/install-url \
     --mount=type=bind,from=store-editor-url,target=/dsvm/store/editor-url \
-    ["/dsvm/bin/install-url", "--epoch", "1760000002", "editor-url"]
+    ["/dsvm/bin/install-url", "--epoch", "499162500", "editor-url"]
 
 # arrays; 1 of 3
 FROM runtime-python AS env-base_0
