@@ -1,4 +1,7 @@
-"""Jupyter runs a notebook in Julia: a result comes back, functions live on in the next cell, and an error is one."""
+"""Jupyter runs a notebook in Julia: a result comes back, functions live on in the next cell, and an error is one.
+
+The kernel starts with what the image has compiled.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,10 @@ def check() -> dict[str, object]:
 
     printed = run('half(x) = x // 2\ntown = "Łódź"', 'print(town, " ", half(5), " ", VERSION)')[1]
     assert printed.startswith("Łódź 5//2 "), f"printed {printed!r}"
+    (compiled,) = run(
+        'print(isdir(joinpath(first(DEPOT_PATH), "compiled", "v$(VERSION.major).$(VERSION.minor)", "IJulia")))'
+    )
+    assert compiled == "false", "IJulia as the image compiled it was not taken: Julia compiled it again"
     try:
         run('error("on purpose")')
     except CellExecutionError as error:

@@ -2,6 +2,8 @@
 import CSV
 
 function check()
+    own = joinpath(first(DEPOT_PATH), "compiled", "v$(VERSION.major).$(VERSION.minor)", "CSV")
+    isdir(own) && error("CSV as the image compiled it was not taken: Julia compiled it again, in $own")
     mktempdir() do folder
         file = joinpath(folder, "towns.csv")
         towns = (town = ["Łódź, in the \"middle\"", "Kraków"], people = [648, 804], share = [1.7, missing])

@@ -2,6 +2,8 @@
 using DataFrames
 
 function check()
+    own = joinpath(first(DEPOT_PATH), "compiled", "v$(VERSION.major).$(VERSION.minor)", "DataFrames")
+    isdir(own) && error("DataFrames as the image compiled it was not taken: Julia compiled it again, in $own")
     sales = DataFrame(town = ["Łódź", "Kraków", "Łódź", "Kraków"], sold = [1, 20, 3, missing])
     sums = combine(groupby(sales, :town), :sold => (x -> sum(skipmissing(x))) => :sold)
     sort!(sums, :sold)

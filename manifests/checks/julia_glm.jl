@@ -2,6 +2,8 @@
 using GLM
 
 function check()
+    own = joinpath(first(DEPOT_PATH), "compiled", "v$(VERSION.major).$(VERSION.minor)", "GLM")
+    isdir(own) && error("GLM as the image compiled it was not taken: Julia compiled it again, in $own")
     x = collect(1.0:20.0)
     y = 3 .+ 2 .* x .+ [isodd(i) ? 0.1 : -0.1 for i in 1:20]
     line = lm([ones(20) x], y)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from workbench import CUT_OFF, ROOT, ROOT_ONLY, Catalog, Invoke, docker
+from workbench import CUT_OFF, ROOT, ROOT_ONLY, Catalog, Invoke, Silent, broken_image, docker
 
 sys.path.insert(0, str(ROOT / "tests/unit"))
 
@@ -19,7 +19,9 @@ import julia_packages
 import r_packages
 from server import Resource, Server
 
+from dsvm import checks
 from dsvm.builders.docker import Built
+from dsvm.model import Plan
 
 pytestmark = pytest.mark.slow
 DAY = "2023-03-14"
@@ -179,6 +181,21 @@ def test_a_user_has_the_packages_compiled_beside_a_depot_of_their_own(catalog: C
     said = in_container(NAME, USE)
     home = "/home/ds/.julia"
     assert said == f"{home} /opt/julia-depot 2.0 {home}/environments/v1.5/Project.toml"
+
+
+@ROOT_ONLY
+def test_packages_that_julia_compiles_again_for_each_user_are_found(catalog: Catalog, tmp_path: Path) -> None:
+    name = "dsvm-e2e/r-julia:latest"
+    broken_image(name, f"dsvm/{NAME}:latest", tmp_path, "find /opt/julia-depot/packages -exec touch {} +\n")
+    try:
+        plan = Plan.model_validate_json((ROOT / "build" / NAME / "plan.json").read_bytes())
+        only = ("ijulia", "quarters", "image")
+        report = checks.verify(plan, name, engine_env={}, folder=tmp_path, only=only, progress=Silent())
+    finally:
+        docker("image", "rm", "--force", name)
+    found = {f"{one.tool}: {one.check}": one.output for one in report.results if one.outcome == "failed"}
+    assert found.keys() == {"ijulia: ijulia_execute.py"}
+    assert "compiled it again" in str(found)
 
 
 @ROOT_ONLY
