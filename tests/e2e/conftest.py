@@ -16,14 +16,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from workbench import BIG, CUT_OFF, INVOKE, ROOT, SMALL, Catalog, Done, Invoke, docker, run, small_catalog
 
-# Files that use the same image, and so run one after the other; groups run side by side, the longest first. The big
-# image is built first of all, by the command that a newcomer types. The last two of the small image's files take its
-# name away.
+# Files that use the same image, and so run one after the other; groups run side by side. The big image is built first
+# of all, by the command that a newcomer types; an emulated machine starts when that is done, as it has to answer in
+# time. The last two of the small image's files take its name away.
 GROUPS = (
     ("test_quickstart", "test_start", "test_broken_images"),
-    ("test_virtual_machine",),
     ("test_bad_luck", "test_reproducible", "test_repository", "test_registry_base"),
     ("test_outside_image",),
+    ("test_virtual_machine",),
     # in the slow run alone
     ("test_vendor_machine",),
     ("test_source_package",),
