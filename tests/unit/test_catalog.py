@@ -42,6 +42,14 @@ def test_the_project_s_own_manifests_are_sound() -> None:
     assert found.tools["pytorch"].sources[0].requests()["pypi"]
 
 
+def test_no_service_of_a_tool_starts_while_its_machine_is_built() -> None:
+    """What it makes at its first start, secrets above all, would be the same in every copy of the image."""
+    files = {path: file.text or "" for tool in catalog.load().tools.values() for path, file in tool.files.items()}
+    started = {path: text for path, text in files.items() if path.endswith(".service") and "\n[Install]\n" in text}
+    assert len(started) >= 2
+    assert [path for path, text in started.items() if "\nConditionPathExists=!/run/dsvm-build\n" not in text] == []
+
+
 def test_the_schemas_for_editors_are_current() -> None:
     written = {path.name: path.read_text() for path in (catalog.MANIFESTS / "schema").glob("*.json")}
     assert written == schema_texts(), "run: invoke schema"
