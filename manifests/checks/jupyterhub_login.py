@@ -64,12 +64,12 @@ def check() -> dict[str, object]:
         assert status == 403, f"a wrong password got {status}"
         status, where, text = browser.sign_in(password)
         assert status == 200, f"the right password got {status} at {where}: {text[-200:]}"
-        while True:
-            status, where, text = browser.ask(f"/user/{NAME}/api/kernelspecs")
-            if status == 200 and text.startswith("{"):
-                break
-            assert time.monotonic() < deadline, f"no server: {status} at {where}"
-            time.sleep(2)
+        # the page first, as a browser does it: the hub then says to the server who this is
+        for page in ("lab", "api/kernelspecs"):
+            while (answer := browser.ask(f"/user/{NAME}/{page}"))[:2] != (200, f"{HUB}/user/{NAME}/{page}"):
+                assert time.monotonic() < deadline, f"no {page}: {answer[0]} at {answer[1]}"
+                time.sleep(2)
+        text = answer[2]
         kernels = sorted(json.loads(text)["kernelspecs"])
         assert "python3" in kernels, f"kernels {kernels}"
         servers = root("pgrep", "--euid", NAME, "--full", "jupyterhub", check=False)
