@@ -74,7 +74,7 @@ def check() -> dict[str, object]:
 
     def aws(*words: str) -> str:
         argv = ["aws", "--endpoint-url", f"http://127.0.0.1:{server.server_port}", *words]
-        done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, f"aws {words[0]} {words[1]}: {done.stderr.strip()[-500:]}"
         return done.stdout
 

@@ -30,7 +30,7 @@ class Service(BaseHTTPRequestHandler):
 def az(*words: str) -> subprocess.CompletedProcess[str]:
     env = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     env |= {"AZURE_CONFIG_DIR": str(Path("azure").resolve()), "AZURE_CORE_COLLECT_TELEMETRY": "no"}
-    return subprocess.run(["az", *words], env=env, capture_output=True, text=True, timeout=200)
+    return subprocess.run(["az", *words], env=env, capture_output=True, text=True, timeout=600)
 
 
 def check() -> dict[str, object]:

@@ -78,7 +78,7 @@ def extension() -> Path:
 
 def code_server(*words: str) -> str:
     argv = ["code-server", *FOLDERS, *words]
-    done = subprocess.run(argv, env=ENVIRONMENT, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(argv, env=ENVIRONMENT, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, f"{words[0]}: {(done.stdout + done.stderr).strip().splitlines()[-1:]}"
     return done.stdout
 

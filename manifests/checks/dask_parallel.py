@@ -15,7 +15,7 @@ def check() -> dict[str, object]:
     import pandas as pd
 
     # Each task waits for the other one: this ends only when both run at the same time.
-    barrier = threading.Barrier(2, timeout=60)
+    barrier = threading.Barrier(2, timeout=300)
     met = dask.compute(
         *[dask.delayed(barrier.wait, pure=False)() for _ in range(2)], scheduler="threads", num_workers=2
     )

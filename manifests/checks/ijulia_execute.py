@@ -16,7 +16,7 @@ def check() -> dict[str, object]:
 
     def run(*cells: str) -> list[str]:
         notebook = new_notebook(cells=[new_code_cell(cell) for cell in cells])
-        NotebookClient(notebook, kernel_name="julia", timeout=240).execute()
+        NotebookClient(notebook, kernel_name="julia", timeout=600).execute()
         return ["".join(output.get("text", "") for output in cell.outputs) for cell in notebook.cells]
 
     printed = run('half(x) = x // 2\ntown = "Łódź"', 'print(town, " ", half(5), " ", VERSION)')[1]

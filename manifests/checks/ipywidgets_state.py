@@ -20,7 +20,7 @@ slider.value = 8
 print(seen)
 slider
 """
-    notebook = NotebookClient(new_notebook(cells=[new_code_cell(code)]), kernel_name="python3", timeout=120).execute()
+    notebook = NotebookClient(new_notebook(cells=[new_code_cell(code)]), kernel_name="python3", timeout=600).execute()
     printed, shown = notebook.cells[0].outputs
     assert printed.text == "[8]\n", f"observed {printed.text!r}"
     view = shown.data["application/vnd.jupyter.widget-view+json"]["model_id"]

@@ -12,7 +12,7 @@ def check() -> dict[str, object]:
 
     cells = ["x <- 6; cat(x * 7)", "data.frame(town = 'Łódź', n = 1)", "plot(1:10)"]
     notebook = new_notebook(cells=[new_code_cell(cell) for cell in cells])
-    NotebookClient(notebook, kernel_name="ir", timeout=120).execute()
+    NotebookClient(notebook, kernel_name="ir", timeout=600).execute()
     printed, table, plot = (cell.outputs[0] for cell in notebook.cells)
     assert printed.text == "42", f"output {printed.text!r}"
     assert "Łódź" in table.data["text/html"], f"table {table.data}"

@@ -14,7 +14,7 @@ def check() -> dict[str, object]:
 
     def run(*cells: str) -> nbformat.NotebookNode:
         notebook = new_notebook(cells=[new_code_cell(cell) for cell in cells])
-        return NotebookClient(notebook, kernel_name="python3", timeout=120).execute()
+        return NotebookClient(notebook, kernel_name="python3", timeout=600).execute()
 
     done = run("import sys; x = 6", "print(x * 7)", "sys.prefix")
     text = done.cells[1].outputs[0].text

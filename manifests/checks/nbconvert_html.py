@@ -16,7 +16,7 @@ def check() -> dict[str, object]:
     notebook = new_notebook(cells=[new_markdown_cell("# Title $x^2$"), new_code_cell("print(6 * 7)")])
     nbformat.write(notebook, "in.ipynb")
     argv = [sys.executable, "-m", "nbconvert", "in.ipynb", "--to", "html", "--execute", "--output", "out"]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, f"it failed: {done.stderr[-300:]}"
     page = Path("out.html").read_text(encoding="utf-8")
     assert "<h1" in page and "<pre>42" in page, "no title, or no output of the cell, in the HTML"
