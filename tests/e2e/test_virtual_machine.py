@@ -10,11 +10,12 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from workbench import INVOKE, ROOT, Invoke, Running, Silent, docker, small_catalog
+from workbench import INVOKE, ROOT, Invoke, Running, Silent, docker, short_folder, small_catalog
 
 from dsvm import checks
 from dsvm.model import Plan, Report
@@ -111,9 +112,13 @@ def spoiled(machine: tuple[str, ...], tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.slow
-def test_a_broken_machine_is_caught(spoiled: Path, tmp_path: Path) -> None:
+def test_a_broken_machine_is_caught(spoiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = Plan.model_validate_json((WORK / "plan.json").read_bytes())
-    report = verification.verify(plan, spoiled, folder=tmp_path / "verify", only=["machine", "dc"], progress=Silent())
+    folder, only = tmp_path / "verify", ["machine", "dc"]
+    with short_folder() as temporary, monkeypatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(temporary))
+        report = verification.verify(plan, spoiled, folder=folder, only=only, progress=Silent())
+        assert not list(temporary.glob("dsvm-vm-*"))
     failed = {
         f"{result.tool}: {result.check}": result.output for result in report.results if result.outcome == "failed"
     }
@@ -132,8 +137,7 @@ def test_a_broken_machine_is_caught(spoiled: Path, tmp_path: Path) -> None:
     assert {case.id for case in checks.planned_checks(plan, [checks.MACHINE])} <= expected.keys() <= failed.keys()
     assert [check for check, words in expected.items() if words not in failed[check]] == []
     assert "/var/lib/dkms/mok.key" in failed["machine: nothing of the build is left"]
-    assert (tmp_path / "verify" / "console.png").read_bytes().startswith(b"\x89PNG")
-    assert not list(Path("/tmp").glob("dsvm-vm-*"))
+    assert (folder / "console.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.slow
