@@ -33,7 +33,7 @@ class Section(Model):
     tools: tuple[Name, ...] = Field((), description="tools that asked for it")
     request: Any = Field(description="what was asked, as JSON")
     input: Sha256 = Field(description="digest of request and base: the section is stale when it differs")
-    epoch: int = Field(description="seconds since 1970: when its pins last changed; mtime of what it installs")
+    epoch: int = Field(description="seconds since 1970: when its pins last changed; mtime of its system packages")
     pins: tuple[Pin, ...]
     extra: dict[str, Any] = Field(default_factory=dict, description="what the ecosystem needs for installing")
     formats: tuple[Format, ...] = Field(
