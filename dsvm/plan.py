@@ -171,7 +171,7 @@ def _stages(base: Base, lock: Lock) -> tuple[Stage, ...]:
                 stages += _stages_of(build, base, parent, ground, title=f"build tools of {tool}")
                 parent = build.id
         brings = tuple(stage.name for one in below[section.id] for stage in stages if stage.section == one.id)
-        stages += _stages_of(section, base, parent, FILE_TIME, title=_title(section), output=True, brings=brings)
+        stages += _stages_of(section, base, parent, ground, title=_title(section), output=True, brings=brings)
     if MACHINE in sections:
         # it lies on top of everything, so it leaves the times of everything alone
         stages += _stages_of(sections[MACHINE], base, IMAGE, lock.epoch, title="what only a machine needs")
@@ -224,10 +224,10 @@ def _stages_of(
 ) -> list[Stage]:
     """The stages of a section, one for each of its parts.
 
-    `ground` is the time of what lies below it, whose files are left alone; what an output holds has that very time.
+    `ground` is the epoch of what lies below it, whose files are left alone.
     """
     ecosystem = ecosystems.get(section.ecosystem)
-    timed = section.model_copy(update={"epoch": ground if output else max(section.epoch, ground)})
+    timed = section.model_copy(update={"epoch": FILE_TIME if output else max(section.epoch, ground)})
     parts = ecosystem.parts(timed)
     steps = [ecosystem.install(part, base) for part in parts]
     return [
