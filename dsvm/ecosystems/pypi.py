@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from packaging import tags
-from packaging.markers import Environment
 from packaging.metadata import RawMetadata, parse_email
 from packaging.pylock import PackageSdist, PackageWheel, Pylock, PylockSelectError
 from packaging.requirements import InvalidRequirement, Requirement
@@ -26,6 +24,7 @@ from packaging.version import Version
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from dsvm.ecosystems import Context, Request, RunInImage
+from dsvm.ecosystems.pypi_platforms import markers, uv_platform, wheel_tags
 from dsvm.errors import LockError, ProgramError, StoreError
 from dsvm.machine import Machine
 from dsvm.model import Base, Index, Model, Pin, Section, Step, digest_of
@@ -35,17 +34,9 @@ from dsvm.urls import redact
 
 # What a kernel's environment holds beside its tools: the kernel itself, and pip for `%pip install` in a notebook
 KERNEL_PACKAGES = ("ipykernel", "pip")
-ARCHES = {"amd64": "x86_64", "arm64": "aarch64"}
-# The tags of wheels for Windows, and what Python's platform.machine() says there
-WINDOWS_TAGS = {"amd64": "win_amd64", "arm64": "win_arm64"}
-WINDOWS_MACHINES = {"amd64": "AMD64", "arm64": "ARM64"}
 # An environment falls into so many parts: large packages, which seldom change and take long, and small ones.
 LARGE = 8_000_000  # bytes of a wheel
 LARGE_PARTS, SMALL_PARTS = 8, 4
-# The newest glibc 2 that uv solves for. On a base with a newer one, a wheel for that alone is not found by uv.
-UV_GLIBC = 40
-# PEP 600: manylinux2014, 2010 and 1 are names for these glibc versions
-LEGACY_MANYLINUX = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 
 
 def _requirement(text: str) -> str:
@@ -200,7 +191,7 @@ class Pypi:
                     *(word for name in sdists for word in ("--no-binary", name)),
                     # nothing is built, so this one will do: looking for that version among all takes seconds
                     *("--python", sys.executable, "--python-version", base.python),
-                    *("--python-platform", _uv_platform(base)),
+                    *("--python-platform", uv_platform(base)),
                     # pip's rule, which a machine's configuration is written for: all indexes count the same
                     *("--index-strategy", "unsafe-best-match", *(indexes or ["--no-index"])),
                     *(word for url in machine.find_links for word in ("--find-links", url)),
@@ -215,7 +206,7 @@ class Pypi:
             ) from error
         lock = Pylock.from_dict(tomllib.loads(output.read_text()))
         try:
-            chosen = list(lock.select(environment=_environment(base), tags=list(_tags(base))))
+            chosen = list(lock.select(environment=markers(base), tags=list(wheel_tags(base))))
         except PylockSelectError as error:
             raise LockError(f"{request.section}: {error}") from error
         kept = [
@@ -404,56 +395,6 @@ def page_files(machine: Machine, page: str) -> Iterator[tuple[str, str, str | No
 def _elsewhere(base: Base, env: str) -> Mapping[str, str]:
     """Where the Python of an environment is, for images in which that is another place than on Linux."""
     return {} if base.platform == "linux" else {"python": traits(base).env_python(env)}
-
-
-def _glibc(base: Base) -> int:
-    """Minor version of the base's glibc 2."""
-    return int(base.glibc.split(".")[1])
-
-
-def _uv_platform(base: Base) -> str:
-    """What uv calls the base's platform: https://docs.astral.sh/uv/reference/cli/#uv-pip-compile--python-platform"""
-    if base.platform == "windows":
-        return f"{ARCHES[base.arch]}-pc-windows-msvc"
-    return f"{ARCHES[base.arch]}-manylinux_2_{min(_glibc(base), UV_GLIBC)}"
-
-
-def _tags(base: Base) -> Iterator[tags.Tag]:
-    """Wheel tags that fit a base, the best first."""
-    platforms = [WINDOWS_TAGS[base.arch]] if base.platform == "windows" else list(_linux_tags(base))
-    major, micro = map(int, base.python.split("."))
-    yield from tags.cpython_tags((major, micro), platforms=platforms)
-    yield from tags.compatible_tags((major, micro), interpreter=f"cp{major}{micro}", platforms=platforms)
-
-
-def _linux_tags(base: Base) -> Iterator[str]:
-    arch = ARCHES[base.arch]
-    for step in range(_glibc(base), 4, -1):
-        yield f"manylinux_2_{step}_{arch}"
-        if step in LEGACY_MANYLINUX:
-            yield f"{LEGACY_MANYLINUX[step]}_{arch}"
-    yield f"linux_{arch}"
-
-
-def _environment(base: Base) -> Environment:
-    """The values of environment markers on a base.
-
-    https://packaging.python.org/en/latest/specifications/dependency-specifiers/#environment-markers
-    """
-    windows = base.platform == "windows"
-    return Environment(
-        implementation_name="cpython",
-        implementation_version=f"{base.python}.0",
-        os_name="nt" if windows else "posix",
-        platform_machine=WINDOWS_MACHINES[base.arch] if windows else ARCHES[base.arch],
-        platform_release="",
-        platform_system="Windows" if windows else "Linux",
-        platform_version="",
-        python_full_version=f"{base.python}.0",
-        platform_python_implementation="CPython",
-        python_version=base.python,
-        sys_platform="win32" if windows else "linux",
-    )
 
 
 def _index_places(indexes: Sequence[Index], context: Context) -> Iterator[Mapping[str, tuple[str, bool]]]:

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from server import Resource, Server
 
 from dsvm.catalog import load
-from dsvm.ecosystems import Context, Request, pypi
+from dsvm.ecosystems import Context, Request, pypi, pypi_platforms
 from dsvm.errors import LockError, StoreError
 from dsvm.machine import Machine
 from dsvm.model import Index, Pin, Section
@@ -72,7 +72,7 @@ def resolve(context: Context, *wanted: str, **more: object) -> dict[str, Pin]:
 
 
 def test_tags_of_a_base_hold_its_glibc_and_older_ones_and_nothing_newer() -> None:
-    tags = list(pypi._tags(BASE))
+    tags = list(pypi_platforms.wheel_tags(BASE))
     platforms = {tag.platform for tag in tags}
     assert "manylinux_2_36_x86_64" in platforms
     assert "manylinux2014_x86_64" in platforms

@@ -20,7 +20,7 @@ from dsvm import overview, pipeline, render
 from dsvm.builders import docker
 from dsvm.catalog import load
 from dsvm.checks import planned_checks
-from dsvm.ecosystems import Context, pypi
+from dsvm.ecosystems import Context, pypi_platforms
 from dsvm.errors import InputError, LockError
 from dsvm.lock.choosing import _unchecked
 from dsvm.machine import Machine
@@ -96,10 +96,10 @@ def test_a_wrong_winget_source_is_a_fault_with_its_line(tmp_path: Path, item: st
 
 
 def test_wheels_are_those_for_windows() -> None:
-    tags = list(pypi._tags(WINDOWS_BASE))
+    tags = list(pypi_platforms.wheel_tags(WINDOWS_BASE))
     assert {tag.platform for tag in tags} == {"win_amd64", "any"}
     assert tags[0] == Tag("cp313", "cp313", "win_amd64")
-    markers = pypi._environment(WINDOWS_BASE)
+    markers = pypi_platforms.markers(WINDOWS_BASE)
     assert (markers["sys_platform"], markers["os_name"], markers["platform_machine"]) == ("win32", "nt", "AMD64")
 
 
