@@ -264,7 +264,7 @@ def doctor(c: Context, variant: str | None = None, catalog: list[str] | None = N
 @plain_errors
 def clean(c: Context, everything: bool = False, catalog: list[str] | None = None) -> None:
     """Remove build folders, and artefacts and images that no lock needs."""
-    from dsvm.pipeline import clean_up
+    from dsvm.cleaning import clean_up
 
     clean_up(_shop(catalog), everything=everything)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from dsvm import compat
 from dsvm import lock as locks
 from dsvm.catalog import Catalog, load, near
-from dsvm.errors import DsvmError, EngineError, GoneError, InputError, LockError, ProgramError, StoreError, VerifyError
+from dsvm.errors import DsvmError, GoneError, InputError, LockError, ProgramError, StoreError, VerifyError
 from dsvm.model import Format, Lock, Pin, Plan, Report, Section
 from dsvm.plan import make_plan
 
@@ -424,21 +423,7 @@ def verify(shop: Workshop, variant: str, *, plan: Plan | None = None, only: Sequ
     return report
 
 
-# --- clean -------------------------------------------------------------------------------------------------
-
-
-def clean(shop: Workshop, *, everything: bool = False) -> tuple[int, int]:
-    """Remove build folders and what no lock needs from the store; returns (files, bytes) that went.
-
-    With `everything`, the whole store goes.
-    """
-    shutil.rmtree(ROOT / "build", ignore_errors=True)
-    keep: set[str] = set()
-    if not everything:
-        for folder in shop.catalog.folders:
-            for path in (folder / "locks").glob("*.json"):
-                keep |= {pin.sha256 for section in locks.read(path).sections for pin in section.pins}
-    return shop.store.prune(keep)
+# --- what is said of a build beforehand -------------------------------------------------------------------
 
 
 def needed_bytes(locked: Lock) -> int:
@@ -460,13 +445,6 @@ def is_built(shop: Workshop, locked: Lock) -> bool:
         return images.labels(docker.image_name(locked.variant), env).get(f"{LABELS}.plan") == plan.digest
     except DsvmError:
         return False
-
-
-Variants = Mapping[str, Lock | None]
-
-
-def all_locks(catalog: Catalog) -> Variants:
-    return {name: locks.find(catalog, name) for name in sorted(catalog.variants)}
 
 
 # --- what the commands do beyond that ----------------------------------------------------------------------
@@ -514,19 +492,3 @@ def stop_image(shop: Workshop, variant: str) -> None:
     if not stopped:
         shop.catalog.variant(variant)
     shop.say(f"{images.container_name(variant)} {'stopped' if stopped else 'was not running'}")
-
-
-def clean_up(shop: Workshop, *, everything: bool) -> None:
-    """Clean build folders, store and, where there is an engine, images that no lock names any more."""
-    from dsvm import images
-    from dsvm.store import megabytes
-
-    files, size = clean(shop, everything=everything)
-    shop.say(f"removed {files} artefacts, {megabytes(size)}, and the build folders")
-    try:
-        env = shop.engine.env
-    except EngineError:
-        return
-    digests = {name: found.of("docker").digest for name, found in all_locks(shop.catalog).items() if found is not None}
-    for name in images.remove_old(digests, env):
-        shop.say(f"removed image {name}")

@@ -28,7 +28,7 @@ LAYERS = (
     ("builders", "clouds"),
     ("images", "checks", "publish"),
     ("pipeline",),
-    ("vm",),
+    ("cleaning", "vm"),
     ("cloud",),
     ("roads", "overview"),
 )

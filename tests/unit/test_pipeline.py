@@ -9,8 +9,8 @@ import pytest
 import tiny
 from server import Resource, Server
 
+from dsvm import cleaning, pipeline
 from dsvm import lock as locks
-from dsvm import pipeline
 from dsvm.errors import GoneError, InputError, LockError, StoreError
 from dsvm.machine import Machine
 from dsvm.model import Lock, Retired
@@ -148,13 +148,13 @@ def test_what_was_not_left_out_cannot_be_put_back(shop: Workshop) -> None:
 
 def test_cleaning_keeps_what_a_lock_names(shop: Workshop, server: Server, monkeypatch: pytest.MonkeyPatch,
                                           tmp_path: Path) -> None:  # fmt: skip
-    monkeypatch.setattr(pipeline, "ROOT", tmp_path)
+    monkeypatch.setattr(cleaning, "ROOT", tmp_path)
     lock = with_real_content(only(tiny.lock(), "base"), server)
     pipeline.fetch(shop, lock)
     lock_of(shop, lock)
     other = tmp_path / "other"
     other.write_text("of no lock")
     sha256, _ = shop.store.add(other)
-    assert pipeline.clean(shop)[0] == 1
+    assert cleaning.clean(shop)[0] == 1
     assert not shop.store.has(sha256)
     assert all(shop.store.has(pin.sha256, pin.size) for pin in lock.sections[0].pins)
