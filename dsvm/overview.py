@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from dsvm import compat, ecosystems
 from dsvm import lock as locks
-from dsvm.catalog import MANIFESTS, Catalog, schemas, suits
+from dsvm.catalog import MANIFESTS, Catalog, known_names, schemas, suits
 from dsvm.console import coloured, say, table, terminal_width
 from dsvm.errors import DsvmError, EngineError, InputError
 from dsvm.model import Accelerator, Format, FrameworkRow, Lock, Row, Tool, Variant
@@ -370,9 +370,10 @@ def _keyrings(shop: Workshop, variant: str | None) -> dict[str, str]:
     return {path: ", ".join(names) for path, names in bases.items()}
 
 
-def schema_texts() -> dict[str, str]:
-    """File name -> text of each JSON Schema."""
-    return {name: json.dumps(schema, indent=1, sort_keys=True) + "\n" for name, schema in schemas().items()}
+def schema_texts(folders: Sequence[Path] = ()) -> dict[str, str]:
+    """File name -> text of each JSON Schema, which knows the names in the project's manifests and in `folders`."""
+    found = schemas(known_names([MANIFESTS, *folders]))
+    return {name: json.dumps(schema, indent=1, sort_keys=True) + "\n" for name, schema in found.items()}
 
 
 def write_schemas(folders: Sequence[Path]) -> None:
@@ -382,6 +383,6 @@ def write_schemas(folders: Sequence[Path]) -> None:
         raise InputError(f"{latest}: no such folder")
     folder = latest / "schema"
     folder.mkdir(exist_ok=True)
-    for name, text in schema_texts().items():
+    for name, text in (texts := schema_texts(folders)).items():
         (folder / name).write_text(text, encoding="utf-8")
-    say(f"{len(schema_texts())} schemas in {folder}")
+    say(f"{len(texts)} schemas in {folder}")

@@ -56,6 +56,13 @@ def load(overlays: Sequence[Path] = (), *, main: Path = MANIFESTS) -> Catalog:
     return catalog
 
 
+def known_names(folders: Sequence[Path] = (MANIFESTS,)) -> dict[str, list[str]]:
+    """Kind -> the names that the manifests in `folders` go by, whether they are right or not; GPUs as kind `gpus`."""
+    names = {kind: [path.stem for folder in folders for path in (folder / kind).glob("*.y*ml")] for kind in kinds()}
+    tables = [_load_compat(folder / COMPAT, Compat(), []) for folder in folders]
+    return {**names, "gpus": [row.gpu for table in tables for row in table.gpus]}
+
+
 def _files(folder: Path, faults: list[str]) -> Iterator[tuple[str, Path]]:
     for sub in sorted(folder.iterdir()):
         if not sub.is_dir():

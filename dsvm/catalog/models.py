@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
 from pydantic import Field, create_model
+from pydantic.json_schema import GenerateJsonSchema
 
 from dsvm import ecosystems
 from dsvm.model import Base, Compat, Index, Model, Repository, RetiredTools, Source, Tool, Variant
@@ -45,8 +46,29 @@ def key_of(kind: str) -> str:
     return {"indexes": "index", "repositories": "repository"}.get(kind, kind.removesuffix("s"))
 
 
-def schemas() -> Mapping[str, Mapping[str, Any]]:
-    """File name -> JSON Schema, for editors."""
+def schemas(names: Mapping[str, Sequence[str]]) -> Mapping[str, Mapping[str, Any]]:
+    """File name -> JSON Schema, for editors; `names`, kind -> known names, are what they offer where one is wanted."""
     models = {key_of(kind): model for kind, model in kinds().items()}
     models |= {"compat": Compat, "retired": RetiredTools}
-    return {f"{name}.json": model.model_json_schema() for name, model in models.items()}
+    return {
+        f"{name}.json": {
+            "$schema": GenerateJsonSchema.schema_dialect,
+            "$id": f"urn:dsvm:schema:{name}",
+            **_offering(model.model_json_schema(), names),
+        }
+        for name, model in models.items()
+    }
+
+
+def _offering(schema: Any, names: Mapping[str, Sequence[str]]) -> Any:
+    """`schema` with the known names beside each pattern of a name (`"names": kind`); others are right too."""
+    if isinstance(schema, list):
+        return [_offering(one, names) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    inner = {key: _offering(value, names) for key, value in schema.items()}
+    kind = inner.pop("names", None) if isinstance(inner.get("names"), str) else None
+    if not (known := names.get(kind or "", ())):
+        return inner
+    pattern = {key: inner.pop(key) for key in ("type", "pattern", "maxLength", "anyOf") if key in inner}
+    return {**inner, "anyOf": [{"enum": sorted(known)}, pattern]}

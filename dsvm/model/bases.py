@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from dsvm.model.common import Format, ImagePath, Line, Model, Name, Platform, is_empty, is_none
+from dsvm.model.common import Format, ImagePath, Line, Model, Name, Platform, RepositoryName, is_empty, is_none
 from dsvm.model.registries import Key
 
 
@@ -79,7 +79,7 @@ class Base(Model):
         description="what compiling for a runtime needs beside it; not in the image",
     )
     # These are left out of JSON while they are empty: what never used them keeps its digests.
-    repositories: tuple[Name, ...] = Field(
+    repositories: tuple[RepositoryName, ...] = Field(
         (),
         exclude_if=is_empty,
         description="repositories that its system packages and runtimes may come from beside its own archive",

@@ -7,7 +7,7 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 Accelerator = Literal["cpu", "gpu"]
 Format = Literal["docker", "qcow2", "vhd", "vmdk", "ami", "azure", "gcp"]
@@ -19,6 +19,13 @@ Platform = Literal["linux", "windows"]
 # only, an installed system that the builder brings and the lock knows nothing of
 BaseKind = Literal["registry", "bootstrap", "machine"]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9.-]*$", max_length=64)]
+# Names of other manifests' things: their JSON Schemas offer the known ones to editors (see `catalog.schemas`).
+ToolName = Annotated[Name, Field(json_schema_extra={"names": "tools"})]
+BaseName = Annotated[Name, Field(json_schema_extra={"names": "bases"})]
+VariantName = Annotated[Name, Field(json_schema_extra={"names": "variants"})]
+IndexName = Annotated[Name, Field(json_schema_extra={"names": "indexes"})]
+RepositoryName = Annotated[Name, Field(json_schema_extra={"names": "repositories"})]
+GpuName = Annotated[Name, Field(json_schema_extra={"names": "gpus"})]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 # One line of printable text: what is shown in tables and labels can break neither.
 Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=500)]

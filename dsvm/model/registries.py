@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from dsvm.model.common import Line, Model, Name, as_list, is_none
+from dsvm.model.common import BaseName, Line, Model, Name, as_list, is_none
 
 
 class Index(Model):
@@ -61,7 +61,13 @@ class Key(Model):
         description="the list of its packages, or only each package, as some repositories of dnf do",
     )
 
-    @field_validator("fingerprint", mode="before")
+    @field_validator(
+        "fingerprint",
+        mode="before",
+        json_schema_input_type=Annotated[
+            str, StringConstraints(pattern=r"^ *([0-9A-Fa-f] *){40}(([0-9A-Fa-f] *){24})?$")
+        ],
+    )
     @classmethod
     def _as_people_write_it(cls, value: object) -> object:
         return value.replace(" ", "").upper() if isinstance(value, str) else value
@@ -70,7 +76,7 @@ class Key(Model):
 class Place(Model):
     """Where in a repository the packages for some bases are."""
 
-    base: tuple[Name, ...] = Field(min_length=1)
+    base: tuple[BaseName, ...] = Field(min_length=1)
     path: Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9._+-]+(/[A-Za-z0-9._+-]+)*)?$")] = Field(
         "", description="folder below the repository's root"
     )
@@ -80,7 +86,7 @@ class Place(Model):
     components: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._+/-]+$")], ...] = ()
     key: Key | None = Field(None, description="where it is not the repository's")
 
-    _one_base = field_validator("base", mode="before")(as_list)
+    _one_base = field_validator("base", mode="before", json_schema_input_type=tuple[BaseName, ...] | BaseName)(as_list)
 
     @model_validator(mode="after")
     def _flat_or_not(self) -> Self:

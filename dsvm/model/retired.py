@@ -7,7 +7,7 @@ from datetime import date
 
 from pydantic import Field, field_validator
 
-from dsvm.model.common import Line, Model, Name
+from dsvm.model.common import Line, Model, Name, ToolName
 
 
 class Retired(Model):
@@ -17,10 +17,10 @@ class Retired(Model):
     aliases: tuple[Name, ...] = Field((), description="other names that people ask for it by")
     since: Line = Field(description="date as far as it is known: YYYY, YYYY-MM or YYYY-MM-DD")
     why: Line
-    successors: tuple[Name, ...] = Field(min_length=1, description="tools that take its place")
+    successors: tuple[ToolName, ...] = Field(min_length=1, description="tools that take its place")
     source: Line = Field(description="where this stands")
 
-    @field_validator("since", mode="before")
+    @field_validator("since", mode="before", json_schema_input_type=str | int)
     @classmethod
     def _text(cls, value: object) -> object:
         # YAML reads 2023 as a number and 2023-07-01 as a date

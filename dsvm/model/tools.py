@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
@@ -10,30 +11,35 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from dsvm.model.bases import Base
 from dsvm.model.common import (
     Accelerator,
+    BaseName,
     CudaVersion,
     Driver,
     Format,
     ImagePath,
+    IndexName,
     Line,
     Model,
     Name,
     Platform,
+    RepositoryName,
+    ToolName,
     as_list,
     as_text,
     is_none,
 )
+from dsvm.model.licenses import License
 
 
 class When(Model):
     """A condition on the variant; every key that is given must hold."""
 
     accelerator: Accelerator | None = None
-    base: tuple[Name, ...] = ()
+    base: tuple[BaseName, ...] = ()
     platform: Platform | None = Field(
         None, exclude_if=is_none, description="family of the base's operating system: linux, windows"
     )
 
-    _one_base = field_validator("base", mode="before")(as_list)
+    _one_base = field_validator("base", mode="before", json_schema_input_type=tuple[BaseName, ...] | BaseName)(as_list)
 
     def holds(self, *, accelerator: str, base: Base) -> bool:
         return (
@@ -48,8 +54,8 @@ class Source(Model):
 
     when: When = When()
     formats: tuple[Format, ...] = Field((), description="only for these formats; all when empty")
-    index: Name | None = Field(None, description="named package index, from manifests/indexes.yaml")
-    repository: Name | None = Field(
+    index: IndexName | None = Field(None, description="named package index, from manifests/indexes")
+    repository: RepositoryName | None = Field(
         None, description="repository of system packages beside the base's own, from manifests/repositories"
     )
     cuda: CudaVersion | None = Field(None, description="CUDA version that these packages carry")
@@ -59,7 +65,7 @@ class Source(Model):
         default_factory=dict, description="what only building needs, by ecosystem; not in the image"
     )
 
-    _driver_text = field_validator("driver", mode="before")(as_text)
+    _driver_text = field_validator("driver", mode="before", json_schema_input_type=Driver | int | None)(as_text)
 
     def requests(self) -> dict[str, Any]:
         """What this source asks of each ecosystem, by the ecosystem's name."""
@@ -88,7 +94,7 @@ class Check(Model):
     timeout: int = Field(300, ge=1, le=3600, description="seconds")
     alone: bool = Field(False, description="must not run beside other checks")
 
-    @field_validator("version", mode="before")
+    @field_validator("version", mode="before", json_schema_input_type=VersionCheck | str | None)
     @classmethod
     def _short_version(cls, value: object) -> object:
         return {"run": value} if isinstance(value, str) else value
@@ -100,6 +106,10 @@ class Check(Model):
             raise ValueError("a check has exactly one of 'version', 'run' and 'script'")
         if self.expect is not None and self.run is None:
             raise ValueError("'expect' goes with 'run'")
+        try:
+            re.compile(self.expect or "")
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ValueError(f"'expect' is no regular expression: {error}: {self.expect}") from error
         if self.script is not None:
             path = PurePosixPath(self.script)
             if path.is_absolute() or ".." in path.parts or path.suffix not in (".py", ".R", ".jl", ".sh"):
@@ -161,7 +171,7 @@ class Tool(Model):
     tool: Name
     summary: Line
     homepage: Line
-    license: Line = Field(description="SPDX expression")
+    license: License = Field(description="SPDX expression")
     group: Name
     env: Name = Field("base", description="Python environment that its pypi packages go to: /opt/envs/ENV")
     sources: tuple[Source, ...] = Field(min_length=1, description="ways to get it, the preferred one first")
@@ -174,7 +184,7 @@ class Tool(Model):
     environment: dict[Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$")], Line] = Field(
         default_factory=dict, description="environment variables of the image"
     )
-    requires: tuple[Name, ...] = Field((), description="tools that must be in the same image")
+    requires: tuple[ToolName, ...] = Field((), description="tools that must be in the same image")
     formats: tuple[Format, ...] = Field((), description="only for these formats; all when empty")
     checks: tuple[Check, ...] = ()
 

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-from dsvm.model.common import Accelerator, Driver, Format, Line, Model, Name, as_small_words, as_text
+from dsvm.model.common import (
+    Accelerator,
+    BaseName,
+    Driver,
+    Format,
+    GpuName,
+    Line,
+    Model,
+    Name,
+    ToolName,
+    VariantName,
+    as_small_words,
+    as_text,
+)
+
+AnyCase = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9.-]*$", max_length=64)]
 
 
 def _whole_or_extending(schema: dict[str, Any]) -> None:
@@ -20,19 +35,25 @@ class Variant(Model):
     model_config = ConfigDict(json_schema_extra=_whole_or_extending)
 
     variant: Name
-    extends: Name | None = Field(None, description="variant that it takes everything from that it does not say itself")
+    extends: VariantName | None = Field(
+        None, description="variant that it takes everything from that it does not say itself"
+    )
     summary: Line = ""
-    base: Name = ""
+    base: BaseName = ""
     accelerator: Accelerator = "cpu"
     formats: tuple[Format, ...] = Field(("docker",), min_length=1)
-    tools: tuple[Name, ...] = Field((), description="with 'extends', tools beside those of the other variant")
-    without: tuple[Name, ...] = Field((), description="with 'extends', tools of the other variant that this one lacks")
+    tools: tuple[ToolName, ...] = Field((), description="with 'extends', tools beside those of the other variant")
+    without: tuple[ToolName, ...] = Field(
+        (), description="with 'extends', tools of the other variant that this one lacks"
+    )
 
-    gpus: tuple[Name, ...] = Field((), description="GPUs that it must run on, as compat.yaml names them: v100, h100")
+    gpus: tuple[GpuName, ...] = Field((), description="GPUs that it must run on, as compat.yaml names them: v100, h100")
     driver: Driver | None = Field(None, description="NVIDIA driver branch of its machines, for example 580")
 
-    _driver_text = field_validator("driver", mode="before")(as_text)
-    _one_gpu = field_validator("gpus", mode="before")(as_small_words)
+    _driver_text = field_validator("driver", mode="before", json_schema_input_type=Driver | int | None)(as_text)
+    _one_gpu = field_validator(
+        "gpus", mode="before", json_schema_input_type=tuple[GpuName | AnyCase, ...] | GpuName | AnyCase
+    )(as_small_words)
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
