@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING
 import invoke.tasks
 from invoke.context import Context
 
-from dsvm.console import number, plain_errors, say
+from dsvm.console import number, plain_errors, say, say_what_was_meant
 
 if TYPE_CHECKING:
     from dsvm.pipeline import Workshop
@@ -21,7 +23,7 @@ task = partial(invoke.tasks.task, auto_shortflags=False)
 VARIANT = "image definition, for example cpu-debian (see: invoke list)"
 FORMAT = "what comes out: docker, or a virtual machine's qcow2, vhd or vmdk"
 ANY_FORMAT = f"{FORMAT}, or in a cloud azure, ami or gcp"
-CATALOG = "DIR: a folder with manifests of your own, on top of the project's (repeatable)"
+CATALOG = "DIR: a folder with manifests of your own, on top of the project's (repeatable; DSVM_CATALOG names more)"
 GPU = "GPUs that it must run on, in place of the variant's: v100,a100"
 DRIVER = "NVIDIA driver branch of its machines, in place of the variant's: 580"
 
@@ -32,8 +34,13 @@ def _shop(
     from dsvm.pipeline import Workshop
 
     gpus = [name.strip() for name in gpu.split(",") if name.strip()] if gpu is not None else None
-    overlays = [Path(folder).resolve() for folder in catalog or ()]
-    return Workshop(overlays=overlays, offline=offline, say=say, gpus=gpus, driver=driver)
+    return Workshop(overlays=_folders(catalog), offline=offline, say=say, gpus=gpus, driver=driver)
+
+
+def _folders(catalog: list[str] | None) -> list[Path]:
+    """The folders of DSVM_CATALOG and then those of --catalog, which win."""
+    always = os.environ.get("DSVM_CATALOG", "").split(os.pathsep)
+    return [Path(folder).resolve() for folder in (*filter(None, always), *(catalog or ()))]
 
 
 # --- make an image -----------------------------------------------------------------------------------------
@@ -75,6 +82,7 @@ def build(c: Context, variant: str = "", format: str = "docker", verify: bool = 
         "only": "resolve this ecosystem again, whatever its state: apt, pypi, ...",
         "upgrade": "resolve everything again, to the newest versions that the manifests allow",
         "leave-out": "TOOL: leave it out, recorded in the lock and shown in every report (repeatable)",
+        "leave-out-unreachable": "leave out every tool that cannot be had now, and those that need it",
         "put-back": "TOOL: take it in again (repeatable)",
         "gpu": GPU,
         "driver": DRIVER,
@@ -83,14 +91,22 @@ def build(c: Context, variant: str = "", format: str = "docker", verify: bool = 
 )
 @plain_errors
 def lock(c: Context, variant: str = "", only: str | None = None, upgrade: bool = False,
-         leave_out: list[str] | None = None, put_back: list[str] | None = None,
+         leave_out: list[str] | None = None, put_back: list[str] | None = None, leave_out_unreachable: bool = False,
          gpu: str | None = None, driver: str | None = None,
          catalog: list[str] | None = None) -> None:  # fmt: skip
     """Pin every artefact of a variant; says what moved."""
     from dsvm.pipeline import lock as make_lock
 
     shop = _shop(catalog, gpu=gpu, driver=driver)
-    make_lock(shop, variant, only=only, upgrade=upgrade, leave_out=leave_out or (), put_back=put_back or ())
+    make_lock(
+        shop,
+        variant,
+        only=only,
+        upgrade=upgrade,
+        leave_out=leave_out or (),
+        put_back=put_back or (),
+        leave_out_unreachable=leave_out_unreachable,
+    )
 
 
 @task(
@@ -275,4 +291,7 @@ def schema(c: Context, catalog: list[str] | None = None) -> None:
     """Write the JSON Schemas of the manifests, for editors, to `schema` in manifests or in a folder of your own."""
     from dsvm.overview import write_schemas
 
-    write_schemas([Path(folder).resolve() for folder in catalog or ()])
+    write_schemas(_folders(catalog))
+
+
+say_what_was_meant(sys.argv, [task.name for task in globals().values() if isinstance(task, invoke.tasks.Task)])

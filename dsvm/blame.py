@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from dsvm import ecosystems
 from dsvm.ecosystems import Context, Request
-from dsvm.errors import LockError
+from dsvm.errors import LockError, OutOfReachError
 from dsvm.model import Choice, Source
 
 
@@ -54,7 +54,7 @@ def blame(section: Unsolved, context: Context) -> list[LockError]:
     return [*absent.values(), *_at_odds(section, others, context)]
 
 
-def out_of_reach_now(section: Unsolved, context: Context) -> list[LockError]:
+def out_of_reach_now(section: Unsolved, context: Context) -> list[OutOfReachError]:
     """An error for every tool of a section that this machine cannot get now; none when it gets them all."""
     return [*_absent(section, context).values()]
 
@@ -70,21 +70,27 @@ def probe(source: Source, context: Context) -> str | None:
 
 
 def out_of_reach(tool: str, tried: Sequence[str]) -> str:
-    """What to say of a tool without a source: what was tried, and how each ended."""
-    return f"tool '{tool}' has no source within reach:\n" + textwrap.indent("\n".join(tried), "    ")
+    """What to say of a tool that no source gives: what was tried, and how each ended."""
+    return f"tool '{tool}' cannot be had from any of its sources:\n" + textwrap.indent("\n".join(tried), "    ")
 
 
-def _absent(section: Unsolved, context: Context) -> dict[str, LockError]:
+def without(variant: str, tools: Sequence[str]) -> str:
+    """What to do about tools that cannot be had: the whole command that goes on without them."""
+    named = "".join(f" --leave-out {tool}" for tool in dict.fromkeys(tools))
+    return (
+        f"Mend what is named above, or go on without: invoke lock --variant {variant}{named}\n"
+        "(--leave-out-unreachable leaves out whatever cannot be had now)"
+    )
+
+
+def _absent(section: Unsolved, context: Context) -> dict[str, OutOfReachError]:
     found = {}
     for tool in section.tools:
         choice, source = section.sources[tool]
         if fault := probe(source, context):
             passed = [f"{name}: not within reach" for name in choice.passed_over]
             tried = [*passed, f"{'+'.join(source.requests())}: {fault}"]
-            found[tool] = LockError(
-                out_of_reach(tool, tried),
-                hint=f"Mend what is named above, or leave it out: --leave-out {tool}",
-            )
+            found[tool] = OutOfReachError(out_of_reach(tool, tried), tools=[tool])
     return found
 
 

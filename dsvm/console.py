@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import functools
 import os
+import re
+import shlex
 import signal
 import sys
-from collections.abc import Callable
-from typing import Any, TypeVar
+import textwrap
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
 
 from dsvm.errors import DsvmError, InputError
 
@@ -19,18 +23,44 @@ def debugging() -> bool:
     return bool(os.environ.get("INVOKE_DEBUG"))
 
 
+def is_terminal(stream: TextIO) -> bool:
+    """Whether `stream` is a terminal that may get colours and be redrawn: https://no-color.org, and TERM=dumb."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def warn(line: str) -> None:
+    """A warning, on standard error: what a command gives stands alone on standard output."""
+    sys.stderr.write(f"{coloured('warning:', 'yellow', sys.stderr)} {with_catalog(line)}\n")
+    sys.stderr.flush()
+
+
 def say(line: str) -> None:
     # one write: lines of several threads stay lines
-    sys.stdout.write(line + "\n")
+    sys.stdout.write(with_catalog(line) + "\n")
     sys.stdout.flush()
 
 
 COLOURS = {"green": 32, "yellow": 33, "red": 31, "dim": 2}
 
 
-def coloured(text: str, colour: str) -> str:
-    """`text` in a colour where people read it on a terminal, plain everywhere else."""
-    return f"\033[{COLOURS[colour]}m{text}\033[0m" if sys.stdout.isatty() else text
+def coloured(text: str, colour: str, stream: TextIO | None = None) -> str:
+    """`text` in a colour where people read `stream` (standard output) on a terminal, plain everywhere else."""
+    return f"\033[{COLOURS[colour]}m{text}\033[0m" if is_terminal(stream or sys.stdout) else text
+
+
+# a command of ours in a sentence, with its options: "Run: invoke lock --variant mine"
+OUR_COMMAND = re.compile(r"\binvoke (?:compat --explain [\w.-]+|[a-z]+)((?: --[a-z][a-z-]*(?: [\w./:,+-]*[\w/])?)*)")
+_folders: list[str] = []  # that --catalog named, for the commands that messages propose
+
+
+def with_catalog(text: str) -> str:
+    """`text` with the user's own --catalog in every command that it proposes."""
+
+    def completed(found: re.Match[str]) -> str:
+        known = any(option in found[1] for option in ("--catalog", "--list", "--help"))
+        return found[0] if known else " ".join((found[0], *(f"--catalog {shlex.quote(one)}" for one in _folders)))
+
+    return OUR_COMMAND.sub(completed, text) if _folders else text
 
 
 def plain_errors(task: Task) -> Task:
@@ -42,15 +72,15 @@ def plain_errors(task: Task) -> Task:
     @functools.wraps(task)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         signal.signal(signal.SIGTERM, _interrupt)
+        _folders[:] = kwargs.get("catalog") or ()
         try:
             return task(*args, **kwargs)
         except DsvmError as error:
             if debugging():
                 raise
-            red, reset = ("\033[31m", "\033[0m") if sys.stderr.isatty() else ("", "")
-            print(f"{red}error:{reset} {error.message}", file=sys.stderr)
+            print(f"{coloured('error:', 'red', sys.stderr)} {error.message}", file=sys.stderr)
             if error.hint:
-                print(error.hint, file=sys.stderr)
+                print(with_catalog(error.hint), file=sys.stderr)
             sys.exit(error.exit_code)
         except BrokenPipeError:
             # the reader, `head` for one, has seen enough
@@ -68,6 +98,20 @@ def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt(number)
 
 
+def say_what_was_meant(argv: Sequence[str], commands: Collection[str]) -> None:
+    """End `invoke build cpu-debian`, of which invoke says only that it has no idea, with the command that was meant."""
+    program, *words = argv
+    if Path(program).name not in ("invoke", "inv") and Path(program).parent.name != "invoke":
+        return
+    place = next((number for number, word in enumerate(words) if word in commands), len(words))
+    stray = "".join(words[place + 1 : place + 2])
+    if stray and not stray.startswith("-") and stray not in commands:
+        option = "explain" if words[place] == "compat" else "variant"
+        meant = shlex.join(["invoke", *words[: place + 1], f"--{option}", *words[place + 1 :]])
+        print(f"{coloured('error:', 'red', sys.stderr)} '{stray}' is no option\nWrite: {meant}", file=sys.stderr)
+        sys.exit(InputError.exit_code)
+
+
 def number(option: str, text: str) -> int:
     """The value of an option that is a whole number from 1 up; invoke itself would end in a traceback."""
     if not (text.isascii() and text.isdigit() and int(text) > 0):
@@ -82,10 +126,13 @@ def terminal_width() -> int:
     return Console().width if sys.stdout.isatty() else 1000
 
 
-def table(title: str, columns: list[str], rows: list[list[str]], *, right: tuple[int, ...] = ()) -> None:
-    """Print a table, one line for a row; values are shown as they are, without markup.
+def table(
+    title: str, columns: list[str], rows: list[list[str]], *, right: tuple[int, ...] = (), wraps: tuple[int, ...] = ()
+) -> None:
+    """Print a table; values are shown as they are, without markup.
 
-    The last column gives way where the terminal is too narrow; a pipe gets everything.
+    Where the terminal is too narrow, the columns `wraps` and the last one go on in further lines; nothing is cut off.
+    A pipe gets a line for each row.
     """
     from rich.console import Console
     from rich.table import Table
@@ -93,17 +140,23 @@ def table(title: str, columns: list[str], rows: list[list[str]], *, right: tuple
 
     shown = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for number, column in enumerate(columns):
-        last = number == len(columns) - 1
+        may_wrap = number in wraps or number == len(columns) - 1
         shown.add_column(
             column,
             justify="right" if number in right else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=0 if last else max(map(len, (*column.split("\n"), *(row[number] for row in rows)))),
+            no_wrap=not may_wrap,
+            overflow="fold",
+            min_width=0 if may_wrap else max(map(len, (*column.split("\n"), *(row[number] for row in rows)))),
         )
     for row in rows:
         shown.add_row(*(Text(cell) for cell in row))
-    console = Console(width=terminal_width())
+    console = Console(width=terminal_width(), force_terminal=is_terminal(sys.stdout))
     with console.capture() as capture:
         console.print(shown)
     say("\n".join(line.rstrip() for line in capture.get().splitlines()))
+
+
+def paragraph(text: str) -> None:
+    """Say prose, its lines broken between words where a terminal is too narrow for them."""
+    for line in text.splitlines():
+        say("\n".join(textwrap.wrap(line, terminal_width(), break_on_hyphens=False)) or "")

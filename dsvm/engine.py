@@ -43,7 +43,8 @@ class Engine:
 class Finding:
     """One line of `invoke doctor`."""
 
-    level: Literal["ok", "slow", "missing"]
+    # optional: nothing that was asked about needs it
+    level: Literal["ok", "optional", "slow", "missing"]
     subject: str
     what: str
     remedy: str = ""
@@ -82,21 +83,23 @@ def find_engine() -> Engine:
     raise EngineError("\n".join(["no container engine answers", *(f"  {line}" for line in reasons)]), hint=HINT)
 
 
-def diagnose(needed: int | None = None, keyrings: Mapping[str, str] | None = None) -> list[Finding]:
+def diagnose(
+    needed: int | None = None,
+    keyrings: Mapping[str, str] | None = None,
+    programs: Mapping[str, str] | None = None,
+    *,
+    optional: bool = False,
+) -> list[Finding]:
     """What this machine has and lacks for building; what is to be built needs `needed` bytes of disk space.
 
-    `keyrings` is the path of a keyring -> the bases whose packages it makes trusted.
+    `keyrings` is the path of a keyring -> the bases whose packages it makes trusted, `programs` a program -> what it
+    is for. Those that are not here are `missing`, or `optional` when nobody asked about a variant that needs them.
     """
     return [
         Finding("ok", "Python", platform.python_version()),
         *_about_engine(needed),
-        _about_program(
-            "apt-get",
-            "resolves Debian and Ubuntu packages",
-            "lock on Debian or Ubuntu; building needs no apt",
-        ),
-        _about_program("mmdebstrap", "makes a base where no registry can be reached", INSTALL_HINTS["mmdebstrap"]),
-        *(_about_keyring(Path(path), bases) for path, bases in (keyrings or {}).items()),
+        *(_about_program(program, purpose, optional=optional) for program, purpose in (programs or {}).items()),
+        *(_about_keyring(Path(path), bases, optional=optional) for path, bases in (keyrings or {}).items()),
     ]
 
 
@@ -144,18 +147,18 @@ def _about_buildx(version: str | None) -> Finding:
     return Finding("ok", "buildx", version)
 
 
-def _about_program(program: str, purpose: str, remedy: str) -> Finding:
-    found = shutil.which(program)
-    return (
-        Finding("ok", program, found) if found else Finding("missing", program, f"not installed; it {purpose}", remedy)
-    )
+def _about_program(program: str, purpose: str, *, optional: bool) -> Finding:
+    if found := shutil.which(program):
+        return Finding("ok", program, found)
+    what = f"not installed; it {purpose}"
+    return Finding("optional" if optional else "missing", program, what, INSTALL_HINTS.get(program, ""))
 
 
-def _about_keyring(path: Path, bases: str) -> Finding:
+def _about_keyring(path: Path, bases: str, *, optional: bool) -> Finding:
     if path.is_file():
         return Finding("ok", "keyring", str(path))
     what = f"no {path}, by which packages of {bases} are trusted when they are locked"
-    return Finding("missing", "keyring", what, "scripts/base-tools")
+    return Finding("optional" if optional else "missing", "keyring", what, "scripts/base-tools")
 
 
 def _info(env: Mapping[str, str]) -> tuple[dict[str, Any] | None, str]:

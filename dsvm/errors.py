@@ -35,6 +35,14 @@ class LockError(DsvmError):
     exit_code = 3
 
 
+class OutOfReachError(LockError):
+    """Tools that cannot be had from any of their sources now, by name."""
+
+    def __init__(self, message: str, *, tools: Iterable[str], hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.tools = tuple(tools)
+
+
 class StoreError(DsvmError):
     """An artefact cannot be fetched, verified or kept."""
 

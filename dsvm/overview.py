@@ -13,7 +13,7 @@ from typing import Any, get_args
 from dsvm import compat, ecosystems
 from dsvm import lock as locks
 from dsvm.catalog import MANIFESTS, Catalog, known_names, schemas, suits
-from dsvm.console import coloured, say, table, terminal_width
+from dsvm.console import coloured, paragraph, say, table, terminal_width
 from dsvm.errors import DsvmError, EngineError, InputError
 from dsvm.model import Accelerator, Format, FrameworkRow, Lock, Row, Tool, Variant
 from dsvm.pipeline import Workshop, findings, gate, is_built, needed_bytes
@@ -48,7 +48,7 @@ def show_list(shop: Workshop) -> None:
         rows.append(
             [name, variant.base, variant.accelerator, ", ".join(variant.formats), state, size, images.get(name, "-")]
         )
-    table("Variants", ["variant", "base", "for", "formats", "lock", "download", "image"], rows)
+    table("Variants", ["variant", "base", "for", "formats", "lock", "download", "image"], rows, wraps=(3,))
     states = {name: tool_states(catalog, catalog.variants[name], lock) for name, lock in found.items()}
     tools = sorted(catalog.tools.values(), key=lambda tool: (tool.group, tool.tool))
     for names, described in _columns(list(found), max(len(tool.tool) for tool in tools)):
@@ -62,9 +62,10 @@ def show_list(shop: Workshop) -> None:
                 for tool in members
             ]
         table("Tools", ["", *heads, *(["\nwhat it is"] if described else [])], rows)
-    say(f"\n{LEGEND}")
+    paragraph(f"\n{LEGEND}")
     for line in (*_left_out_lines(catalog, found), *_ecosystem_lines(catalog)):
-        say(line)
+        paragraph(line)
+    catalog.refuse_broken()
 
 
 def tool_states(catalog: Catalog, variant: Variant, lock: Lock | None) -> dict[str, str]:
@@ -186,14 +187,14 @@ def show_variant(shop: Workshop, variant: str) -> None:
     lock = locks.find(shop.catalog, variant)
     if lock is None:
         one = shop.catalog.variant(variant)
-        say(f"{variant}: {one.summary}")
+        paragraph(f"{variant}: {one.summary}")
         say(f"base {one.base}, {one.accelerator}, not locked yet; run: invoke lock --variant {variant}")
-        say("tools: " + ", ".join(tool.tool for tool in locks.tools_of(shop.catalog, one)))
+        paragraph("tools: " + ", ".join(tool.tool for tool in locks.tools_of(shop.catalog, one)))
         for left in locks.unsuited(shop.catalog, one):
             say(f"left out: {left.tool} ({left.reason})")
         return
     plan = make_plan(shop.catalog, lock)
-    say(f"{variant}: {plan.summary}")
+    paragraph(f"{variant}: {plan.summary}")
     say(f"base {plan.base.base} ({plan.base_kind}), lock {plan.lock_digest[:12]}\n")
     sections = {section.id: section for section in plan.sections}
     inside = {section.id for section in image_sections(plan)}
@@ -209,19 +210,25 @@ def show_variant(shop: Workshop, variant: str) -> None:
             str(len(pins)),
             f"{sum(pin.size for pin in pins) / 1e6:.1f}",
         ]
-        rows.append([*cells, str(layers[name] or ("-" if name in inside else "building only"))])
-    table("Stages", ["stage", "from", "ecosystem", "packages", "MB", "layers"], rows, right=(3, 4, 5))
+        rows.append([*cells, str(layers[name] or ("-" if name in inside else "only builds"))])
+    table("Stages", ["stage", "from", "ecosystem", "packages", "MB", "layers"], rows, right=(3, 4, 5), wraps=(0, 1))
     say("")
-    rows = [
-        [tool.group, tool.name, tool.version, tool.ecosystem, tool.env or "-", f"{tool.license}. {tool.summary}"]
-        for tool in sorted(plan.tools, key=lambda tool: (tool.group, tool.name))
-    ]
-    table("Tools", ["group", "tool", "version", "from", "env", "license, and what it is"], rows)
+    # the group stands on a line of its own: its column is the one that a narrow terminal has no room for
+    rows = []
+    for group, members in groupby(
+        sorted(plan.tools, key=lambda tool: (tool.group, tool.name)), lambda tool: tool.group
+    ):
+        rows.append([f"{group.replace('-', ' ')}:", *[""] * 4])
+        rows += [
+            [f" {tool.name}", tool.version, tool.ecosystem, tool.env or "-", f"{tool.license}. {tool.summary}"]
+            for tool in members
+        ]
+    table("Tools", ["tool", "version", "from", "env", "license, and what it is"], rows, wraps=(1,))
     for choice in lock.choices:
         for source in choice.passed_over:
-            say(f"{choice.tool}: source {source} was not within reach when this was locked")
+            paragraph(f"{choice.tool}: source {source} was not within reach when this was locked")
         if remark := shop.catalog.tools[choice.tool].sources[choice.source].remark:
-            say(f"{choice.tool}: {remark}")
+            paragraph(f"{choice.tool}: {remark}")
     for left in plan.left_out:
         say(f"left out: {left.tool} ({left.reason})")
 
@@ -300,6 +307,7 @@ def show_compat(shop: Workshop) -> None:
         )
     table("Variants", ["variant", "judged by", "verdict", *[*LEVELS][1:]], verdicts, right=(3, 4, 5))
     say("\nWhy: invoke compat --explain VARIANT")
+    shop.catalog.refuse_broken()
 
 
 def _fresh_lock(shop: Workshop, variant: str) -> Lock | None:
@@ -338,17 +346,22 @@ def show_reasoning(shop: Workshop, variant: str) -> None:
 
 
 def show_doctor(shop: Workshop, variant: str | None) -> None:
-    """Findings about this machine, for `variant` or for all; raises EngineError when something is missing."""
+    """Findings about this machine, for `variant` or for all; raises EngineError when something is missing.
+
+    Of a variant that comes out as a container too, the container is what has to be possible.
+    """
     from dsvm import qemu
     from dsvm.engine import diagnose
     from dsvm.model import DISK_FORMATS
 
     lock = locks.find(shop.catalog, variant) if variant is not None else None
-    machines = variant is not None and not set(shop.catalog.variant(variant).formats).isdisjoint(DISK_FORMATS)
+    formats = set(shop.catalog.variant(variant).formats) if variant is not None else set()
+    machines = "docker" not in formats and not formats.isdisjoint(DISK_FORMATS)
     # what is built already needs no disk to be built
     needed = needed_bytes(lock) if lock is not None and not is_built(shop, lock) else None
-    findings = [*diagnose(needed, _keyrings(shop, variant)), *qemu.diagnose(needed=machines)]
-    marks: Mapping[str, str] = {"ok": "ok", "slow": "SLOW", "missing": "MISSING"}
+    keyrings, programs = _keyrings(shop, variant), _programs(shop, variant)
+    findings = [*diagnose(needed, keyrings, programs, optional=variant is None), *qemu.diagnose(needed=machines)]
+    marks: Mapping[str, str] = {"ok": "ok", "optional": "optional", "slow": "SLOW", "missing": "MISSING"}
     wide = [max(map(len, column)) for column in (marks.values(), (one.subject for one in findings))]
     for one in findings:
         what = [*one.what.splitlines(), *([f"to mend it: {one.remedy}"] if one.remedy else [])]
@@ -357,6 +370,17 @@ def show_doctor(shop: Workshop, variant: str | None) -> None:
     missing = [one.subject for one in findings if one.level == "missing"]
     if missing:
         raise EngineError(f"missing: {', '.join(missing)}", hint="How to mend it stands above")
+    if variant is None:
+        shop.catalog.refuse_broken()
+
+
+def _programs(shop: Workshop, variant: str | None) -> dict[str, str]:
+    """Program -> what it is for: those that the system packages of `variant`, or of all variants, need."""
+    catalog = shop.catalog
+    variants = catalog.variants.values() if variant is None else [catalog.variant(variant)]
+    names = dict.fromkeys(catalog.bases[one.base].ecosystem for one in variants)
+    found = [one for name in names if isinstance(one := ecosystems.registry().get(name), ecosystems.System)]
+    return {program: purpose for one in found for program, purpose in one.programs.items()}
 
 
 def _keyrings(shop: Workshop, variant: str | None) -> dict[str, str]:

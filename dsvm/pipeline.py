@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Any, get_args
 from dsvm import compat
 from dsvm import lock as locks
 from dsvm.catalog import Catalog, load, near
-from dsvm.errors import DsvmError, GoneError, InputError, LockError, ProgramError, StoreError, VerifyError
+from dsvm.console import warn
+from dsvm.errors import (
+    DsvmError,
+    GoneError,
+    InputError,
+    LockError,
+    OutOfReachError,
+    ProgramError,
+    StoreError,
+    VerifyError,
+)
 from dsvm.model import Format, Lock, Pin, Plan, Report, Section
 from dsvm.plan import make_plan
 
@@ -36,6 +46,7 @@ class Workshop:
     overlays: Sequence[Path] = ()
     offline: bool = False
     say: Say = field(default=print)
+    warn: Say = field(default=warn)
     # in place of what the variant says
     gpus: Sequence[str] | None = None
     driver: str | None = None
@@ -43,7 +54,7 @@ class Workshop:
 
     @cached_property
     def catalog(self) -> Catalog:
-        return load(self.overlays)
+        return load(self.overlays, strict=False)
 
     @cached_property
     def machine(self) -> Machine:
@@ -108,9 +119,8 @@ def gate(shop: Workshop, variant: str, locked: Lock | None = None, *, left_out: 
     for finding in found:
         if finding.level == "warning" and finding.what not in shop.warned:
             shop.warned.add(finding.what)
-            shop.say(f"warning: {finding.rule}: {finding.what}")
-    overlays = "".join(f" --catalog {folder}" for folder in shop.overlays)
-    compat.refuse(variant, found, hint=f"The reasoning: invoke compat --explain {variant}{overlays}")
+            shop.warn(f"{finding.rule}: {finding.what}")
+    compat.refuse(variant, found, hint=f"The reasoning: invoke compat --explain {variant}")
 
 
 # --- lock --------------------------------------------------------------------------------------------------
@@ -124,8 +134,12 @@ def lock(
     upgrade: bool = False,
     leave_out: Sequence[str] = (),
     put_back: Sequence[str] = (),
+    leave_out_unreachable: bool = False,
 ) -> Lock:
-    """Lock `variant` and say what moved. What an earlier lock left out stays out until it is put back."""
+    """Lock `variant` and say what moved. What an earlier lock left out stays out until it is put back.
+
+    With `leave_out_unreachable`, tools that no source gives now are left out, and those that need them.
+    """
     if shop.offline:
         raise LockError("locking asks the network", hint="Leave --offline out")
     shop.catalog.refuse_retired((*leave_out, *put_back))
@@ -137,22 +151,31 @@ def lock(
             raise InputError(f"'{tool}' is not left out of {variant}")
     gate(shop, variant, left_out=[*gone])
     path = locks.lock_path(shop.catalog, variant)
-    asked = only or upgrade or leave_out or put_back
+    asked = only or upgrade or leave_out or put_back or leave_out_unreachable
     if previous is not None and not asked and not locks.stale_sections(shop.catalog, previous):
         shop.say(f"lock: {path.name} is up to date (--upgrade looks for newer versions)")
         return previous
     begun = time.monotonic()
-    with shop.context(variant) as context:
-        new = locks.resolve(
-            shop.catalog,
-            variant,
-            context,
-            previous=previous,
-            only=only,
-            upgrade=upgrade,
-            leave_out=gone,
-            say=lambda line: shop.say(f"lock: {line}"),
-        )
+    while True:
+        try:
+            with shop.context(variant) as context:
+                new = locks.resolve(
+                    shop.catalog,
+                    variant,
+                    context,
+                    previous=previous,
+                    only=only,
+                    upgrade=upgrade,
+                    leave_out=gone,
+                    say=lambda line: shop.say(f"lock: {line}"),
+                )
+            break
+        except OutOfReachError as error:
+            absent = shop.catalog.with_dependents(error.tools, shop.catalog.variant(variant))
+            if not leave_out_unreachable or gone.keys() >= {*absent}:
+                raise
+            shop.warn(f"left out: {', '.join(absent)}\n{error.message}")
+            gone |= {tool: "not within reach when this was locked" for tool in absent if tool not in gone}
     gate(shop, variant, new)
     for change in locks.changes(previous, new):
         shop.say(f"  {change}")
@@ -175,7 +198,10 @@ def need_lock(shop: Workshop, variant: str, *, locked: bool = False) -> Lock:
     if locked or shop.offline:
         why = f"does not fit the manifests: {', '.join(stale)}" if found is not None else "does not exist"
         option = "--locked" if locked else "--offline"
-        raise LockError(f"the lock of {variant} {why}, and {option} forbids to resolve", hint="Run: invoke lock")
+        raise LockError(
+            f"the lock of {variant} {why}, and {option} forbids to resolve",
+            hint=f"Run: invoke lock --variant {variant}",
+        )
     shop.say(f"lock: {variant}: {', '.join(stale)} to resolve")
     return lock(shop, variant)
 
@@ -235,8 +261,7 @@ def fetch_fresh(
         done = fetch(shop, locked.of(format) if format else locked, jobs=jobs)
     except GoneError as error:
         where = sorted({section.ecosystem for section, pin in _pins(locked).values() if pin.filename in error.gone})
-        overlays = "".join(f" --catalog {folder}" for folder in shop.overlays)
-        commands = [f"invoke lock --variant {locked.variant} --only {name}{overlays}" for name in where]
+        commands = [f"invoke lock --variant {locked.variant} --only {name}" for name in where]
         if not update_stale:
             raise GoneError(
                 f"{len(error.gone)} locked packages are no longer served:\n    " + "\n    ".join(error.gone),

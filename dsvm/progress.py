@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
+from dsvm.console import is_terminal
+
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
@@ -20,7 +22,7 @@ WINDOW = 30.0  # seconds over which the rate is taken
 def fetch_progress(stream: TextIO | None = None) -> Progress:
     """A bar when `stream` (stderr) is a terminal, else a line every ten seconds."""
     stream = stream or sys.stderr
-    return BarProgress(stream) if stream.isatty() else LineProgress(stream)
+    return BarProgress(stream) if is_terminal(stream) else LineProgress(stream)
 
 
 class BarProgress:

@@ -61,12 +61,12 @@ def require() -> None:
 
 
 def diagnose(*, needed: bool) -> list[Finding]:
-    """What this machine has for virtual machines; what it lacks is `missing` only where they are `needed`."""
+    """What this machine has for virtual machines; what it lacks is `optional` unless they are `needed`."""
     lacking = missing()
     if lacking:
         remedy = f"apt-get install --no-install-recommends {' '.join(dict.fromkeys(lacking.values()))}"
         what = f"not to be built here: no {', '.join(lacking)}"
-        return [Finding("missing" if needed else "ok", "virtual machines", what, remedy)]
+        return [Finding("missing" if needed else "optional", "virtual machines", what, remedy)]
     if accelerator() == "kvm":
         return [Finding("ok", "virtual machines", "Packer and QEMU with KVM")]
     what = "KVM does not work here: QEMU emulates, and a machine takes ten to forty times as long"

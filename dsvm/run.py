@@ -17,7 +17,7 @@ from dsvm.errors import ProgramError
 INSTALL_HINTS = {
     "docker": "scripts/engine install && scripts/engine start",
     "mmdebstrap": "scripts/base-tools",
-    "apt-get": "DSVM resolves Debian packages with apt-get: run it on Debian or Ubuntu",
+    "apt-get": "lock on Debian or Ubuntu, which have it",
     "dnf-3": "apt-get install dnf",
     "rpm": "apt-get install rpm",
     "rpmkeys": "apt-get install rpm",

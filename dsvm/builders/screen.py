@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
 
 from dsvm.builders.docker import Screen, StageState
+from dsvm.console import is_terminal
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,7 +25,7 @@ MARKS = {
 def build_screen(title: str, stream: TextIO | None = None) -> Screen:
     """A live table when `stream` (stderr by default) is a terminal, else lines."""
     stream = stream or sys.stderr
-    return TableScreen(title, stream) if stream.isatty() else LineScreen(stream)
+    return TableScreen(title, stream) if is_terminal(stream) else LineScreen(stream)
 
 
 def elapsed(stage: StageState) -> float:

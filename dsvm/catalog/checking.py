@@ -49,22 +49,26 @@ def cross_check(catalog: Catalog, broken: Set[tuple[str, str]]) -> Iterator[str]
             if other not in catalog.repositories and ("repositories", other) not in broken:
                 unknown = f"unknown repository '{other}'{near(other, catalog.repositories)}"
                 yield f"{where}:{line_of(where, other)}: {unknown}"
-    for name, variant in catalog.variants.items():
-        where = catalog.origin["variants", name]
-        extended = catalog.variants.get(variant.extends or "")
-        # what is wrong with the other variant is reported there
-        known = {fault for _, fault in _check_variant(catalog, extended, broken)} if extended is not None else set()
-        yield from (
-            f"{where}:{line_of(where, word)}: {fault}"
-            for word, fault in _check_variant(catalog, variant, broken)
-            if fault not in known
-        )
     for row in {row.tool: row for row in catalog.retired.values()}.values():
         where = catalog.origin["retired", row.tool]
         yield from (
             f"{where}:{line_of(where, other)}: successor of '{row.tool}': {catalog.no_tool(other)}"
             for other in row.successors
             if other not in catalog.tools and ("tools", other) not in broken
+        )
+
+
+def check_variants(catalog: Catalog, broken: Set[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Faults of variants against all other manifests: the name of the variant, and the fault."""
+    for name, variant in catalog.variants.items():
+        where = catalog.origin["variants", name]
+        extended = catalog.variants.get(variant.extends or "")
+        # what is wrong with the other variant is reported there
+        known = {fault for _, fault in _check_variant(catalog, extended, broken)} if extended is not None else set()
+        yield from (
+            (name, f"{where}:{line_of(where, word)}: {fault}")
+            for word, fault in _check_variant(catalog, variant, broken)
+            if fault not in known
         )
 
 

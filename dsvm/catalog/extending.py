@@ -11,8 +11,11 @@ from dsvm.model import Variant
 
 def extend(
     variants: dict[str, Variant], origin: Mapping[tuple[str, str], Path], broken: set[tuple[str, str]]
-) -> Iterator[str]:
-    """Make every variant that extends another one whole, in `variants`; one that cannot be becomes `broken`."""
+) -> Iterator[tuple[str, str]]:
+    """Make every variant that extends another one whole, in `variants`; one that cannot be becomes `broken`.
+
+    Yields the name of each variant that has a fault, and the fault.
+    """
     written = dict(variants)
     reported = frozenset(broken)
     for name, variant in written.items():
@@ -25,14 +28,14 @@ def extend(
             broken.add(("variants", name))
             if other == name:
                 way = " -> ".join((*(one.variant for one in chain), name))
-                yield f"{where}:{line_of(where, 'extends')}: variant '{name}' extends itself: {way}"
+                yield name, f"{where}:{line_of(where, 'extends')}: variant '{name}' extends itself: {way}"
             elif len(chain) == 1 and ("variants", other) not in reported:
                 line = line_of(where, "extends")
-                yield f"{where}:{line}: extends unknown variant '{other}'{near(other, written)}"
+                yield name, f"{where}:{line}: extends unknown variant '{other}'{near(other, written)}"
             continue
         *steps, whole = chain
         for one in reversed(steps):
-            yield from _without(one, whole, where) if one is variant else ()
+            yield from ((name, fault) for fault in (_without(one, whole, where) if one is variant else ()))
             whole = one.extended(whole)
         variants[name] = whole
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dsvm.catalog.checking import cross_check
+from dsvm.catalog.checking import check_variants, cross_check
 from dsvm.catalog.extending import extend
 from dsvm.catalog.manifests import MANIFESTS, Catalog
 from dsvm.catalog.models import key_of, kinds
@@ -14,18 +15,20 @@ from dsvm.catalog.reading import read_yaml
 from dsvm.catalog.validating import load_model, parse
 from dsvm.catalog.words import line_of, near
 from dsvm.errors import InputError
-from dsvm.model import Compat, Model, Retired, RetiredTools
+from dsvm.model import Compat, Model, Retired, RetiredTools, Variant
 
 COMPAT = "compat.yaml"
 RETIRED = "retired.yaml"
 
 
-def load(overlays: Sequence[Path] = (), *, main: Path = MANIFESTS) -> Catalog:
+def load(overlays: Sequence[Path] = (), *, main: Path = MANIFESTS, strict: bool = True) -> Catalog:
     """Read the project's manifests and then each overlay folder; a later file replaces an earlier thing of its name.
 
-    Raises InputError with every fault of all files.
+    Raises InputError with every fault of all files. Unless `strict`, a variant with faults stops only itself: it is in
+    `Catalog.broken`, and `Catalog.variant` raises for it.
     """
     faults: list[str] = []
+    of_variants: dict[str, list[str]] = {}
     things: dict[str, dict[str, Any]] = {kind: {} for kind in kinds()}
     origin: dict[tuple[str, str], Path] = {}
     broken: set[tuple[str, str]] = set()
@@ -38,22 +41,43 @@ def load(overlays: Sequence[Path] = (), *, main: Path = MANIFESTS) -> Catalog:
         compat = compat.with_later(_load_compat(folder / COMPAT, compat, faults))
         retired |= _retired(folder / RETIRED, faults, origin)
         for kind, path in _files(folder, faults):
-            thing = _load_file(path, kind, faults)
+            told = of_variants.setdefault(path.stem, []) if kind == "variants" else faults
+            thing = _load_file(path, kind, told)
             if thing is None:
                 broken.add((kind, path.stem))
                 continue
             name = getattr(thing, key_of(kind))
             earlier = origin.get((kind, name))
             if earlier is not None and earlier.is_relative_to(folder):
-                faults.append(f"{path}:1: {key_of(kind)} '{name}' stands in {earlier} too")
+                told.append(f"{path}:1: {key_of(kind)} '{name}' stands in {earlier} too")
             things[kind][name] = thing
             origin[kind, name] = path
-    faults += extend(things["variants"], origin, broken)
-    catalog = Catalog(origin=origin, folders=(main, *overlays), compat=compat, retired=retired, **things)
+    whole = dict(things["variants"])
+    for name, fault in extend(whole, origin, broken):
+        of_variants.setdefault(name, []).append(fault)
+    catalog = Catalog(
+        origin=origin, folders=(main, *overlays), compat=compat, retired=retired, **{**things, "variants": whole}
+    )
     faults += cross_check(catalog, broken)
-    if faults:
-        raise InputError(faults)
-    return catalog
+    for name, fault in check_variants(catalog, broken):
+        of_variants.setdefault(name, []).append(fault)
+    bad = {name: tuple(found) for name, found in of_variants.items() if found}
+    if faults or (strict and bad):
+        raise InputError([*faults, *(fault for found in bad.values() for fault in found)])
+    return _without_broken(catalog, bad, things["variants"])
+
+
+def _without_broken(catalog: Catalog, bad: Mapping[str, tuple[str, ...]], written: Mapping[str, Variant]) -> Catalog:
+    """`catalog` without its broken variants: a fault of one is a fault of those that extend it."""
+    broken: dict[str, tuple[str, ...]] = {}
+    for name in (*bad, *(name for name in written if name not in bad)):
+        chain = [name]
+        while chain[-1] in written and (other := written[chain[-1]].extends) is not None and other not in chain:
+            chain.append(other)
+        if found := [fault for one in chain for fault in bad.get(one, ())]:
+            broken[name] = tuple(found)
+    good = {name: variant for name, variant in catalog.variants.items() if name not in broken}
+    return replace(catalog, variants=good, broken=broken)
 
 
 def known_names(folders: Sequence[Path] = (MANIFESTS,)) -> dict[str, list[str]]:

@@ -28,15 +28,33 @@ class Catalog:
     compat: Compat = field(default_factory=Compat)
     # tools that their makers have ended, by name and by every other name that people ask for them by
     retired: Mapping[str, Retired] = field(default_factory=dict)
+    # variants that cannot be used, with what is wrong with each: they stop nobody who asks for another one
+    broken: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def variant(self, name: str) -> Variant:
-        """The variant called `name`; InputError with the known names when there is none."""
+        """The variant called `name`; InputError with its faults, or with the known names when there is none."""
+        if name in self.broken:
+            raise InputError(self.broken[name])
         if name not in self.variants:
             known = ", ".join(sorted(self.variants))
             if not name:
                 raise InputError("no variant is named", hint=f"Name one: --variant NAME. Known variants: {known}")
             raise InputError(f"unknown variant '{name}'{near(name, self.variants)}", hint=f"Known variants: {known}")
         return self.variants[name]
+
+    def with_dependents(self, tools: Iterable[str], variant: Variant) -> list[str]:
+        """`tools`, and the other tools of `variant` that need one of them, directly or not."""
+        found = dict.fromkeys(tools)
+        # whoever needs a tool may stand before or after what needs it in turn
+        for _ in variant.tools:
+            needing = (name for name in variant.tools if not found.keys().isdisjoint(self.tools[name].requires))
+            found |= dict.fromkeys(needing)
+        return [*found]
+
+    def refuse_broken(self) -> None:
+        """Raise InputError with the faults of all variants that cannot be used."""
+        if self.broken:
+            raise InputError(dict.fromkeys(fault for faults in self.broken.values() for fault in faults))
 
     @property
     def registries(self) -> Mapping[str, Index | Repository]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from dsvm.console import is_terminal
 from dsvm.model import CheckResult, Outcome
 
 
@@ -27,7 +29,7 @@ class ConsoleWatcher:
     """Live counts on a terminal, a line for each check otherwise; failures show at once in both."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True, highlight=False)
+        self.console = console or Console(stderr=True, highlight=False, force_terminal=is_terminal(sys.stderr))
         self.counts: Counter[Outcome] = Counter()
         self.bar: Progress | None = None
 

@@ -128,6 +128,8 @@ class System(Ecosystem, Protocol):
     status_files: tuple[str, ...]
     # the program that makes a base, for the history of its image
     bootstrapper: str
+    # programs of this machine that it needs -> what for
+    programs: Mapping[str, str]
 
     def status(self, pins: Sequence[Pin], context: Context) -> str:
         """The status of a system that has exactly `pins` installed.

@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import unquote
 
@@ -59,6 +60,12 @@ class Apt:
     essential = ("?essential", "apt")
     status_files = (STATUS,)
     bootstrapper = "mmdebstrap"
+    programs: Mapping[str, str] = MappingProxyType(
+        {
+            "apt-get": "resolves Debian and Ubuntu packages; building needs none",
+            "mmdebstrap": "makes a base where no registry can be reached",
+        }
+    )
 
     def package(self, request: Sequence[str | Deb]) -> str:
         first = request[0]

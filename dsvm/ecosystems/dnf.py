@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
@@ -49,6 +50,13 @@ class Dnf:
     essential = ("bash", HELPER, "python3", "rpm")
     status_files = rpm.DATABASE_FILES
     bootstrapper = "rpm"
+    programs: Mapping[str, str] = MappingProxyType(
+        {
+            "dnf-3": "resolves RPM packages; building needs none",
+            "rpm": "reads RPM packages and makes a base where no registry can be reached",
+            "rpmkeys": "compares the signatures of RPM packages",
+        }
+    )
 
     def package(self, request: Sequence[str]) -> str:
         return next(one for one in request if not one.startswith("@"))

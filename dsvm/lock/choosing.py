@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from dsvm.blame import out_of_reach, probe
+from dsvm.blame import out_of_reach, probe, without
 from dsvm.catalog import Catalog
 from dsvm.ecosystems import Context
-from dsvm.errors import LockError
+from dsvm.errors import LockError, OutOfReachError
 from dsvm.lock.sources import applicable, tools_of
 from dsvm.model import MACHINE_FORMATS, Base, Choice, Lock, Tool, Variant, only_machines
 
@@ -44,6 +44,7 @@ def choose(
     """The first source of each tool that applies and can be reached; earlier choices stay while they apply."""
     before = {choice.tool: choice for choice in previous.choices} if previous is not None else {}
     faults: list[str] = []
+    lacking_tools: list[str] = []
     choices: list[Choice] = []
     for tool in tools_of(catalog, variant, gone):
         sources = applicable(tool, variant, context.base)
@@ -73,6 +74,10 @@ def choose(
             reasons.append(f"{passed[-1]}: {fault}")
         else:
             faults.append(out_of_reach(tool.tool, reasons))
+            lacking_tools.append(tool.tool)
+    if faults and len(lacking_tools) == len(faults):
+        gone_too = catalog.with_dependents(lacking_tools, variant)
+        raise OutOfReachError("\n".join(faults), tools=lacking_tools, hint=without(variant.variant, gone_too))
     if faults:
         raise LockError("\n".join(faults), hint="Mend what is named above, or leave tools out: --leave-out TOOL")
     return choices

@@ -10,10 +10,10 @@ from functools import partial
 from typing import Any
 
 from dsvm import bases, ecosystems
-from dsvm.blame import Unsolved, blame, out_of_reach_now
+from dsvm.blame import Unsolved, blame, out_of_reach_now, without
 from dsvm.catalog import Catalog, near
 from dsvm.ecosystems import Context
-from dsvm.errors import DsvmError, GoneError, InputError, LockError, ProgramError, StoreError
+from dsvm.errors import DsvmError, GoneError, InputError, LockError, OutOfReachError, ProgramError, StoreError
 from dsvm.lock.choosing import Say, choose
 from dsvm.lock.sources import tools_of
 from dsvm.lock.wanted import MACHINE, Wanted, input_of_base, wanted_sections
@@ -116,7 +116,12 @@ def resolve(
             below = [section for name, section in sections.items() if name in ("base", "system")]
             take(want, partial(_of_machine, one, want, below, context))
     if faults:
-        raise LockError("\n".join(fault.message for fault in faults), hint=faults[0].hint)
+        text = "\n".join(fault.message for fault in faults)
+        out_of_reach = [tool for fault in faults if isinstance(fault, OutOfReachError) for tool in fault.tools]
+        if not all(isinstance(fault, OutOfReachError) for fault in faults):
+            raise LockError(text, hint=next((fault.hint for fault in faults if fault.hint), ""))
+        gone_too = catalog.with_dependents(out_of_reach, variant)
+        raise OutOfReachError(text, tools=out_of_reach, hint=without(name, gone_too))
     return Lock(
         variant=name,
         base=base.base,

@@ -198,12 +198,12 @@ def test_dates_alone_are_the_policy_s_and_contradictions_the_input_s(tmp_path: P
 def test_warnings_are_said_once_and_stop_nothing(tmp_path: Path) -> None:
     mine = overlay(tmp_path, {"pytorch": TORCH}, driver="550")
     said: list[str] = []
-    shop = pipeline.Workshop(overlays=[mine], say=said.append, driver="550", gpus=[])
+    shop = pipeline.Workshop(overlays=[mine], warn=said.append, driver="550", gpus=[])
     for _ in range(2):
         with pytest.raises(InputError, match="rule driver"):
             pipeline.gate(shop, "mine")
     assert [line for line in said if "nvidia-driver 550: support ended 2025-04-17" in line] == [
-        "warning: end-of-life: nvidia-driver 550: support ended 2025-04-17"
+        "end-of-life: nvidia-driver 550: support ended 2025-04-17"
     ]
 
 

@@ -179,7 +179,8 @@ def test_podman_under_the_name_of_docker_is_named(answers: Path) -> None:
 
 
 def finding(subject: str, needed: int | None = None) -> Finding:
-    (found,) = (one for one in diagnose(needed) if one.subject == subject)
+    programs = {"mmdebstrap": "makes a base"}
+    (found,) = (one for one in diagnose(needed, programs=programs) if one.subject == subject)
     return found
 
 
@@ -187,8 +188,10 @@ def test_a_good_machine_has_nothing_to_mend(answers: Path) -> None:
     put(answers, "default", INFO)
     for name in ("apt-get", "mmdebstrap"):
         program(answers.parent / "bin" / name, "#!/bin/sh\n")
-    assert {one.level for one in diagnose(1)} == {"ok"}
-    assert not any(one.remedy for one in diagnose(1))
+    found = diagnose(1, programs={"apt-get": "resolves", "mmdebstrap": "makes a base"})
+    assert {one.level for one in found} == {"ok"}
+    assert {"apt-get", "mmdebstrap"} <= {one.subject for one in found}
+    assert not any(one.remedy for one in found)
 
 
 def test_an_old_graph_driver_is_slow(answers: Path) -> None:
@@ -234,6 +237,8 @@ def test_missing_programs_are_named_with_their_remedy(answers: Path) -> None:
     put(answers, "default", INFO)
     found = finding("mmdebstrap")
     assert (found.level, found.remedy) == ("missing", "scripts/base-tools")
+    dnf = [one for one in diagnose(programs={"dnf-3": "resolves"}, optional=True) if one.subject == "dnf-3"]
+    assert [(one.level, one.remedy) for one in dnf] == [("optional", "apt-get install dnf")]
 
 
 def test_a_keyring_that_is_not_there_is_missing(answers: Path, tmp_path: Path) -> None:

@@ -106,7 +106,9 @@ def test_what_it_refuses_has_file_and_line_in_its_own_words(world: SmallWorld) -
     tool.write_text(good.replace("shelf: [greeter]", "shelf: [greeter 7]"))
     done = world.invoke("lock", "--variant", VARIANT)
     assert done.returncode == 3, done.stderr
-    assert "tool 'greeter' has no source within reach:\n    shelf: the shelf has no greeter 7\n" in done.stderr
+    assert (
+        "tool 'greeter' cannot be had from any of its sources:\n    shelf: the shelf has no greeter 7\n" in done.stderr
+    )
     assert not (world.mine / "locks").exists(), "nothing is written"
 
 

@@ -204,7 +204,7 @@ def test_a_machine_without_a_tree_of_manifests_is_told(shop: Workshop, tmp_path:
     shop.machine = replace(shop.machine, sources={"winget": ("http://127.0.0.1:9",)})
     with pytest.raises(LockError, match="no network connection to 127") as caught:
         pipeline.lock(shop, "tiny-windows")
-    assert "tool 'tracker' has no source within reach" in caught.value.message
+    assert "tool 'tracker' cannot be had from any of its sources" in caught.value.message
     assert not (tmp_path / "mine/locks").exists(), "nothing is half-written"
 
 
