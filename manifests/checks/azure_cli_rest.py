@@ -10,6 +10,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from expect import expect
+
 
 class Service(BaseHTTPRequestHandler):
     """Answers with what it was sent."""
@@ -42,12 +44,12 @@ def check() -> dict[str, object]:
         *("--body", '{"name": "two", "size": 2}', "--query", "[path, value[?size > `1`].name | [0]]"),
     )
     server.shutdown()
-    assert asked.returncode == 0, f"az rest: {asked.stderr.strip()[-500:]}"
-    assert asked.stdout.split() == ["/things?api-version=1", "two"], f"it printed {asked.stdout!r}"
+    expect(asked.returncode == 0, f"az rest: {asked.stderr.strip()[-500:]}")
+    expect(asked.stdout.split() == ["/things?api-version=1", "two"], f"it printed {asked.stdout!r}")
     stranger = az("account", "show")
-    assert stranger.returncode != 0 and "az login" in stranger.stderr, f"without a login: {stranger.stderr[-300:]!r}"
+    expect(stranger.returncode != 0 and "az login" in stranger.stderr, f"without a login: {stranger.stderr[-300:]!r}")
     clouds = az("cloud", "list", "--query", "[].name", "--output", "tsv").stdout.split()
-    assert "AzureCloud" in clouds and "AzureUSGovernment" in clouds, f"clouds {clouds}"
+    expect("AzureCloud" in clouds and "AzureUSGovernment" in clouds, f"clouds {clouds}")
     return {"clouds": clouds}
 
 

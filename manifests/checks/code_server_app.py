@@ -18,6 +18,8 @@ from contextlib import contextmanager, suppress
 from http.cookiejar import CookieJar
 from pathlib import Path
 
+from expect import expect
+
 PASSWORD = "check-only"
 FOLDERS = ["--user-data-dir=data", "--extensions-dir=extensions"]
 ENVIRONMENT = {**os.environ, "PASSWORD": PASSWORD, "XDG_CONFIG_HOME": str(Path("config").resolve())}
@@ -57,7 +59,7 @@ def server() -> Iterator[int]:
         try:
             for _ in range(240):
                 lines = Path("server.log").read_text().strip().splitlines()
-                assert process.poll() is None, f"it ended: {lines[-1:]}"
+                expect(process.poll() is None, f"it ended: {lines[-1:]}")
                 with suppress(OSError):
                     Client(port).get("/healthz")
                     break
@@ -79,33 +81,33 @@ def extension() -> Path:
 def code_server(*words: str) -> str:
     argv = ["code-server", *FOLDERS, *words]
     done = subprocess.run(argv, env=ENVIRONMENT, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 0, f"{words[0]}: {(done.stdout + done.stderr).strip().splitlines()[-1:]}"
+    expect(done.returncode == 0, f"{words[0]}: {(done.stdout + done.stderr).strip().splitlines()[-1:]}")
     return done.stdout
 
 
 def check() -> dict[str, object]:
     code_server("--install-extension", str(extension()))
     extensions = [line for line in code_server("--list-extensions", "--show-versions").split() if "@" in line]
-    assert extensions == ["check.nothing@1.2.3"], f"extensions {extensions}"
+    expect(extensions == ["check.nothing@1.2.3"], f"extensions {extensions}")
     with server() as port:
         status, _, text = Client(port).get("/healthz")
-        assert status == 200, f"/healthz: {status}"
-        assert json.loads(text)["status"] in ("alive", "expired"), text
+        expect(status == 200, f"/healthz: {status}")
+        expect(json.loads(text)["status"] in ("alive", "expired"), text)
         stranger = Client(port)
         status, path, _ = stranger.get("/")
-        assert path == "/login", f"without a password: {status} at {path}"
+        expect(path == "/login", f"without a password: {status} at {path}")
         stranger.get("/login", {"password": "wrong"})
         status, path, _ = stranger.get("/")
-        assert path == "/login", f"with a wrong password: {status} at {path}"
+        expect(path == "/login", f"with a wrong password: {status} at {path}")
         owner = Client(port)
         owner.get("/login", {"password": PASSWORD})
         status, path, page = owner.get("/")
-        assert (status, path) == (200, "/"), f"with the right password: {status} at {path}"
+        expect((status, path) == (200, "/"), f"with the right password: {status} at {path}")
         scripts = re.findall(r'src="([^"]+/workbench[.]js)"', page)
-        assert scripts, "the page loads no workbench"
+        expect(scripts, "the page loads no workbench")
         status, _, text = owner.get(urllib.parse.urljoin("/", scripts[0]))
-        assert status == 200, f"{scripts[0]}: {status}"
-        assert len(text) > 1_000_000, f"{scripts[0]} has only {len(text)} characters"
+        expect(status == 200, f"{scripts[0]}: {status}")
+        expect(len(text) > 1_000_000, f"{scripts[0]} has only {len(text)} characters")
     return {"extensions": extensions, "workbench": len(text)}
 
 

@@ -11,6 +11,8 @@ import threading
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
+from expect import expect
+
 CONTAINERS = [
     {
         "Id": "0123456789abcdef" * 4,
@@ -66,19 +68,19 @@ def docker(*words: str) -> subprocess.CompletedProcess[str]:
 
 def check() -> dict[str, object]:
     nobody = docker("ps")
-    assert nobody.returncode != 0, "it listed containers where there is no engine"
+    expect(nobody.returncode != 0, "it listed containers where there is no engine")
     with socketserver.ThreadingUnixStreamServer("engine.sock", Engine) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         listed = docker("ps", "--format", "{{.ID}} {{.Names}} {{.Image}} {{.Ports}} {{.Labels}}")
         unknown = docker("image", "inspect", "nothing")
         server.shutdown()
-    assert listed.returncode == 0, f"docker ps: {listed.stderr.strip()}"
-    assert listed.stdout.strip() == "0123456789ab lab dsvm/check 8888/tcp kept=yes", f"it printed {listed.stdout!r}"
-    assert unknown.returncode != 0, "it found an image that is not there"
+    expect(listed.returncode == 0, f"docker ps: {listed.stderr.strip()}")
+    expect(listed.stdout.strip() == "0123456789ab lab dsvm/check 8888/tcp kept=yes", f"it printed {listed.stdout!r}")
+    expect(unknown.returncode != 0, "it found an image that is not there")
     made = docker("context", "create", "far", "--docker", "host=tcp://192.0.2.1:2376")
-    assert made.returncode == 0, f"docker context: {made.stderr.strip()}"
+    expect(made.returncode == 0, f"docker context: {made.stderr.strip()}")
     contexts = docker("context", "ls", "--format", "{{.Name}}").stdout.split()
-    assert "far" in contexts, f"contexts {contexts}"
+    expect("far" in contexts, f"contexts {contexts}")
     return {"listed": listed.stdout.strip(), "contexts": contexts}
 
 

@@ -13,6 +13,8 @@ import urllib.error
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from expect import expect
+
 
 class Behind(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
@@ -56,17 +58,17 @@ def check() -> dict[str, object]:
                     status, _ = ask(f"http://127.0.0.1:{api}/api/routes", token="wrong")
                     break
                 except urllib.error.URLError:
-                    assert proxy.poll() is None, f"it ended with {proxy.returncode}"
-                    assert time.monotonic() < deadline, "it does not answer"
+                    expect(proxy.poll() is None, f"it ended with {proxy.returncode}")
+                    expect(time.monotonic() < deadline, "it does not answer")
                     time.sleep(0.2)
-            assert status == 403, f"a wrong token got {status}"
+            expect(status == 403, f"a wrong token got {status}")
             target = json.dumps({"target": f"http://127.0.0.1:{behind.server_port}"}).encode()
             made, _ = ask(f"http://127.0.0.1:{api}/api/routes/lab", token="only-for-this-check", data=target)
-            assert made == 201, f"a new route got {made}"
+            expect(made == 201, f"a new route got {made}")
             status, text = ask(f"http://127.0.0.1:{front}/lab/tree")
-            assert (status, text) == (200, "behind /lab/tree"), f"{status}: {text}"
+            expect((status, text) == (200, "behind /lab/tree"), f"{status}: {text}")
             status, _ = ask(f"http://127.0.0.1:{front}/elsewhere")
-            assert status == 404, f"a path without a route got {status}"
+            expect(status == 404, f"a path without a route got {status}")
         finally:
             proxy.terminate()
     behind.shutdown()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 
+from expect import expect
+
 
 def check() -> dict[str, object]:
     import jupyterlab_widgets
@@ -22,10 +24,10 @@ slider
 """
     notebook = NotebookClient(new_notebook(cells=[new_code_cell(code)]), kernel_name="python3", timeout=600).execute()
     printed, shown = notebook.cells[0].outputs
-    assert printed.text == "[8]\n", f"observed {printed.text!r}"
+    expect(printed.text == "[8]\n", f"observed {printed.text!r}")
     view = shown.data["application/vnd.jupyter.widget-view+json"]["model_id"]
     state = notebook.metadata.widgets["application/vnd.jupyter.widget-state+json"]["state"]
-    assert state[view]["state"]["value"] == 8, f"state {state[view]}"
+    expect(state[view]["state"]["value"] == 8, f"state {state[view]}")
     extensions = [path["dest"] for path in jupyterlab_widgets._jupyter_labextension_paths()]
     return {"models": len(state), "labextension": extensions}
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 
+from expect import expect
+
 
 def check() -> dict[str, object]:
     from nbclient import NotebookClient
@@ -14,9 +16,9 @@ def check() -> dict[str, object]:
     notebook = new_notebook(cells=[new_code_cell(cell) for cell in cells])
     NotebookClient(notebook, kernel_name="ir", timeout=600).execute()
     printed, table, plot = (cell.outputs[0] for cell in notebook.cells)
-    assert printed.text == "42", f"output {printed.text!r}"
-    assert "Łódź" in table.data["text/html"], f"table {table.data}"
-    assert len(plot.data["image/png"]) > 1000, "no plot"
+    expect(printed.text == "42", f"output {printed.text!r}")
+    expect("Łódź" in table.data["text/html"], f"table {table.data}")
+    expect(len(plot.data["image/png"]) > 1000, "no plot")
     return {"output": printed.text, "kinds": sorted({*table.data, *plot.data})}
 
 

@@ -14,6 +14,8 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
+from expect import expect
+
 CONFIG = """
 c = get_config()
 c.JupyterHub.bind_url = "http://127.0.0.1:{front}"
@@ -53,8 +55,8 @@ def check() -> dict[str, object]:
         try:
             deadline = time.monotonic() + 120
             while True:
-                assert hub.poll() is None, f"it ended: {log.read_text()[-400:]}"
-                assert time.monotonic() < deadline, f"it does not answer: {log.read_text()[-400:]}"
+                expect(hub.poll() is None, f"it ended: {log.read_text()[-400:]}")
+                expect(time.monotonic() < deadline, f"it does not answer: {log.read_text()[-400:]}")
                 try:
                     status, text = ask("/hub/api/")
                 except urllib.error.URLError:
@@ -63,14 +65,14 @@ def check() -> dict[str, object]:
                     break
                 time.sleep(0.3)
             version = json.loads(text)["version"]
-            assert version == jupyterhub.__version__, f"the hub says {version}"
+            expect(version == jupyterhub.__version__, f"the hub says {version}")
             status, page = ask("/hub/home")
-            assert status == 200 and 'type="password"' in page, f"/hub/home without a login: {status}"
+            expect(status == 200 and 'type="password"' in page, f"/hub/home without a login: {status}")
             token = next(cookie.value for cookie in jar if cookie.name == "_xsrf")
             form = {"username": "nobody-here", "password": "wrong", "_xsrf": str(token)}
             status, page = ask("/hub/login?next=", form)
-            assert status == 403, f"a wrong password got {status}"
-            assert "Invalid username or password" in page, "it does not say that the password is wrong"
+            expect(status == 403, f"a wrong password got {status}")
+            expect("Invalid username or password" in page, "it does not say that the password is wrong")
         finally:
             hub.terminate()
     return {"version": version}

@@ -12,6 +12,8 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+from expect import expect
+
 HUB = "http://127.0.0.1:8000"
 NAME = "dsvm-hub-check"
 PATIENCE = 600.0  # seconds; an emulated machine takes minutes to start a server
@@ -19,7 +21,7 @@ PATIENCE = 600.0  # seconds; an emulated machine takes minutes to start a server
 
 def root(*argv: str, stdin: str = "", check: bool = True) -> str:
     done = subprocess.run(["sudo", "-n", *argv], input=stdin, capture_output=True, text=True, check=False)
-    assert not check or done.returncode == 0, f"{' '.join(argv)}: {done.stdout}{done.stderr}"
+    expect(not check or done.returncode == 0, f"{' '.join(argv)}: {done.stdout}{done.stderr}")
     return done.stdout.strip()
 
 
@@ -49,7 +51,7 @@ class Browser:
 
 def check() -> dict[str, object]:
     state = root("systemctl", "is-active", "jupyterhub.service", check=False)
-    assert state == "active", f"jupyterhub.service is {state}"
+    expect(state == "active", f"jupyterhub.service is {state}")
     deadline = time.monotonic() + PATIENCE
     password = secrets.token_urlsafe(16)
     root("userdel", "--remove", NAME, check=False)
@@ -58,22 +60,22 @@ def check() -> dict[str, object]:
         root("chpasswd", stdin=f"{NAME}:{password}\n")
         browser = Browser()
         while (status := browser.ask("/hub/login")[0]) != 200:
-            assert time.monotonic() < deadline, f"its login page: {status}"
+            expect(time.monotonic() < deadline, f"its login page: {status}")
             time.sleep(1)
         status, _, _ = browser.sign_in("wrong")
-        assert status == 403, f"a wrong password got {status}"
+        expect(status == 403, f"a wrong password got {status}")
         status, where, text = browser.sign_in(password)
-        assert status == 200, f"the right password got {status} at {where}: {text[-200:]}"
+        expect(status == 200, f"the right password got {status} at {where}: {text[-200:]}")
         # the page first, as a browser does it: the hub then says to the server who this is
         for page in ("lab", "api/kernelspecs"):
             while (answer := browser.ask(f"/user/{NAME}/{page}"))[:2] != (200, f"{HUB}/user/{NAME}/{page}"):
-                assert time.monotonic() < deadline, f"no {page}: {answer[0]} at {answer[1]}"
+                expect(time.monotonic() < deadline, f"no {page}: {answer[0]} at {answer[1]}")
                 time.sleep(2)
         text = answer[2]
         kernels = sorted(json.loads(text)["kernelspecs"])
-        assert "python3" in kernels, f"kernels {kernels}"
+        expect("python3" in kernels, f"kernels {kernels}")
         servers = root("pgrep", "--euid", NAME, "--full", "jupyterhub", check=False)
-        assert servers, f"no server runs as {NAME}"
+        expect(servers, f"no server runs as {NAME}")
     finally:
         root("pkill", "-KILL", "-u", NAME, check=False)
         time.sleep(1)

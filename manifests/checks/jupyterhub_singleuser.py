@@ -15,6 +15,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from expect import expect
+
 BASE = "/user/somebody/"
 SERVER_TOKEN, USER_TOKEN, OTHER_TOKEN = "the-servers-own", "the-users", "somebody-elses"
 SCOPES = ["access:servers!server=somebody/"]
@@ -104,8 +106,8 @@ def check() -> dict[str, object]:
         try:
             deadline = time.monotonic() + 180
             while True:
-                assert process.poll() is None, f"it ended: {log.read_text()[-400:]}"
-                assert time.monotonic() < deadline, f"it does not answer: {log.read_text()[-400:]}"
+                expect(process.poll() is None, f"it ended: {log.read_text()[-400:]}")
+                expect(time.monotonic() < deadline, f"it does not answer: {log.read_text()[-400:]}")
                 try:
                     status, _, text = get(f"{url}api")
                 except urllib.error.URLError:
@@ -114,13 +116,13 @@ def check() -> dict[str, object]:
                     break
                 time.sleep(0.3)
             status, leads_to, _ = get(f"{url}lab")
-            assert status == 302 and "/hub/api/oauth2/authorize" in leads_to, f"a stranger got {status} {leads_to}"
+            expect(status == 302 and "/hub/api/oauth2/authorize" in leads_to, f"a stranger got {status} {leads_to}")
             status, _, _ = get(f"{url}api/contents", OTHER_TOKEN)
-            assert status == 403, f"another user's token got {status}"
+            expect(status == 403, f"another user's token got {status}")
             status, _, text = get(f"{url}lab", USER_TOKEN)
-            assert status == 200 and re.search(r'id="jupyter-config-data"', text), f"its user got {status}"
+            expect(status == 200 and re.search(r'id="jupyter-config-data"', text), f"its user got {status}")
             kernels = sorted(json.loads(get(f"{url}api/kernelspecs", USER_TOKEN)[2])["kernelspecs"])
-            assert "python3" in kernels, f"kernels {kernels}"
+            expect("python3" in kernels, f"kernels {kernels}")
         finally:
             process.terminate()
             door.shutdown()

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from expect import expect
+
 TOKEN = "only-for-this-check"
 
 
@@ -46,13 +48,13 @@ def server(app: str) -> Iterator[str]:
             deadline = time.monotonic() + 120
             info = ""
             while not info.rstrip().endswith("}"):
-                assert process.poll() is None, f"it ended: {log.read_text()[-300:]}"
-                assert time.monotonic() < deadline, f"it does not start: {log.read_text()[-300:]}"
+                expect(process.poll() is None, f"it ended: {log.read_text()[-300:]}")
+                expect(time.monotonic() < deadline, f"it does not start: {log.read_text()[-300:]}")
                 time.sleep(0.2)
                 info = "".join(path.read_text() for path in Path.cwd().glob("jpserver-*.json"))
             url = json.loads(info)["url"].rstrip("/")
             while not answers(f"{url}/api"):  # the file stands a moment before the door opens
-                assert time.monotonic() < deadline, f"it does not answer: {log.read_text()[-300:]}"
+                expect(time.monotonic() < deadline, f"it does not answer: {log.read_text()[-300:]}")
                 time.sleep(0.2)
             yield url
         finally:
@@ -64,18 +66,18 @@ def check() -> dict[str, object]:
 
     with server("jupyterlab") as url:
         status, _ = get(f"{url}/api/contents", token="wrong")
-        assert status == 403, f"a wrong token got {status}"
+        expect(status == 403, f"a wrong token got {status}")
         status, page = get(f"{url}/lab")
-        assert status == 200, f"/lab: {status}"
+        expect(status == 200, f"/lab: {status}")
         scripts = re.findall(r'src="([^"]+[.]js[^"]*)"', page)
-        assert scripts, "the page loads no application"
+        expect(scripts, "the page loads no application")
         size = 0
         for script in scripts:
             status, text = get(f"{url}{script}")
-            assert status == 200, f"{script}: {status}"
+            expect(status == 200, f"{script}: {status}")
             size += len(text)
         kernels = sorted(json.loads(get(f"{url}/api/kernelspecs")[1])["kernelspecs"])
-        assert "python3" in kernels, f"kernels {kernels}"
+        expect("python3" in kernels, f"kernels {kernels}")
     return {"version": jupyterlab.__version__, "characters": size, "kernels": kernels}
 
 

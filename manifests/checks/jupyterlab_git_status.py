@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from expect import expect
+
 TOKEN = "only-for-this-check"
 
 
@@ -45,13 +47,13 @@ def server(app: str) -> Iterator[str]:
             deadline = time.monotonic() + 120
             info = ""
             while not info.rstrip().endswith("}"):
-                assert process.poll() is None, f"it ended: {log.read_text()[-300:]}"
-                assert time.monotonic() < deadline, f"it does not start: {log.read_text()[-300:]}"
+                expect(process.poll() is None, f"it ended: {log.read_text()[-300:]}")
+                expect(time.monotonic() < deadline, f"it does not start: {log.read_text()[-300:]}")
                 time.sleep(0.2)
                 info = "".join(path.read_text() for path in Path.cwd().glob("jpserver-*.json"))
             url = json.loads(info)["url"].rstrip("/")
             while not answers(f"{url}/api"):  # the file stands a moment before the door opens
-                assert time.monotonic() < deadline, f"it does not answer: {log.read_text()[-300:]}"
+                expect(time.monotonic() < deadline, f"it does not answer: {log.read_text()[-300:]}")
                 time.sleep(0.2)
             yield url
         finally:
@@ -65,11 +67,11 @@ def check() -> dict[str, object]:
     Path("repo/new.txt").write_text("new")
     with server("jupyterlab") as url:
         status, text = get(f"{url}/git/repo/status", data=b"{}")
-        assert status == 200, f"status of the repository: {status} {text[:200]}"
+        expect(status == 200, f"status of the repository: {status} {text[:200]}")
         changed = [one["to"] for one in json.loads(text)["files"]]
-        assert changed == ["new.txt"], f"changed files {changed}"
+        expect(changed == ["new.txt"], f"changed files {changed}")
         page = get(f"{url}/lab")[1]
-        assert "@jupyterlab/git" in page, "its part in the browser is not switched on"
+        expect("@jupyterlab/git" in page, "its part in the browser is not switched on")
     return {"version": jupyterlab_git.__version__, "changed": changed}
 
 

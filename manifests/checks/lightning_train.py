@@ -8,6 +8,8 @@ import sys
 import warnings
 from pathlib import Path
 
+from expect import expect
+
 
 def check() -> dict[str, object]:
     import lightning
@@ -46,12 +48,12 @@ def check() -> dict[str, object]:
 
     model, first = Net(), trainer(25)
     first.fit(model, data)
-    assert model.losses[-1] < 0.5 * model.losses[0], f"loss {model.losses[0]:.3f} -> {model.losses[-1]:.3f}"
+    expect(model.losses[-1] < 0.5 * model.losses[0], f"loss {model.losses[0]:.3f} -> {model.losses[-1]:.3f}")
     first.save_checkpoint("model.ckpt")
     again, second = Net(), trainer(26)
     second.fit(again, data, ckpt_path="model.ckpt")
-    assert len(again.losses) == len(data), f"{len(again.losses)} steps after the checkpoint, one epoch is {len(data)}"
-    assert again.losses[0] < 0.5 * model.losses[0], "it did not continue from the checkpoint"
+    expect(len(again.losses) == len(data), f"{len(again.losses)} steps after the checkpoint, one epoch is {len(data)}")
+    expect(again.losses[0] < 0.5 * model.losses[0], "it did not continue from the checkpoint")
     return {"loss": [round(model.losses[0], 3), round(again.losses[-1], 3)]}
 
 

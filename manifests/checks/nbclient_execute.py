@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 
+from expect import expect
+
 
 def check() -> dict[str, object]:
     import nbformat
@@ -18,13 +20,13 @@ def check() -> dict[str, object]:
 
     done = run("import sys; x = 6", "print(x * 7)", "sys.prefix")
     text = done.cells[1].outputs[0].text
-    assert text == "42\n", f"output {text!r}"
+    expect(text == "42\n", f"output {text!r}")
     prefix = done.cells[2].outputs[0].data["text/plain"].strip("'")
-    assert prefix == sys.prefix, f"the kernel 'python3' is that of {prefix}, not of {sys.prefix}"
+    expect(prefix == sys.prefix, f"the kernel 'python3' is that of {prefix}, not of {sys.prefix}")
     try:
         run("1 / 0")
     except CellExecutionError as error:
-        assert error.ename == "ZeroDivisionError", f"error {error.ename}"
+        expect(error.ename == "ZeroDivisionError", f"error {error.ename}")
         return {"output": text.strip(), "error": error.ename}
     raise AssertionError("a failing cell raised no error")
 

@@ -17,6 +17,8 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
+from expect import expect
+
 PASSWORD = "check-only"
 
 
@@ -61,8 +63,8 @@ class Client:
 def check() -> dict[str, object]:
     nothing = {name: value for name, value in os.environ.items() if name != "RSTUDIO_PASSWORD"}
     done = subprocess.run(["dsvm-rstudio"], env=nothing, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 2, f"without a password it ends with {done.returncode}"
-    assert "RSTUDIO_PASSWORD" in done.stderr, f"without a password it says {done.stderr!r}"
+    expect(done.returncode == 2, f"without a password it ends with {done.returncode}")
+    expect("RSTUDIO_PASSWORD" in done.stderr, f"without a password it says {done.stderr!r}")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
@@ -72,26 +74,26 @@ def check() -> dict[str, object]:
         try:
             deadline = time.monotonic() + 120
             while True:
-                assert server.poll() is None, f"it ended: {log.read_text()[-400:]}"
-                assert time.monotonic() < deadline, f"it does not answer: {log.read_text()[-400:]}"
+                expect(server.poll() is None, f"it ended: {log.read_text()[-400:]}")
+                expect(time.monotonic() < deadline, f"it does not answer: {log.read_text()[-400:]}")
                 try:
                     status, _, page = Client(port).ask("/auth-sign-in")
                     break
                 except urllib.error.URLError:
                     time.sleep(0.3)
-            assert status == 200 and 'type="password"' in page, f"the sign-in page: {status}"
+            expect(status == 200 and 'type="password"' in page, f"the sign-in page: {status}")
             status, location, _ = Client(port).ask("/")
-            assert status == 302 and "auth-sign-in" in location, f"without a password: {status} {location}"
+            expect(status == 302 and "auth-sign-in" in location, f"without a password: {status} {location}")
             user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
             for stranger, password in ((user, "wrong"), ("nobody-here", PASSWORD)):
                 client = Client(port)
                 location = client.sign_in(stranger, password)
-                assert "error=" in location, f"{stranger} with {password} leads to {location}"
+                expect("error=" in location, f"{stranger} with {password} leads to {location}")
                 status, location, _ = client.ask("/")
-                assert status == 302 and "auth-sign-in" in location, f"{stranger} with {password}: {status} {location}"
+                expect(status == 302 and "auth-sign-in" in location, f"{stranger} with {password}: {status} {location}")
             environ = Path(f"/proc/{server.pid}/environ").read_bytes()
             sessions = [name for name in environ.split(b"\0") if PASSWORD.encode() in name]
-            assert not sessions, f"sessions of R would find the password in their environment: {sessions}"
+            expect(not sessions, f"sessions of R would find the password in their environment: {sessions}")
         finally:
             server.terminate()
     return {"user": user}

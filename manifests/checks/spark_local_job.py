@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from expect import expect
+
 TEXT = "the cat and the dog\nthe town of Łódź\nand a cat\n"
 
 
@@ -40,33 +42,33 @@ def check() -> dict[str, object]:
     spark.sparkContext.setLogLevel("ERROR")
     try:
         page = urlsplit(spark.sparkContext.uiWebUrl or "")
-        assert page.port in listening(LOOPBACK), f"its pages are not at {page.geturl()}"
-        assert page.port not in listening(OUTSIDE), f"its pages at {page.geturl()} are for everybody"
+        expect(page.port in listening(LOOPBACK), f"its pages are not at {page.geturl()}")
+        expect(page.port not in listening(OUTSIDE), f"its pages at {page.geturl()} are for everybody")
 
         Path("text.txt").write_text(TEXT, encoding="utf-8")
         words = spark.sparkContext.textFile("text.txt").flatMap(str.split)
         counts = dict(words.map(lambda word: (word, 1)).reduceByKey(lambda one, other: one + other).collect())
-        assert counts["the"] == 3, f"words {counts}"
-        assert counts["Łódź"] == 1, f"words {counts}"
+        expect(counts["the"] == 3, f"words {counts}")
+        expect(counts["Łódź"] == 1, f"words {counts}")
 
         sales = spark.range(1000).select((f.col("id") % 4).alias("shop"), f.col("id").alias("amount"))
         shops = spark.createDataFrame(pd.DataFrame({"shop": [0, 1, 2, 3], "town": ["Oslo", "Oslo", "Łódź", "Paris"]}))
         wanted = {"Oslo": 124500 + 124750, "Łódź": 125000, "Paris": 125250}
         sales.join(shops, "shop").groupBy("town").agg(f.sum("amount").alias("total")).write.parquet("towns.parquet")
-        assert list(Path("towns.parquet").glob("*.parquet")), "no file of Parquet"
+        expect(list(Path("towns.parquet").glob("*.parquet")), "no file of Parquet")
         towns = spark.read.parquet("towns.parquet")
         found = {row.town: row.total for row in towns.collect()}
-        assert found == wanted, f"towns {found}"
+        expect(found == wanted, f"towns {found}")
         towns.createOrReplaceTempView("towns")
         (best,) = spark.sql("select town from towns order by total desc limit 1").collect()
-        assert best.town == "Oslo", f"the query found {best.town}"
+        expect(best.town == "Oslo", f"the query found {best.town}")
 
         doubled = f.udf(lambda number: number * 2, "long")
         halved = f.pandas_udf(lambda numbers: numbers // 2, "long")
         (row,) = sales.agg(f.sum(doubled("amount")).alias("twice"), f.sum(halved("amount")).alias("half")).collect()
-        assert (row.twice, row.half) == (999_000, 249_500), f"functions in Python: {row}"
+        expect((row.twice, row.half) == (999_000, 249_500), f"functions in Python: {row}")
         frame = towns.orderBy("town").toPandas()
-        assert dict(zip(frame["town"], frame["total"], strict=True)) == wanted, f"in pandas: {frame}"
+        expect(dict(zip(frame["town"], frame["total"], strict=True)) == wanted, f"in pandas: {frame}")
         return {"spark": spark.version, "java": spark._jvm.System.getProperty("java.version"), "words": len(counts)}
     finally:
         spark.stop()

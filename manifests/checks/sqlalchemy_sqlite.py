@@ -3,6 +3,8 @@
 import json
 import sys
 
+from expect import expect
+
 
 def check() -> dict[str, object]:
     from sqlalchemy import ForeignKey, create_engine, func, select
@@ -36,8 +38,8 @@ def check() -> dict[str, object]:
         query = select(Author.name, func.count(Book.id)).join(Book).group_by(Author.name)
         rows = [tuple(row) for row in session.execute(query)]
         authors = session.scalar(select(func.count(Author.id)))
-    assert rows == [("Lem", 2)], f"rows {rows}"
-    assert authors == 1, f"{authors} authors after the rollback"
+    expect(rows == [("Lem", 2)], f"rows {rows}")
+    expect(authors == 1, f"{authors} authors after the rollback")
     return {"rows": rows}
 
 

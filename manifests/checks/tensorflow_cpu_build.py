@@ -7,15 +7,17 @@ import os
 import sys
 from importlib import metadata
 
+from expect import expect
+
 
 def check() -> dict[str, object]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import tensorflow as tf
 
-    assert not tf.test.is_built_with_cuda(), "built with CUDA"
-    assert not tf.test.is_built_with_rocm(), "built with ROCm"
+    expect(not tf.test.is_built_with_cuda(), "built with CUDA")
+    expect(not tf.test.is_built_with_rocm(), "built with ROCm")
     gpu = sorted(dist.name for dist in metadata.distributions() if dist.name.lower().startswith("nvidia-"))
-    assert not gpu, f"GPU packages beside it: {', '.join(gpu)}"
+    expect(not gpu, f"GPU packages beside it: {', '.join(gpu)}")
     return {"version": tf.__version__, "cuda": False}
 
 

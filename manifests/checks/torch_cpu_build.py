@@ -6,14 +6,16 @@ import json
 import sys
 from importlib import metadata
 
+from expect import expect
+
 
 def check() -> dict[str, object]:
     import torch
 
-    assert torch.version.cuda is None, f"built for CUDA {torch.version.cuda}"
-    assert torch.version.hip is None, f"built for ROCm {torch.version.hip}"
+    expect(torch.version.cuda is None, f"built for CUDA {torch.version.cuda}")
+    expect(torch.version.hip is None, f"built for ROCm {torch.version.hip}")
     gpu = sorted(dist.name for dist in metadata.distributions() if dist.name.lower().startswith(("nvidia-", "triton")))
-    assert not gpu, f"GPU packages beside it: {', '.join(gpu)}"
+    expect(not gpu, f"GPU packages beside it: {', '.join(gpu)}")
     return {"version": torch.__version__, "cuda": torch.version.cuda}
 
 

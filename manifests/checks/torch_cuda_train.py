@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 
+from expect import expect
+
 
 class NoGpuError(Exception):
     """There is nothing here to try it on."""
@@ -17,19 +19,20 @@ def check() -> dict[str, object]:
     if not torch.cuda.is_available():
         raise NoGpuError("no GPU")
     torch.manual_seed(0)
-    before = torch.cuda.memory_allocated()
     losses = train(torch, nn)
-    assert losses[-1] < 0.3 * losses[0], f"loss {losses[0]:.3f} -> {losses[-1]:.3f}"
-    torch.cuda.synchronize()
-    torch.cuda.empty_cache()
-    left = torch.cuda.memory_allocated() - before
-    assert left < 64 << 20, f"{left} bytes stay allocated after training"
+    expect(losses[-1] < 0.3 * losses[0], f"loss {losses[0]:.3f} -> {losses[-1]:.3f}")
+    # cuBLAS keeps the workspace that the first training makes (65 MiB on Hopper): what a second one adds is a leak
+    kept = allocated(torch)
+    train(torch, nn)
+    left = allocated(torch) - kept
+    expect(left < 1 << 20, f"{left} bytes more stay allocated after a second training")
     result: dict[str, object] = {
         "loss": [round(losses[0], 4), round(losses[-1], 4)],
         "device": torch.cuda.get_device_name(),
         "capability": ".".join(map(str, torch.cuda.get_device_capability())),
         "devices": torch.cuda.device_count(),
         "memory peak, bytes": torch.cuda.max_memory_allocated(),
+        "memory kept by libraries, bytes": kept,
         "memory left, bytes": left,
     }
     if torch.cuda.device_count() > 1:
@@ -38,9 +41,16 @@ def check() -> dict[str, object]:
         ]
         torch.cuda.nccl.all_reduce(tensors)
         wanted = float(sum(range(torch.cuda.device_count())))
-        assert all(bool((tensor == wanted).all()) for tensor in tensors), "NCCL adds up wrong"
+        expect(all(bool((tensor == wanted).all()) for tensor in tensors), "NCCL adds up wrong")
         result["nccl"] = "all_reduce"
     return result
+
+
+def allocated(torch) -> int:
+    """Bytes of the GPU's memory that tensors and libraries hold."""
+    torch.cuda.synchronize()
+    torch.cuda.empty_cache()
+    return torch.cuda.memory_allocated()
 
 
 def train(torch, nn) -> list[float]:
@@ -53,7 +63,7 @@ def train(torch, nn) -> list[float]:
     for _ in range(200):
         with torch.autocast("cuda", dtype=torch.float16):
             score = model(x)
-            assert score.dtype == torch.float16, f"computed in {score.dtype}"
+            expect(score.dtype == torch.float16, f"computed in {score.dtype}")
             loss = nn.functional.binary_cross_entropy_with_logits(score.float(), y)
         optimizer.zero_grad()
         scaler.scale(loss).backward()

@@ -6,14 +6,16 @@ import json
 import sys
 from importlib import metadata
 
+from expect import expect
+
 
 def check() -> dict[str, object]:
     import xgboost
 
     build = xgboost.build_info()
-    assert not build["USE_CUDA"] and not build["USE_NCCL"], f"built with {build}"
+    expect(not build["USE_CUDA"] and not build["USE_NCCL"], f"built with {build}")
     gpu = sorted(dist.name for dist in metadata.distributions() if dist.name.lower().startswith("nvidia-"))
-    assert not gpu, f"GPU packages beside it: {', '.join(gpu)}"
+    expect(not gpu, f"GPU packages beside it: {', '.join(gpu)}")
     return {"version": xgboost.__version__, "cuda": build["USE_CUDA"], "nccl": build["USE_NCCL"]}
 
 

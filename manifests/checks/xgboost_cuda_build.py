@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import sys
 
+from expect import expect
+
 
 def check() -> dict[str, object]:
     import xgboost
 
     build = xgboost.build_info()
-    assert build["USE_CUDA"], "a CPU build"
-    assert build["USE_NCCL"], "built without NCCL"
+    expect(build["USE_CUDA"], "a CPU build")
+    expect(build["USE_NCCL"], "built without NCCL")
     return {"version": xgboost.__version__, "cuda": build["CUDA_VERSION"], "nccl": build["NCCL_VERSION"]}
 
 
