@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import invoke.tasks
 from invoke.context import Context
 
-from dsvm.console import number, plain_errors, say, say_what_was_meant
+from dsvm.console import names, number, plain_errors, say, say_what_was_meant
 
 if TYPE_CHECKING:
     from dsvm.pipeline import Workshop
@@ -33,7 +33,7 @@ def _shop(
 ) -> Workshop:
     from dsvm.pipeline import Workshop
 
-    gpus = [name.strip() for name in gpu.split(",") if name.strip()] if gpu is not None else None
+    gpus = names("gpu", gpu) if gpu is not None else None
     return Workshop(overlays=_folders(catalog), offline=offline, say=say, gpus=gpus, driver=driver)
 
 

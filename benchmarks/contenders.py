@@ -74,7 +74,7 @@ class Ours:
 
     def settle(self, env: Mapping[str, str]) -> None:
         """Leave what a verification that passes leaves: the image's name and a report."""
-        images.promote(make_plan(self.catalog, self.lock), env)
+        images.promote(make_plan(self.catalog, self.lock), images.identity(self.image, env), env)
         self.image = image_name(self.lock.variant)
         found = images.inspect(self.image, env)
         assert found is not None

@@ -29,6 +29,7 @@ from dsvm.ecosystems import Context, Request
 from dsvm.errors import LockError, ProgramError, StoreError
 from dsvm.model import Base, BaseKind, Pin, Section, digest_of
 from dsvm.run import run
+from dsvm.store.hashed import Hashed
 
 OCI = "application/vnd.oci.image"
 
@@ -182,7 +183,12 @@ def layout(
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         if stamp.is_file():
-            return folder, stamp.read_text().strip()
+            digest = stamp.read_text().strip()
+            if not (faults := layout_faults(folder, digest, context.store.hashed)):
+                context.store.hashed.save()
+                return folder, digest
+            for fault in faults:
+                say(f"base: {fault}: it is made anew")
         shutil.rmtree(folder, ignore_errors=True)
         say(f"base: making {base.base} ({kind})")
         if kind == "registry":
@@ -200,6 +206,22 @@ def layout(
         (partial / "digest").write_text(digest + "\n")
         partial.rename(folder)
     return folder, digest
+
+
+def layout_faults(layout: Path, digest: str, hashed: Hashed) -> list[str]:
+    """Blobs of an OCI layout that are not what their digests say; a file that was hashed as it is is not read again."""
+
+    def is_right(name: str) -> bool:
+        try:
+            return f"sha256:{hashed.digest(_blob(layout, name))}" == name
+        except OSError:
+            return False
+
+    if not is_right(digest):
+        return [f"{_blob(layout, digest)} is damaged or not there"]
+    manifest = json.loads(_blob(layout, digest).read_bytes())
+    blobs = [one["digest"] for one in (manifest["config"], *manifest["layers"])]
+    return [f"{_blob(layout, one)} is damaged or not there" for one in blobs if not is_right(one)]
 
 
 def layout_folder(base: Base, section: Section, root: Path) -> Path:

@@ -119,6 +119,14 @@ def number(option: str, text: str) -> int:
     return int(text)
 
 
+def names(option: str, text: str) -> list[str]:
+    """The value of an option that is one name or more, separated by commas."""
+    found = [name.strip() for name in text.split(",") if name.strip()]
+    if not found:
+        raise InputError(f"--{option} names nothing", hint=f"Leave --{option} out, or name one or more: a,b")
+    return found
+
+
 def terminal_width() -> int:
     """Columns that a line may take: the terminal's, or as many as anything needs where there is none."""
     from rich.console import Console

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dsvm.builders.docker import image_name
+from dsvm.builders.docker import RUN, image_name
 from dsvm.engine import gpu_options
 from dsvm.errors import EngineError, InputError, ProgramError
 from dsvm.model import Plan
@@ -18,6 +18,7 @@ from dsvm.render import LABELS
 from dsvm.run import run, tail
 from dsvm.services import SERVICES_ANSWER, service_url
 
+UNVERIFIED = "unverified"  # the tag of what was built and has not passed its checks
 REACHED_TIMEOUT = 20.0  # seconds until what answers in a container must answer on its published port too
 
 
@@ -29,18 +30,48 @@ def inspect(image: str, env: Mapping[str, str]) -> Mapping[str, Any] | None:
 
 def labels(image: str, env: Mapping[str, str]) -> dict[str, str]:
     """Labels of an image, or {} when the engine has none of that name."""
-    found = inspect(image, env)
+    return labels_of(inspect(image, env))
+
+
+def labels_of(found: Mapping[str, Any] | None) -> dict[str, str]:
+    """Labels of an image that was inspected."""
     return dict((found or {}).get("Config", {}).get("Labels") or {})
 
 
-def promote(plan: Plan, env: Mapping[str, str], *, tag: str = "unverified") -> str:
-    """Give a verified image its names, take the provisional one away; returns the name for people."""
-    name = image_name(plan.variant)
-    run(["docker", "tag", image_name(plan.variant, tag), name], env=env)
-    run(["docker", "tag", name, image_name(plan.variant, plan.lock_digest[:12])], env=env)
-    if tag not in ("latest", plan.lock_digest[:12]):
-        run(["docker", "rmi", image_name(plan.variant, tag)], env=env)
-    return name
+def identity(image: str, env: Mapping[str, str]) -> str:
+    """The id, `sha256:...`, of the image that has this name now. Raises EngineError when there is none."""
+    found = inspect(image, env)
+    if found is None:
+        raise EngineError(f"the engine has no image {image} any more", hint="Was it removed meanwhile? Build again")
+    return str(found["Id"])
+
+
+def tag(image: str, name: str, env: Mapping[str, str]) -> None:
+    """Give the image with the id `image` a name."""
+    run(["docker", "tag", image, name], env=env)
+
+
+def untag(name: str, env: Mapping[str, str]) -> None:
+    """Take a name away, if it is there; the image stays where it has another one."""
+    run(["docker", "image", "rm", "--no-prune", name], env=env, check=False)
+
+
+def forget_runs(variant: str, env: Mapping[str, str]) -> None:
+    """Take away the names that runs on `variant` gave their images while they went on, and left."""
+    for row in built(env):
+        if row["Repository"] == f"dsvm/{variant}" and row["Tag"].startswith(RUN):
+            untag(f"{row['Repository']}:{row['Tag']}", env)
+
+
+def promote(plan: Plan, image: str, env: Mapping[str, str]) -> str:
+    """Give the verified image with the id `image` its names, take the provisional one away; returns that for people."""
+    names = [image_name(plan.variant), image_name(plan.variant, plan.lock_digest[:12])]
+    for name in names:
+        tag(image, name, env)
+    provisional = image_name(plan.variant, UNVERIFIED)
+    if (found := inspect(provisional, env)) is not None and found["Id"] == image:
+        untag(provisional, env)
+    return names[0]
 
 
 def built(env: Mapping[str, str]) -> list[Mapping[str, str]]:
@@ -57,9 +88,9 @@ def remove_old(current: Mapping[str, str], env: Mapping[str, str]) -> list[str]:
     """
     removed = []
     for row in built(env):
-        variant, tag = row["Repository"].removeprefix("dsvm/"), row["Tag"]
-        kept = variant not in current or tag in ("latest", current[variant][:12])
-        name = f"{row['Repository']}:{tag}"
+        variant, named = row["Repository"].removeprefix("dsvm/"), row["Tag"]
+        kept = variant not in current or named in ("latest", current[variant][:12])
+        name = f"{row['Repository']}:{named}"
         if not kept and run(["docker", "image", "rm", name], env=env, check=False).returncode == 0:
             removed.append(name)
     return removed

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, get_args
 
-from dsvm import compat
+from dsvm import claims, compat
 from dsvm import lock as locks
 from dsvm.catalog import Catalog, load, near
 from dsvm.console import warn
@@ -51,6 +51,7 @@ class Workshop:
     gpus: Sequence[str] | None = None
     driver: str | None = None
     warned: set[str] = field(default_factory=set)
+    claimed: set[str] = field(default_factory=set)  # variants that this run works on
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -90,6 +91,26 @@ class Workshop:
                 indexes=self.catalog.indexes,
                 repositories=self.catalog.repositories,
             )
+
+    @contextmanager
+    def working_on(self, variant: str) -> Iterator[None]:
+        """Work on `variant` alone, and on a store that nobody cleans meanwhile; waits for another run."""
+        self.catalog.variant(variant)
+        if variant in self.claimed:
+            yield
+            return
+        with self.using_store(), claims.of_variant(claims.folder(), variant, self.say):
+            self.claimed.add(variant)
+            try:
+                yield
+            finally:
+                self.claimed.discard(variant)
+
+    @contextmanager
+    def using_store(self) -> Iterator[None]:
+        """Use the store while nobody cleans it."""
+        with self.store.faults(self.store.root), claims.of_store(self.store.root):
+            yield
 
     def folder(self, variant: str) -> Path:
         """Where everything that is made for `variant` lies."""
@@ -158,7 +179,7 @@ def lock(
     begun = time.monotonic()
     while True:
         try:
-            with shop.context(variant) as context:
+            with shop.using_store(), shop.context(variant) as context:
                 new = locks.resolve(
                     shop.catalog,
                     variant,
@@ -212,10 +233,22 @@ def need_lock(shop: Workshop, variant: str, *, locked: bool = False) -> Lock:
 def fetch(shop: Workshop, locked: Lock, *, jobs: int = 8) -> FetchSummary:
     """Bring every artefact of a lock into the store. Raises GoneError naming what mirrors have dropped."""
     from dsvm.progress import fetch_progress
-    from dsvm.store import FetchSummary, Want
+    from dsvm.store import WRONG_SIZE_HINT, FetchSummary, Want, wrong_size
 
     pins = _pins(locked)
-    missing = {sha: pair for sha, pair in pins.items() if not shop.store.has(sha, pair[1].size)}
+    missing = {sha: pair for sha, pair in pins.items() if not shop.store.has(sha)}
+    for line in shop.store.damaged:
+        shop.warn(line)
+    shop.store.damaged.clear()
+    shop.store.hashed.save()
+    every = [pin for section in locked.sections for pin in section.pins if pin.sha256 in pins]
+    wrong = [
+        wrong_size(pin.filename, pin.size, real)
+        for pin in every
+        if (real := shop.store.size(pin.sha256)) is not None and real != pin.size
+    ]
+    if wrong:
+        raise StoreError("\n".join(wrong), hint=WRONG_SIZE_HINT)
     if not missing:
         return FetchSummary(0, len(pins), 0)
     if shop.offline:
@@ -308,15 +341,35 @@ class BuildOptions:
 def build(shop: Workshop, variant: str, options: BuildOptions) -> tuple[str, Built | None]:
     """Everything from manifest to verified image. Returns its name, and what was built unless it was there already.
 
-    The image gets its name only when its checks pass.
+    The image gets its name only when its checks pass. One run at a time builds a variant; another one waits.
     """
+    from dsvm.builders import docker
+
+    refuse_contradictions(shop, options)
+    need_container(shop, variant)
+    if options.builder is not None:
+        docker.driver(options.builder, shop.engine.env)
+    with shop.working_on(variant):
+        return _build(shop, variant, options)
+
+
+def refuse_contradictions(shop: Workshop, options: BuildOptions) -> None:
+    """Raise InputError for options of which one undoes what the other asks for."""
+    for one, other, why in (
+        (options.locked, options.update_stale, "--locked forbids to resolve, and --update-stale asks for it"),
+        (shop.offline, options.update_stale, "--offline forbids to resolve, and --update-stale asks for it"),
+    ):
+        if one and other:
+            raise InputError(why, hint="Leave one of them out")
+
+
+def _build(shop: Workshop, variant: str, options: BuildOptions) -> tuple[str, Built | None]:
     from dsvm import bases, images
     from dsvm import render as rendering
     from dsvm.builders import docker
     from dsvm.builders.screen import build_screen
     from dsvm.render import LABELS
 
-    need_container(shop, variant)
     locked = need_lock(shop, variant, locked=options.locked)
     gate(shop, variant, locked)
     plan = make_plan(shop.catalog, locked)
@@ -338,25 +391,34 @@ def build(shop: Workshop, variant: str, options: BuildOptions) -> tuple[str, Bui
     with shop.context(variant) as context:
         section = next(section for section in plan.sections if section.id == "base")
         layout = bases.layout(plan.base, plan.base_kind, section, context, log=folder / "base.log", say=shop.say)
-    built = docker.build(
-        plan,
-        folder,
-        layout,
-        shop.store,
-        engine_env=env,
-        containerd_store=shop.engine.containerd_store,
-        screen=build_screen(f"Building {variant}"),
-        builder=options.builder,
-        no_cache=options.no_cache,
-        unpack=options.verify,
-        revision=_revision(),
-    )
-    shop.say(f"built {variant}: {built.size / 1e9:.2f} GB in {len(built.layers)} layers, {built.seconds:.0f} s")
-    provisional = docker.image_name(variant, "unverified")
-    if not options.verify:
-        shop.say(f"not verified: the image is {provisional} until invoke verify --variant {variant} passes")
-        return provisional, built
-    verify(shop, variant, plan=plan)
+    images.forget_runs(variant, env)  # nobody else works on it: those were killed
+    tag = docker.run_tag()
+    try:
+        built = docker.build(
+            plan,
+            folder,
+            layout,
+            shop.store,
+            engine_env=env,
+            containerd_store=shop.engine.containerd_store,
+            screen=build_screen(f"Building {variant}"),
+            tag=tag,
+            builder=options.builder,
+            no_cache=options.no_cache,
+            unpack=options.verify,
+            revision=_revision(),
+        )
+        shop.say(f"built {variant}: {built.size / 1e9:.2f} GB in {len(built.layers)} layers, {built.seconds:.0f} s")
+        # from here on it goes by its id: whatever gets its names meanwhile, this is what is looked at
+        made = images.identity(docker.image_name(variant, tag), env)
+        provisional = docker.image_name(variant, images.UNVERIFIED)
+        images.tag(made, provisional, env)
+        if not options.verify:
+            shop.say(f"not verified: the image is {provisional} until invoke verify --variant {variant} passes")
+            return provisional, built
+        _verify(shop, plan, made, provisional)
+    finally:
+        images.untag(docker.image_name(variant, tag), env)
     return name, built
 
 
@@ -417,34 +479,45 @@ def verify(shop: Workshop, variant: str, *, plan: Plan | None = None, only: Sequ
 
     Raises VerifyError when a check fails.
     """
-    from dsvm import checks, images
+    from dsvm import images
     from dsvm.builders.docker import image_name
     from dsvm.render import LABELS
 
     shop.catalog.refuse_retired(only)
     need_container(shop, variant)
-    if plan is None:
-        plan = make_plan(shop.catalog, need_lock(shop, variant, locked=True))
-    env = shop.engine.env
-    candidates = [image_name(variant, "unverified"), image_name(variant)]
-    image = next((one for one in candidates if images.inspect(one, env) is not None), None)
-    if image is None:
-        raise InputError(f"there is no image of {variant}", hint=f"Run: invoke build --variant {variant}")
-    if images.labels(image, env).get(f"{LABELS}.plan") != plan.digest:
-        raise InputError(
-            f"{image} was built from another lock or other manifests", hint=f"Run: invoke build --variant {variant}"
-        )
+    with shop.working_on(variant):
+        if plan is None:
+            plan = make_plan(shop.catalog, need_lock(shop, variant, locked=True))
+        env = shop.engine.env
+        candidates = [image_name(variant, images.UNVERIFIED), image_name(variant)]
+        found = next(((one, seen) for one in candidates if (seen := images.inspect(one, env)) is not None), None)
+        if found is None:
+            raise InputError(f"there is no image of {variant}", hint=f"Run: invoke build --variant {variant}")
+        name, seen = found
+        if images.labels_of(seen).get(f"{LABELS}.plan") != plan.digest:
+            raise InputError(
+                f"{name} was built from another lock or other manifests", hint=f"Run: invoke build --variant {variant}"
+            )
+        return _verify(shop, plan, str(seen["Id"]), name, only=only, promote=name == candidates[0])
+
+
+def _verify(
+    shop: Workshop, plan: Plan, image: str, name: str, *, only: Sequence[str] = (), promote: bool = True
+) -> Report:
+    """Check the image with the id `image`, which people know as `name`; a full pass gives it its name."""
+    from dsvm import checks, images
+
     begun = time.monotonic()
-    folder = shop.folder(variant)
+    folder, env = shop.folder(plan.variant), shop.engine.env
     report = checks.verify(plan, image, engine_env=env, folder=folder, only=only, manifests=[*shop.catalog.folders])
-    say_report(shop, image, report, begun)
+    say_report(shop, name, report, begun)
     if failed := report.count("failed"):
         raise VerifyError(
-            f"{failed} check{'s' if failed > 1 else ''} of {image} failed; it gets no name",
+            f"{failed} check{'s' if failed > 1 else ''} of {name} failed; it gets no name",
             hint=f"Report: {folder / checks.report_name(only)}, full output: {folder / 'verify.log'}",
         )
-    if not only and image == candidates[0]:
-        shop.say(f"image: {images.promote(plan, env)}")
+    if not only and promote:
+        shop.say(f"image: {images.promote(plan, image, env)}")
     return report
 
 
@@ -477,10 +550,15 @@ def is_built(shop: Workshop, locked: Lock) -> bool:
 
 def fetch_all(shop: Workshop, variant: str, *, update_stale: bool, jobs: int) -> None:
     """Fetch everything that a build of `variant` reads, the base's layout included."""
-    from dsvm import bases
-
     needed = need_lock(shop, variant)
     gate(shop, variant, needed)
+    with shop.using_store():
+        _fetch_all(shop, variant, needed, update_stale=update_stale, jobs=jobs)
+
+
+def _fetch_all(shop: Workshop, variant: str, needed: Lock, *, update_stale: bool, jobs: int) -> None:
+    from dsvm import bases
+
     locked = fetch_fresh(shop, needed, update_stale=update_stale, jobs=jobs)
     base = next(section for section in locked.sections if section.id == "base")
     if locked.base_kind != "machine":

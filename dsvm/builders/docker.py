@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import secrets
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -81,8 +82,16 @@ class Screen(Protocol):
     def close(self) -> None: ...
 
 
+RUN = "run-"  # how the tags of runs begin
+
+
 def image_name(variant: str, tag: str = "latest") -> str:
     return f"dsvm/{variant}:{tag}"
+
+
+def run_tag() -> str:
+    """The tag of an image while the run that builds it goes on: no other run has the same."""
+    return f"{RUN}{secrets.token_hex(6)}"
 
 
 def stores(plan: Plan) -> dict[str, dict[str, str]]:
@@ -138,7 +147,7 @@ def build(
     engine_env: Mapping[str, str],
     containerd_store: bool,
     screen: Screen,
-    tag: str = "unverified",
+    tag: str,
     builder: str | None = None,
     no_cache: bool = False,
     unpack: bool = True,
@@ -153,7 +162,7 @@ def build(
     meta = folder / "metadata.json"
     meta.unlink(missing_ok=True)
     image = image_name(plan.variant, tag)
-    container_driver = builder is not None and _driver(builder, engine_env) != "docker"
+    container_driver = builder is not None and driver(builder, engine_env) != "docker"
     kind = "type=docker" if container_driver else f"type=image,unpack={str(unpack).lower()}"
     options: list[str | Path] = [
         *(["--builder", builder] if builder else []),
@@ -269,7 +278,8 @@ def _base_context(base: tuple[Path, str], folder: Path, env: Mapping[str, str], 
     return f"docker-image://{name}"
 
 
-def _driver(builder: str, env: Mapping[str, str]) -> str:
+def driver(builder: str, env: Mapping[str, str]) -> str:
+    """The driver of a buildx builder; EngineError when there is no such builder."""
     try:
         shown = run(["docker", "buildx", "inspect", builder], env=env, timeout=60).stdout
     except ProgramError as error:

@@ -3,6 +3,8 @@
 blobs/ab/SHA256   the artefacts, read-only        partial/     downloads under way, kept for resuming
 quarantine/       files that were not what was    locks/       one run at a time works on one artefact
                   asked for                       keys/        other digests of artefacts
+hashed.json       what was hashed, and has not    claims/      which runs work on what
+                  changed since
 """
 
 from __future__ import annotations
@@ -14,13 +16,23 @@ from typing import TYPE_CHECKING
 
 from dsvm.store import care, fetching, trees
 from dsvm.store.blobs import Blobs
-from dsvm.store.fetching import FetchSummary, Progress, Want, megabytes
+from dsvm.store.fetching import WRONG_SIZE_HINT, FetchSummary, Progress, Want, megabytes, wrong_size
 from dsvm.store.trees import check_names
 
 if TYPE_CHECKING:
     from dsvm.machine import Machine
 
-__all__ = ["FetchSummary", "Progress", "Store", "Want", "check_names", "default_root", "megabytes"]
+__all__ = [
+    "WRONG_SIZE_HINT",
+    "FetchSummary",
+    "Progress",
+    "Store",
+    "Want",
+    "check_names",
+    "default_root",
+    "megabytes",
+    "wrong_size",
+]
 
 
 def default_root() -> Path:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dsvm.errors import StoreError
+from dsvm.store.hashed import Hashed
 
 
 class Blobs:
@@ -19,6 +20,9 @@ class Blobs:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.hashed = Hashed(root / "hashed.json")
+        # what was found damaged and set aside, a line each, for whoever tells people
+        self.damaged: list[str] = []
 
     def path(self, sha256: str) -> Path:
         """Where the artefact is, or would be."""
@@ -27,14 +31,30 @@ class Blobs:
         return self.root / "blobs" / sha256[:2] / sha256
 
     def has(self, sha256: str, size: int | None = None) -> bool:
-        """Whether it is there, by its size: contents were verified when they came in."""
+        """Whether it is there and right, by its contents: what was not hashed as it is now is hashed.
+
+        A damaged one goes to quarantine.
+        """
         path = self.path(sha256)
         with self.faults(path):
             try:
-                found = path.stat()
+                found = self.hashed.digest(path)
+                if found == sha256:
+                    return size is None or path.stat().st_size == size
+                place = self.root / "quarantine" / f"{found[:16]}-{sha256}"
+                place.parent.mkdir(parents=True, exist_ok=True)
+                path.replace(place)
             except FileNotFoundError:
                 return False
-        return size is None or found.st_size == size
+        self.damaged.append(f"{path}: damaged, its SHA-256 is {found}; kept as {place}")
+        return False
+
+    def size(self, sha256: str) -> int | None:
+        """Bytes of the artefact; None when it is not there."""
+        try:
+            return self.path(sha256).stat().st_size
+        except FileNotFoundError:
+            return None
 
     def add(self, path: Path, *, sha256: str | None = None) -> tuple[str, int]:
         """Copy a file in; returns SHA-256 and size. Raises StoreError when it is not what `sha256` names."""
@@ -99,6 +119,7 @@ class Blobs:
         finally:
             os.close(handle)
         part.replace(final)
+        self.hashed.note(final, sha256)
 
     @contextmanager
     def faults(self, path: Path) -> Iterator[None]:

@@ -72,6 +72,7 @@ def fetch(
         _check_space(blobs, missing)
     run = _Fetch(blobs, missing, machine, progress)
     run.work(jobs)
+    blobs.hashed.save()
     run.report()
     return FetchSummary(run.files, len(unique) - run.files, run.bytes)
 
@@ -272,6 +273,8 @@ class _Fetch:
                     raise problems[0] from None
                 raise
             blobs.commit(part, want.sha256)
+            if got.size != want.size:
+                raise StoreError(wrong_size(want.name, want.size, got.size), hint=WRONG_SIZE_HINT)
             self._done(want, got.size)
 
     def _advance(self, count: int) -> None:
@@ -302,6 +305,14 @@ def _located(want: Want, problems: list[DsvmError]) -> Iterator[str]:
         problems.append(NetworkError(f"{want.name}: {explain(error, '')}", hint=NETWORK_HINT))
     except (httpx.HTTPError, OSError) as error:
         problems.append(StoreError(f"{want.name}: {explain(error, '')}"))
+
+
+WRONG_SIZE_HINT = "The lock is wrong there: restore it from version control, or run: invoke lock --upgrade"
+
+
+def wrong_size(name: str, locked: int, real: int) -> str:
+    """What to say of a pin whose SHA-256 is of a file of another size."""
+    return f"{name}: the lock says {locked} bytes, and what has its SHA-256 has {real}"
 
 
 def megabytes(count: float) -> str:

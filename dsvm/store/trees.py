@@ -23,7 +23,12 @@ def lay_out(blobs: Blobs, dest: Path, files: Mapping[str, str]) -> None:
     check_names(files)
     dest = dest.absolute()
     with blobs.faults(dest), blobs.locked("tree-" + hashlib.sha256(os.fsencode(dest)).hexdigest()[:32]):
+        if broken := sorted(name for name, sha256 in files.items() if not blobs.has(sha256)):
+            told = "".join(f"\n  {line}" for line in blobs.damaged)
+            what = f"{', '.join(broken[:5])}: not in the store, or damaged there{told}"
+            raise StoreError(what, hint="Fetch it: invoke fetch")
         if _tree_is_right(blobs, dest, files):
+            blobs.hashed.save()
             return
         dest.parent.mkdir(parents=True, exist_ok=True)
         new = Path(tempfile.mkdtemp(prefix=f".{dest.name[:100]}.", dir=dest.parent))
@@ -42,6 +47,10 @@ def lay_out(blobs: Blobs, dest: Path, files: Mapping[str, str]) -> None:
                 new.rename(dest)
         finally:
             shutil.rmtree(new, ignore_errors=True)
+        for sha256 in files.values():
+            # links came and went, which moves the time of the inode's last change
+            blobs.hashed.note(blobs.path(sha256), sha256)
+        blobs.hashed.save()
 
 
 def _place(blobs: Blobs, sha256: str, folder: Path, name: str) -> None:
@@ -81,14 +90,15 @@ def _tree_is_right(blobs: Blobs, dest: Path, files: Mapping[str, str]) -> bool:
 
 
 def _is_blob(blobs: Blobs, path: Path, sha256: str) -> bool:
-    """A link to the artefact, or a copy of it: its times derive from the content (see `mtime_of`)."""
+    """A link to the artefact, or a copy of it with the same contents and the time that derives from them."""
     try:
         blob, here = blobs.path(sha256).stat(), path.lstat()
     except FileNotFoundError:
         return False
     if (blob.st_dev, blob.st_ino) == (here.st_dev, here.st_ino):
         return True
-    return (here.st_mode, here.st_size, here.st_mtime) == (blob.st_mode, blob.st_size, mtime_of(sha256))
+    alike = (here.st_mode, here.st_size, here.st_mtime) == (blob.st_mode, blob.st_size, mtime_of(sha256))
+    return alike and blobs.hashed.digest(path) == sha256
 
 
 def check_names(names: Iterable[str]) -> None:

@@ -21,12 +21,18 @@ def build(shop: Workshop, variant: str, options: BuildOptions) -> Path:
 
     Its container image is built and verified first. The disk gets its name only when its own checks pass.
     """
+    pipeline.refuse_contradictions(shop, options)
+    format = of_name(shop, variant, options.format)
+    with shop.working_on(variant):
+        return _build(shop, variant, format, options)
+
+
+def _build(shop: Workshop, variant: str, format: Format, options: BuildOptions) -> Path:
     from dsvm import bases, qemu
     from dsvm import render as rendering
     from dsvm.builders import disk, packer
     from dsvm.builders.screen import build_screen
 
-    format = of_name(shop, variant, options.format)
     locked = need_lock(shop, variant, locked=options.locked)
     gate(shop, variant, locked)
     plan = make_plan(shop.catalog, locked, VERIFIED)

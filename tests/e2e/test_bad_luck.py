@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -199,6 +200,51 @@ def test_a_full_disk_under_the_engine(invoke: Invoke, small: Catalog) -> None:
         done = invoke(*BUILD, *small.words, env=engine.env)
         done.refused(5, "disk is full", "Full output: ")
         assert image(f"dsvm/{SMALL}:unverified", engine.env) is None
+
+
+# --- two at once, and disks that lie --------------------------------------------------------------------------
+
+
+def names(variant: str) -> dict[str, str]:
+    """Tag -> id of each image of a variant."""
+    lines = docker("image", "ls", "--no-trunc", "--format", "{{.Tag}} {{.ID}}", f"dsvm/{variant}").splitlines()
+    return dict(line.split() for line in lines)
+
+
+def test_two_builds_at_once_give_one_verified_image(small: Catalog, tmp_path: Path) -> None:
+    for tag in names(SMALL):
+        docker("image", "rm", "--force", f"dsvm/{SMALL}:{tag}")
+    argv: list[str | Path] = [INVOKE, "build", "--locked", "--offline", *small.words]
+    runs = [Running(argv, tmp_path / f"{number}.log") for number in range(2)]
+    texts = sorted((run.end().passed().text for run in runs), key=lambda text: "waiting for process" in text)
+    assert "25 passed, 0 failed" in texts[0] and "waiting for" not in texts[0]
+    assert f"{SMALL}: waiting for process" in texts[1] and f"dsvm/{SMALL}:latest is up to date" in texts[1]
+    found = names(SMALL)
+    assert "latest" in found and len(found) == 2 and len({*found.values()}) == 1, found
+
+
+def test_what_is_verified_is_what_gets_the_name(small: Catalog, invoke: Invoke, tmp_path: Path) -> None:
+    before = names(SMALL)["latest"]
+    verify = Running([INVOKE, "verify", *small.words], tmp_path / "verify.log")
+    verify.wait_for("passed")
+    broken_image(f"dsvm/{SMALL}:unverified", f"dsvm/{SMALL}:latest", tmp_path, "command dc 'dc 1.07.1'\n")
+    try:
+        verify.end().passed()
+        assert names(SMALL)["latest"] == before
+    finally:
+        docker("image", "rm", "--force", f"dsvm/{SMALL}:unverified")
+
+
+def test_an_artefact_that_was_changed_reaches_no_image(small: Catalog, invoke: Invoke, tmp_path: Path) -> None:
+    store = linked_store(tmp_path, small)
+    pin = next(pin for one in small.read()["sections"] if one["id"] == "env-base" for pin in one["pins"])
+    path = store.path(pin["sha256"])
+    data, stat = path.read_bytes(), path.stat()
+    path.unlink()  # a link to the real one
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    done = invoke(*BUILD, *small.words, env={"DSVM_STORE": str(store.root)})
+    done.refused(3, "damaged, its SHA-256 is", pin["file"].rpartition("/")[2], "invoke fetch")
 
 
 # --- a broken image ------------------------------------------------------------------------------------------
