@@ -20,6 +20,16 @@ from dsvm.services import SERVICES_ANSWER
 # Where a started image has the check scripts, in its own file system.
 SCRIPTS_INSIDE = "/tmp/dsvm-checks"  # noqa: S108
 ENTRYPOINT = ["/usr/bin/tini", "-g", "--", "/usr/local/bin/dsvm-start"]
+SECOND = 10**9  # as the engine counts: in nanoseconds
+# as templates/Dockerfile.j2 says it
+HEALTH = {
+    "Test": ["CMD", "/usr/local/bin/dsvm-start", "--health"],
+    "Interval": 10 * SECOND,
+    "Timeout": 10 * SECOND,
+    "StartPeriod": 60 * SECOND,
+    "Retries": 6,
+}
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # of a base
 START_TIMEOUT = 180.0  # seconds until every service must answer
 
 
@@ -108,9 +118,23 @@ def _log(container: str, engine_env: Mapping[str, str]) -> str:
 
 
 def check_settings(plan: Plan, config: Mapping[str, Any]) -> CheckResult:
-    """What the engine will do with the image: its user, entry point, health check, ports and labels."""
+    """What the engine will do with the image: whatever the plan does not set is a difference and a fault.
+
+    An ENV can switch off whole kinds of checks (PYTHONOPTIMIZE, BASH_ENV, LD_PRELOAD).
+    """
     started = time.monotonic()
-    health = (config.get("Healthcheck") or {}).get("Test") or []
+    environment = dict(line.partition("=")[::2] for line in config.get("Env") or [])
+    expected = {"PATH": DEFAULT_PATH, **plan.environment}
+    settings = {
+        "health check": (config.get("Healthcheck"), HEALTH),
+        "WORKDIR": (config.get("WorkingDir"), "/home/ds"),
+        "CMD": (config.get("Cmd") or [], []),
+        **{name: (config.get(name) or None, None) for name in ("StopSignal", "Volumes", "OnBuild", "Shell")},
+        **{
+            f"ENV {name}": (environment.get(name), expected.get(name))
+            for name in sorted(environment.keys() | expected.keys())
+        },
+    }
     ports = sorted(config.get("ExposedPorts") or {})
     planned = sorted(f"{service.port}/tcp" for service in plan.services.values())
     labels = config.get("Labels") or {}
@@ -121,7 +145,7 @@ def check_settings(plan: Plan, config: Mapping[str, Any]) -> CheckResult:
             else []
         ),
         *([f"entry point is {config.get('Entrypoint')}"] if config.get("Entrypoint") != ENTRYPOINT else []),
-        *([f"health check is {health}"] if not " ".join(health).endswith("dsvm-start --health") else []),
+        *(f"{name} is {found!r}, not {wanted!r}" for name, (found, wanted) in settings.items() if found != wanted),
         *([f"exposed ports are {ports}, not {planned}"] if ports != planned else []),
         *([] if any(plan.lock_digest in label for label in labels.values()) else ["no label has the lock's digest"]),
         *([] if any(key.startswith("org.opencontainers.image.") for key in labels) else ["no OCI labels"]),

@@ -95,6 +95,7 @@ def _of_image(plan: Plan) -> Iterator[Case]:
     yield Case("user", IMAGE, "user is ds, not root")
     yield Case("info", IMAGE, "dsvm-info agrees with the plan")
     yield Case("health", IMAGE, "health check passes")
+    yield Case("hooks", IMAGE, "nothing unplanned runs when programs start")
     if plan.services:
         yield Case("needs_token", IMAGE, "starts nothing without a token")
         yield Case("hidden_token", IMAGE, "token is on no command line")

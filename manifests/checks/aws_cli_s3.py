@@ -10,8 +10,6 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from expect import expect
-
 KEPT: dict[str, bytes] = {}
 SIGNED: list[str] = []
 
@@ -77,15 +75,19 @@ def check() -> dict[str, object]:
     def aws(*words: str) -> str:
         argv = ["aws", "--endpoint-url", f"http://127.0.0.1:{server.server_port}", *words]
         done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=600)
-        expect(done.returncode == 0, f"aws {words[0]} {words[1]}: {done.stderr.strip()[-500:]}")
+        if done.returncode != 0:
+            raise AssertionError(f"aws {words[0]} {words[1]}: {done.stderr.strip()[-500:]}")
         return done.stdout
 
     Path("report.txt").write_text("kept as it is\n")
     aws("s3", "cp", "report.txt", "s3://box/report.txt", "--no-progress")
-    expect(KEPT.get("/box/report.txt") == b"kept as it is\n", f"the bucket holds {KEPT}")
-    expect("Credential=CHECKKEY/" in SIGNED[0] and "/eu-west-1/s3/aws4_request" in SIGNED[0], f"signed {SIGNED[0]!r}")
+    if KEPT.get("/box/report.txt") != b"kept as it is\n":
+        raise AssertionError(f"the bucket holds {KEPT}")
+    if not ("Credential=CHECKKEY/" in SIGNED[0] and "/eu-west-1/s3/aws4_request" in SIGNED[0]):
+        raise AssertionError(f"signed {SIGNED[0]!r}")
     listed = aws("s3", "ls", "s3://box/")
-    expect("14 report.txt" in listed, f"it listed {listed!r}")
+    if "14 report.txt" not in listed:
+        raise AssertionError(f"it listed {listed!r}")
     server.shutdown()
     return {"listed": listed.strip()}
 

@@ -18,8 +18,6 @@ from contextlib import contextmanager, suppress
 from http.cookiejar import CookieJar
 from pathlib import Path
 
-from expect import expect
-
 PASSWORD = "check-only"
 FOLDERS = ["--user-data-dir=data", "--extensions-dir=extensions"]
 ENVIRONMENT = {**os.environ, "PASSWORD": PASSWORD, "XDG_CONFIG_HOME": str(Path("config").resolve())}
@@ -59,7 +57,8 @@ def server() -> Iterator[int]:
         try:
             for _ in range(240):
                 lines = Path("server.log").read_text().strip().splitlines()
-                expect(process.poll() is None, f"it ended: {lines[-1:]}")
+                if process.poll() is not None:
+                    raise AssertionError(f"it ended: {lines[-1:]}")
                 with suppress(OSError):
                     Client(port).get("/healthz")
                     break
@@ -81,33 +80,43 @@ def extension() -> Path:
 def code_server(*words: str) -> str:
     argv = ["code-server", *FOLDERS, *words]
     done = subprocess.run(argv, env=ENVIRONMENT, capture_output=True, text=True, timeout=600, check=False)
-    expect(done.returncode == 0, f"{words[0]}: {(done.stdout + done.stderr).strip().splitlines()[-1:]}")
+    if done.returncode != 0:
+        raise AssertionError(f"{words[0]}: {(done.stdout + done.stderr).strip().splitlines()[-1:]}")
     return done.stdout
 
 
 def check() -> dict[str, object]:
     code_server("--install-extension", str(extension()))
     extensions = [line for line in code_server("--list-extensions", "--show-versions").split() if "@" in line]
-    expect(extensions == ["check.nothing@1.2.3"], f"extensions {extensions}")
+    if extensions != ["check.nothing@1.2.3"]:
+        raise AssertionError(f"extensions {extensions}")
     with server() as port:
         status, _, text = Client(port).get("/healthz")
-        expect(status == 200, f"/healthz: {status}")
-        expect(json.loads(text)["status"] in ("alive", "expired"), text)
+        if status != 200:
+            raise AssertionError(f"/healthz: {status}")
+        if json.loads(text)["status"] not in ("alive", "expired"):
+            raise AssertionError(text)
         stranger = Client(port)
         status, path, _ = stranger.get("/")
-        expect(path == "/login", f"without a password: {status} at {path}")
+        if path != "/login":
+            raise AssertionError(f"without a password: {status} at {path}")
         stranger.get("/login", {"password": "wrong"})
         status, path, _ = stranger.get("/")
-        expect(path == "/login", f"with a wrong password: {status} at {path}")
+        if path != "/login":
+            raise AssertionError(f"with a wrong password: {status} at {path}")
         owner = Client(port)
         owner.get("/login", {"password": PASSWORD})
         status, path, page = owner.get("/")
-        expect((status, path) == (200, "/"), f"with the right password: {status} at {path}")
+        if (status, path) != (200, "/"):
+            raise AssertionError(f"with the right password: {status} at {path}")
         scripts = re.findall(r'src="([^"]+/workbench[.]js)"', page)
-        expect(scripts, "the page loads no workbench")
+        if not scripts:
+            raise AssertionError("the page loads no workbench")
         status, _, text = owner.get(urllib.parse.urljoin("/", scripts[0]))
-        expect(status == 200, f"{scripts[0]}: {status}")
-        expect(len(text) > 1_000_000, f"{scripts[0]} has only {len(text)} characters")
+        if status != 200:
+            raise AssertionError(f"{scripts[0]}: {status}")
+        if not (len(text) > 1_000_000):
+            raise AssertionError(f"{scripts[0]} has only {len(text)} characters")
     return {"extensions": extensions, "workbench": len(text)}
 
 

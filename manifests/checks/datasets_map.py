@@ -7,8 +7,6 @@ import os
 import sys
 from pathlib import Path
 
-from expect import expect
-
 
 def check() -> dict[str, object]:
     os.environ["HF_HUB_OFFLINE"] = "1"
@@ -20,11 +18,13 @@ def check() -> dict[str, object]:
     Path("table.csv").write_text(f"value,kind\n{rows}\n")
     table = load_dataset("csv", data_files="table.csv", split="train")
     squares = table.map(lambda row: {"square": row["value"] ** 2}).filter(lambda row: row["kind"] == 1)
-    expect(len(squares) == 333, f"{len(squares)} rows")
+    if len(squares) != 333:
+        raise AssertionError(f"{len(squares)} rows")
     squares.save_to_disk("squares")
     again = load_from_disk("squares").with_format("torch")
     batch = next(iter(torch.utils.data.DataLoader(again, batch_size=4)))
-    expect(batch["square"].tolist() == [1, 16, 49, 100], f"batch {batch['square'].tolist()}")
+    if batch["square"].tolist() != [1, 16, 49, 100]:
+        raise AssertionError(f"batch {batch['square'].tolist()}")
     parts = again.train_test_split(test_size=0.25, seed=0)
     return {"rows": len(again), "parts": [len(parts["train"]), len(parts["test"])]}
 

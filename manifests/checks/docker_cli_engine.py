@@ -11,8 +11,6 @@ import threading
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
-from expect import expect
-
 CONTAINERS = [
     {
         "Id": "0123456789abcdef" * 4,
@@ -68,19 +66,25 @@ def docker(*words: str) -> subprocess.CompletedProcess[str]:
 
 def check() -> dict[str, object]:
     nobody = docker("ps")
-    expect(nobody.returncode != 0, "it listed containers where there is no engine")
+    if nobody.returncode == 0:
+        raise AssertionError("it listed containers where there is no engine")
     with socketserver.ThreadingUnixStreamServer("engine.sock", Engine) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         listed = docker("ps", "--format", "{{.ID}} {{.Names}} {{.Image}} {{.Ports}} {{.Labels}}")
         unknown = docker("image", "inspect", "nothing")
         server.shutdown()
-    expect(listed.returncode == 0, f"docker ps: {listed.stderr.strip()}")
-    expect(listed.stdout.strip() == "0123456789ab lab dsvm/check 8888/tcp kept=yes", f"it printed {listed.stdout!r}")
-    expect(unknown.returncode != 0, "it found an image that is not there")
+    if listed.returncode != 0:
+        raise AssertionError(f"docker ps: {listed.stderr.strip()}")
+    if listed.stdout.strip() != "0123456789ab lab dsvm/check 8888/tcp kept=yes":
+        raise AssertionError(f"it printed {listed.stdout!r}")
+    if unknown.returncode == 0:
+        raise AssertionError("it found an image that is not there")
     made = docker("context", "create", "far", "--docker", "host=tcp://192.0.2.1:2376")
-    expect(made.returncode == 0, f"docker context: {made.stderr.strip()}")
+    if made.returncode != 0:
+        raise AssertionError(f"docker context: {made.stderr.strip()}")
     contexts = docker("context", "ls", "--format", "{{.Name}}").stdout.split()
-    expect("far" in contexts, f"contexts {contexts}")
+    if "far" not in contexts:
+        raise AssertionError(f"contexts {contexts}")
     return {"listed": listed.stdout.strip(), "contexts": contexts}
 
 

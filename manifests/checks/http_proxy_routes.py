@@ -13,8 +13,6 @@ import urllib.error
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from expect import expect
-
 
 class Behind(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
@@ -58,17 +56,23 @@ def check() -> dict[str, object]:
                     status, _ = ask(f"http://127.0.0.1:{api}/api/routes", token="wrong")
                     break
                 except urllib.error.URLError:
-                    expect(proxy.poll() is None, f"it ended with {proxy.returncode}")
-                    expect(time.monotonic() < deadline, "it does not answer")
+                    if proxy.poll() is not None:
+                        raise AssertionError(f"it ended with {proxy.returncode}") from None
+                    if not (time.monotonic() < deadline):
+                        raise AssertionError("it does not answer") from None
                     time.sleep(0.2)
-            expect(status == 403, f"a wrong token got {status}")
+            if status != 403:
+                raise AssertionError(f"a wrong token got {status}")
             target = json.dumps({"target": f"http://127.0.0.1:{behind.server_port}"}).encode()
             made, _ = ask(f"http://127.0.0.1:{api}/api/routes/lab", token="only-for-this-check", data=target)
-            expect(made == 201, f"a new route got {made}")
+            if made != 201:
+                raise AssertionError(f"a new route got {made}")
             status, text = ask(f"http://127.0.0.1:{front}/lab/tree")
-            expect((status, text) == (200, "behind /lab/tree"), f"{status}: {text}")
+            if (status, text) != (200, "behind /lab/tree"):
+                raise AssertionError(f"{status}: {text}")
             status, _ = ask(f"http://127.0.0.1:{front}/elsewhere")
-            expect(status == 404, f"a path without a route got {status}")
+            if status != 404:
+                raise AssertionError(f"a path without a route got {status}")
         finally:
             proxy.terminate()
     behind.shutdown()

@@ -8,8 +8,6 @@ from __future__ import annotations
 import json
 import sys
 
-from expect import expect
-
 
 def check() -> dict[str, object]:
     from nbclient import NotebookClient
@@ -22,15 +20,18 @@ def check() -> dict[str, object]:
         return ["".join(output.get("text", "") for output in cell.outputs) for cell in notebook.cells]
 
     printed = run('half(x) = x // 2\ntown = "Łódź"', 'print(town, " ", half(5), " ", VERSION)')[1]
-    expect(printed.startswith("Łódź 5//2 "), f"printed {printed!r}")
+    if not printed.startswith("Łódź 5//2 "):
+        raise AssertionError(f"printed {printed!r}")
     (compiled,) = run(
         'print(isdir(joinpath(first(DEPOT_PATH), "compiled", "v$(VERSION.major).$(VERSION.minor)", "IJulia")))'
     )
-    expect(compiled == "false", "IJulia as the image compiled it was not taken: Julia compiled it again")
+    if compiled != "false":
+        raise AssertionError("IJulia as the image compiled it was not taken: Julia compiled it again")
     try:
         run('error("on purpose")')
     except CellExecutionError as error:
-        expect("on purpose" in str(error), f"another error: {error}")
+        if "on purpose" not in str(error):
+            raise AssertionError(f"another error: {error}") from error
     else:
         raise AssertionError("a cell with an error passed")
     return {"printed": printed}

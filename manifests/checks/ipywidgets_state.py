@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import sys
 
-from expect import expect
-
 
 def check() -> dict[str, object]:
     import jupyterlab_widgets
@@ -24,10 +22,12 @@ slider
 """
     notebook = NotebookClient(new_notebook(cells=[new_code_cell(code)]), kernel_name="python3", timeout=600).execute()
     printed, shown = notebook.cells[0].outputs
-    expect(printed.text == "[8]\n", f"observed {printed.text!r}")
+    if printed.text != "[8]\n":
+        raise AssertionError(f"observed {printed.text!r}")
     view = shown.data["application/vnd.jupyter.widget-view+json"]["model_id"]
     state = notebook.metadata.widgets["application/vnd.jupyter.widget-state+json"]["state"]
-    expect(state[view]["state"]["value"] == 8, f"state {state[view]}")
+    if state[view]["state"]["value"] != 8:
+        raise AssertionError(f"state {state[view]}")
     extensions = [path["dest"] for path in jupyterlab_widgets._jupyter_labextension_paths()]
     return {"models": len(state), "labextension": extensions}
 

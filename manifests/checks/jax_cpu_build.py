@@ -6,18 +6,18 @@ import json
 import sys
 from importlib import metadata
 
-from expect import expect
-
 
 def check() -> dict[str, object]:
     import jax
 
     platforms = sorted({device.platform for device in jax.devices()})
-    expect(platforms == ["cpu"], f"devices {platforms}")
+    if platforms != ["cpu"]:
+        raise AssertionError(f"devices {platforms}")
     gpu = sorted(
         dist.name for dist in metadata.distributions() if dist.name.lower().startswith(("nvidia-", "jax-cuda"))
     )
-    expect(not gpu, f"GPU packages beside it: {', '.join(gpu)}")
+    if gpu:
+        raise AssertionError(f"GPU packages beside it: {', '.join(gpu)}")
     return {"version": jax.__version__, "platforms": platforms}
 
 

@@ -14,8 +14,6 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-from expect import expect
-
 CONFIG = """
 c = get_config()
 c.JupyterHub.bind_url = "http://127.0.0.1:{front}"
@@ -55,8 +53,10 @@ def check() -> dict[str, object]:
         try:
             deadline = time.monotonic() + 120
             while True:
-                expect(hub.poll() is None, f"it ended: {log.read_text()[-400:]}")
-                expect(time.monotonic() < deadline, f"it does not answer: {log.read_text()[-400:]}")
+                if hub.poll() is not None:
+                    raise AssertionError(f"it ended: {log.read_text()[-400:]}")
+                if not (time.monotonic() < deadline):
+                    raise AssertionError(f"it does not answer: {log.read_text()[-400:]}")
                 try:
                     status, text = ask("/hub/api/")
                 except urllib.error.URLError:
@@ -65,14 +65,18 @@ def check() -> dict[str, object]:
                     break
                 time.sleep(0.3)
             version = json.loads(text)["version"]
-            expect(version == jupyterhub.__version__, f"the hub says {version}")
+            if version != jupyterhub.__version__:
+                raise AssertionError(f"the hub says {version}")
             status, page = ask("/hub/home")
-            expect(status == 200 and 'type="password"' in page, f"/hub/home without a login: {status}")
+            if not (status == 200 and 'type="password"' in page):
+                raise AssertionError(f"/hub/home without a login: {status}")
             token = next(cookie.value for cookie in jar if cookie.name == "_xsrf")
             form = {"username": "nobody-here", "password": "wrong", "_xsrf": str(token)}
             status, page = ask("/hub/login?next=", form)
-            expect(status == 403, f"a wrong password got {status}")
-            expect("Invalid username or password" in page, "it does not say that the password is wrong")
+            if status != 403:
+                raise AssertionError(f"a wrong password got {status}")
+            if "Invalid username or password" not in page:
+                raise AssertionError("it does not say that the password is wrong")
         finally:
             hub.terminate()
     return {"version": version}

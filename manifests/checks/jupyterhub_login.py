@@ -12,8 +12,6 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from expect import expect
-
 HUB = "http://127.0.0.1:8000"
 NAME = "dsvm-hub-check"
 PATIENCE = 600.0  # seconds; an emulated machine takes minutes to start a server
@@ -21,7 +19,8 @@ PATIENCE = 600.0  # seconds; an emulated machine takes minutes to start a server
 
 def root(*argv: str, stdin: str = "", check: bool = True) -> str:
     done = subprocess.run(["sudo", "-n", *argv], input=stdin, capture_output=True, text=True, check=False)
-    expect(not check or done.returncode == 0, f"{' '.join(argv)}: {done.stdout}{done.stderr}")
+    if not (not check or done.returncode == 0):
+        raise AssertionError(f"{' '.join(argv)}: {done.stdout}{done.stderr}")
     return done.stdout.strip()
 
 
@@ -51,7 +50,8 @@ class Browser:
 
 def check() -> dict[str, object]:
     state = root("systemctl", "is-active", "jupyterhub.service", check=False)
-    expect(state == "active", f"jupyterhub.service is {state}")
+    if state != "active":
+        raise AssertionError(f"jupyterhub.service is {state}")
     deadline = time.monotonic() + PATIENCE
     password = secrets.token_urlsafe(16)
     root("userdel", "--remove", NAME, check=False)
@@ -60,22 +60,28 @@ def check() -> dict[str, object]:
         root("chpasswd", stdin=f"{NAME}:{password}\n")
         browser = Browser()
         while (status := browser.ask("/hub/login")[0]) != 200:
-            expect(time.monotonic() < deadline, f"its login page: {status}")
+            if not (time.monotonic() < deadline):
+                raise AssertionError(f"its login page: {status}")
             time.sleep(1)
         status, _, _ = browser.sign_in("wrong")
-        expect(status == 403, f"a wrong password got {status}")
+        if status != 403:
+            raise AssertionError(f"a wrong password got {status}")
         status, where, text = browser.sign_in(password)
-        expect(status == 200, f"the right password got {status} at {where}: {text[-200:]}")
+        if status != 200:
+            raise AssertionError(f"the right password got {status} at {where}: {text[-200:]}")
         # the page first, as a browser does it: the hub then says to the server who this is
         for page in ("lab", "api/kernelspecs"):
             while (answer := browser.ask(f"/user/{NAME}/{page}"))[:2] != (200, f"{HUB}/user/{NAME}/{page}"):
-                expect(time.monotonic() < deadline, f"no {page}: {answer[0]} at {answer[1]}")
+                if not (time.monotonic() < deadline):
+                    raise AssertionError(f"no {page}: {answer[0]} at {answer[1]}")
                 time.sleep(2)
         text = answer[2]
         kernels = sorted(json.loads(text)["kernelspecs"])
-        expect("python3" in kernels, f"kernels {kernels}")
+        if "python3" not in kernels:
+            raise AssertionError(f"kernels {kernels}")
         servers = root("pgrep", "--euid", NAME, "--full", "jupyterhub", check=False)
-        expect(servers, f"no server runs as {NAME}")
+        if not servers:
+            raise AssertionError(f"no server runs as {NAME}")
     finally:
         root("pkill", "-KILL", "-u", NAME, check=False)
         time.sleep(1)

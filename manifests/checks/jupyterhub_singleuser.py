@@ -15,8 +15,6 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from expect import expect
-
 BASE = "/user/somebody/"
 SERVER_TOKEN, USER_TOKEN, OTHER_TOKEN = "the-servers-own", "the-users", "somebody-elses"
 SCOPES = ["access:servers!server=somebody/"]
@@ -106,8 +104,10 @@ def check() -> dict[str, object]:
         try:
             deadline = time.monotonic() + 180
             while True:
-                expect(process.poll() is None, f"it ended: {log.read_text()[-400:]}")
-                expect(time.monotonic() < deadline, f"it does not answer: {log.read_text()[-400:]}")
+                if process.poll() is not None:
+                    raise AssertionError(f"it ended: {log.read_text()[-400:]}")
+                if not (time.monotonic() < deadline):
+                    raise AssertionError(f"it does not answer: {log.read_text()[-400:]}")
                 try:
                     status, _, text = get(f"{url}api")
                 except urllib.error.URLError:
@@ -116,13 +116,17 @@ def check() -> dict[str, object]:
                     break
                 time.sleep(0.3)
             status, leads_to, _ = get(f"{url}lab")
-            expect(status == 302 and "/hub/api/oauth2/authorize" in leads_to, f"a stranger got {status} {leads_to}")
+            if not (status == 302 and "/hub/api/oauth2/authorize" in leads_to):
+                raise AssertionError(f"a stranger got {status} {leads_to}")
             status, _, _ = get(f"{url}api/contents", OTHER_TOKEN)
-            expect(status == 403, f"another user's token got {status}")
+            if status != 403:
+                raise AssertionError(f"another user's token got {status}")
             status, _, text = get(f"{url}lab", USER_TOKEN)
-            expect(status == 200 and re.search(r'id="jupyter-config-data"', text), f"its user got {status}")
+            if not (status == 200 and re.search(r'id="jupyter-config-data"', text)):
+                raise AssertionError(f"its user got {status}")
             kernels = sorted(json.loads(get(f"{url}api/kernelspecs", USER_TOKEN)[2])["kernelspecs"])
-            expect("python3" in kernels, f"kernels {kernels}")
+            if "python3" not in kernels:
+                raise AssertionError(f"kernels {kernels}")
         finally:
             process.terminate()
             door.shutdown()

@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from expect import expect
-
 TOKEN = "only-for-this-check"
 
 
@@ -48,13 +46,16 @@ def server(app: str) -> Iterator[str]:
             deadline = time.monotonic() + 120
             info = ""
             while not info.rstrip().endswith("}"):
-                expect(process.poll() is None, f"it ended: {log.read_text()[-300:]}")
-                expect(time.monotonic() < deadline, f"it does not start: {log.read_text()[-300:]}")
+                if process.poll() is not None:
+                    raise AssertionError(f"it ended: {log.read_text()[-300:]}")
+                if not (time.monotonic() < deadline):
+                    raise AssertionError(f"it does not start: {log.read_text()[-300:]}")
                 time.sleep(0.2)
                 info = "".join(path.read_text() for path in Path.cwd().glob("jpserver-*.json"))
             url = json.loads(info)["url"].rstrip("/")
             while not answers(f"{url}/api"):  # the file stands a moment before the door opens
-                expect(time.monotonic() < deadline, f"it does not answer: {log.read_text()[-300:]}")
+                if not (time.monotonic() < deadline):
+                    raise AssertionError(f"it does not answer: {log.read_text()[-300:]}")
                 time.sleep(0.2)
             yield url
         finally:
@@ -66,18 +67,23 @@ def check() -> dict[str, object]:
 
     with server("jupyterlab") as url:
         status, _ = get(f"{url}/api/contents", token="wrong")
-        expect(status == 403, f"a wrong token got {status}")
+        if status != 403:
+            raise AssertionError(f"a wrong token got {status}")
         status, page = get(f"{url}/lab")
-        expect(status == 200, f"/lab: {status}")
+        if status != 200:
+            raise AssertionError(f"/lab: {status}")
         scripts = re.findall(r'src="([^"]+[.]js[^"]*)"', page)
-        expect(scripts, "the page loads no application")
+        if not scripts:
+            raise AssertionError("the page loads no application")
         size = 0
         for script in scripts:
             status, text = get(f"{url}{script}")
-            expect(status == 200, f"{script}: {status}")
+            if status != 200:
+                raise AssertionError(f"{script}: {status}")
             size += len(text)
         kernels = sorted(json.loads(get(f"{url}/api/kernelspecs")[1])["kernelspecs"])
-        expect("python3" in kernels, f"kernels {kernels}")
+        if "python3" not in kernels:
+            raise AssertionError(f"kernels {kernels}")
     return {"version": jupyterlab.__version__, "characters": size, "kernels": kernels}
 
 

@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from expect import expect
-
 TOKEN = "only-for-this-check"
 
 
@@ -47,13 +45,16 @@ def server(app: str) -> Iterator[str]:
             deadline = time.monotonic() + 120
             info = ""
             while not info.rstrip().endswith("}"):
-                expect(process.poll() is None, f"it ended: {log.read_text()[-300:]}")
-                expect(time.monotonic() < deadline, f"it does not start: {log.read_text()[-300:]}")
+                if process.poll() is not None:
+                    raise AssertionError(f"it ended: {log.read_text()[-300:]}")
+                if not (time.monotonic() < deadline):
+                    raise AssertionError(f"it does not start: {log.read_text()[-300:]}")
                 time.sleep(0.2)
                 info = "".join(path.read_text() for path in Path.cwd().glob("jpserver-*.json"))
             url = json.loads(info)["url"].rstrip("/")
             while not answers(f"{url}/api"):  # the file stands a moment before the door opens
-                expect(time.monotonic() < deadline, f"it does not answer: {log.read_text()[-300:]}")
+                if not (time.monotonic() < deadline):
+                    raise AssertionError(f"it does not answer: {log.read_text()[-300:]}")
                 time.sleep(0.2)
             yield url
         finally:
@@ -67,11 +68,14 @@ def check() -> dict[str, object]:
     Path("repo/new.txt").write_text("new")
     with server("jupyterlab") as url:
         status, text = get(f"{url}/git/repo/status", data=b"{}")
-        expect(status == 200, f"status of the repository: {status} {text[:200]}")
+        if status != 200:
+            raise AssertionError(f"status of the repository: {status} {text[:200]}")
         changed = [one["to"] for one in json.loads(text)["files"]]
-        expect(changed == ["new.txt"], f"changed files {changed}")
+        if changed != ["new.txt"]:
+            raise AssertionError(f"changed files {changed}")
         page = get(f"{url}/lab")[1]
-        expect("@jupyterlab/git" in page, "its part in the browser is not switched on")
+        if "@jupyterlab/git" not in page:
+            raise AssertionError("its part in the browser is not switched on")
     return {"version": jupyterlab_git.__version__, "changed": changed}
 
 

@@ -8,8 +8,6 @@ import sys
 import warnings
 from pathlib import Path
 
-from expect import expect
-
 
 def check() -> dict[str, object]:
     import lightning
@@ -48,12 +46,15 @@ def check() -> dict[str, object]:
 
     model, first = Net(), trainer(25)
     first.fit(model, data)
-    expect(model.losses[-1] < 0.5 * model.losses[0], f"loss {model.losses[0]:.3f} -> {model.losses[-1]:.3f}")
+    if not (model.losses[-1] < 0.5 * model.losses[0]):
+        raise AssertionError(f"loss {model.losses[0]:.3f} -> {model.losses[-1]:.3f}")
     first.save_checkpoint("model.ckpt")
     again, second = Net(), trainer(26)
     second.fit(again, data, ckpt_path="model.ckpt")
-    expect(len(again.losses) == len(data), f"{len(again.losses)} steps after the checkpoint, one epoch is {len(data)}")
-    expect(again.losses[0] < 0.5 * model.losses[0], "it did not continue from the checkpoint")
+    if len(again.losses) != len(data):
+        raise AssertionError(f"{len(again.losses)} steps after the checkpoint, one epoch is {len(data)}")
+    if not (again.losses[0] < 0.5 * model.losses[0]):
+        raise AssertionError("it did not continue from the checkpoint")
     return {"loss": [round(model.losses[0], 3), round(again.losses[-1], 3)]}
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import sys
 
-from expect import expect
-
 
 def check() -> dict[str, object]:
     import nbformat
@@ -20,13 +18,16 @@ def check() -> dict[str, object]:
 
     done = run("import sys; x = 6", "print(x * 7)", "sys.prefix")
     text = done.cells[1].outputs[0].text
-    expect(text == "42\n", f"output {text!r}")
+    if text != "42\n":
+        raise AssertionError(f"output {text!r}")
     prefix = done.cells[2].outputs[0].data["text/plain"].strip("'")
-    expect(prefix == sys.prefix, f"the kernel 'python3' is that of {prefix}, not of {sys.prefix}")
+    if prefix != sys.prefix:
+        raise AssertionError(f"the kernel 'python3' is that of {prefix}, not of {sys.prefix}")
     try:
         run("1 / 0")
     except CellExecutionError as error:
-        expect(error.ename == "ZeroDivisionError", f"error {error.ename}")
+        if error.ename != "ZeroDivisionError":
+            raise AssertionError(f"error {error.ename}") from error
         return {"output": text.strip(), "error": error.ename}
     raise AssertionError("a failing cell raised no error")
 

@@ -7,8 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from expect import expect
-
 
 def check() -> dict[str, object]:
     import nbformat
@@ -19,14 +17,18 @@ def check() -> dict[str, object]:
     nbformat.write(notebook, "in.ipynb")
     argv = [sys.executable, "-m", "nbconvert", "in.ipynb", "--to", "html", "--execute", "--output", "out"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False)
-    expect(done.returncode == 0, f"it failed: {done.stderr[-300:]}")
+    if done.returncode != 0:
+        raise AssertionError(f"it failed: {done.stderr[-300:]}")
     page = Path("out.html").read_text(encoding="utf-8")
-    expect("<h1" in page and "<pre>42" in page, "no title, or no output of the cell, in the HTML")
+    if not ("<h1" in page and "<pre>42" in page):
+        raise AssertionError("no title, or no output of the cell, in the HTML")
     markdown, _ = MarkdownExporter().from_notebook_node(notebook)
-    expect("# Title $x^2$" in markdown and "print(6 * 7)" in markdown, f"Markdown {markdown!r}")
+    if not ("# Title $x^2$" in markdown and "print(6 * 7)" in markdown):
+        raise AssertionError(f"Markdown {markdown!r}")
     script, _ = PythonExporter().from_notebook_node(notebook)
     exec(compile(script, "out.py", "exec"), {"print": (printed := []).append})
-    expect(printed == [42], f"the script printed {printed}")
+    if printed != [42]:
+        raise AssertionError(f"the script printed {printed}")
     return {"characters": {"html": len(page), "markdown": len(markdown), "script": len(script)}}
 
 

@@ -17,8 +17,6 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-from expect import expect
-
 PASSWORD = "check-only"
 
 
@@ -63,8 +61,10 @@ class Client:
 def check() -> dict[str, object]:
     nothing = {name: value for name, value in os.environ.items() if name != "RSTUDIO_PASSWORD"}
     done = subprocess.run(["dsvm-rstudio"], env=nothing, capture_output=True, text=True, timeout=60, check=False)
-    expect(done.returncode == 2, f"without a password it ends with {done.returncode}")
-    expect("RSTUDIO_PASSWORD" in done.stderr, f"without a password it says {done.stderr!r}")
+    if done.returncode != 2:
+        raise AssertionError(f"without a password it ends with {done.returncode}")
+    if "RSTUDIO_PASSWORD" not in done.stderr:
+        raise AssertionError(f"without a password it says {done.stderr!r}")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
@@ -74,26 +74,33 @@ def check() -> dict[str, object]:
         try:
             deadline = time.monotonic() + 120
             while True:
-                expect(server.poll() is None, f"it ended: {log.read_text()[-400:]}")
-                expect(time.monotonic() < deadline, f"it does not answer: {log.read_text()[-400:]}")
+                if server.poll() is not None:
+                    raise AssertionError(f"it ended: {log.read_text()[-400:]}")
+                if not (time.monotonic() < deadline):
+                    raise AssertionError(f"it does not answer: {log.read_text()[-400:]}")
                 try:
                     status, _, page = Client(port).ask("/auth-sign-in")
                     break
                 except urllib.error.URLError:
                     time.sleep(0.3)
-            expect(status == 200 and 'type="password"' in page, f"the sign-in page: {status}")
+            if not (status == 200 and 'type="password"' in page):
+                raise AssertionError(f"the sign-in page: {status}")
             status, location, _ = Client(port).ask("/")
-            expect(status == 302 and "auth-sign-in" in location, f"without a password: {status} {location}")
+            if not (status == 302 and "auth-sign-in" in location):
+                raise AssertionError(f"without a password: {status} {location}")
             user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
             for stranger, password in ((user, "wrong"), ("nobody-here", PASSWORD)):
                 client = Client(port)
                 location = client.sign_in(stranger, password)
-                expect("error=" in location, f"{stranger} with {password} leads to {location}")
+                if "error=" not in location:
+                    raise AssertionError(f"{stranger} with {password} leads to {location}")
                 status, location, _ = client.ask("/")
-                expect(status == 302 and "auth-sign-in" in location, f"{stranger} with {password}: {status} {location}")
+                if not (status == 302 and "auth-sign-in" in location):
+                    raise AssertionError(f"{stranger} with {password}: {status} {location}")
             environ = Path(f"/proc/{server.pid}/environ").read_bytes()
             sessions = [name for name in environ.split(b"\0") if PASSWORD.encode() in name]
-            expect(not sessions, f"sessions of R would find the password in their environment: {sessions}")
+            if sessions:
+                raise AssertionError(f"sessions of R would find the password in their environment: {sessions}")
         finally:
             server.terminate()
     return {"user": user}

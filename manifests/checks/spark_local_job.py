@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from expect import expect
-
 TEXT = "the cat and the dog\nthe town of Łódź\nand a cat\n"
 
 
@@ -42,33 +40,42 @@ def check() -> dict[str, object]:
     spark.sparkContext.setLogLevel("ERROR")
     try:
         page = urlsplit(spark.sparkContext.uiWebUrl or "")
-        expect(page.port in listening(LOOPBACK), f"its pages are not at {page.geturl()}")
-        expect(page.port not in listening(OUTSIDE), f"its pages at {page.geturl()} are for everybody")
+        if page.port not in listening(LOOPBACK):
+            raise AssertionError(f"its pages are not at {page.geturl()}")
+        if page.port in listening(OUTSIDE):
+            raise AssertionError(f"its pages at {page.geturl()} are for everybody")
 
         Path("text.txt").write_text(TEXT, encoding="utf-8")
         words = spark.sparkContext.textFile("text.txt").flatMap(str.split)
         counts = dict(words.map(lambda word: (word, 1)).reduceByKey(lambda one, other: one + other).collect())
-        expect(counts["the"] == 3, f"words {counts}")
-        expect(counts["Łódź"] == 1, f"words {counts}")
+        if counts["the"] != 3:
+            raise AssertionError(f"words {counts}")
+        if counts["Łódź"] != 1:
+            raise AssertionError(f"words {counts}")
 
         sales = spark.range(1000).select((f.col("id") % 4).alias("shop"), f.col("id").alias("amount"))
         shops = spark.createDataFrame(pd.DataFrame({"shop": [0, 1, 2, 3], "town": ["Oslo", "Oslo", "Łódź", "Paris"]}))
         wanted = {"Oslo": 124500 + 124750, "Łódź": 125000, "Paris": 125250}
         sales.join(shops, "shop").groupBy("town").agg(f.sum("amount").alias("total")).write.parquet("towns.parquet")
-        expect(list(Path("towns.parquet").glob("*.parquet")), "no file of Parquet")
+        if not list(Path("towns.parquet").glob("*.parquet")):
+            raise AssertionError("no file of Parquet")
         towns = spark.read.parquet("towns.parquet")
         found = {row.town: row.total for row in towns.collect()}
-        expect(found == wanted, f"towns {found}")
+        if found != wanted:
+            raise AssertionError(f"towns {found}")
         towns.createOrReplaceTempView("towns")
         (best,) = spark.sql("select town from towns order by total desc limit 1").collect()
-        expect(best.town == "Oslo", f"the query found {best.town}")
+        if best.town != "Oslo":
+            raise AssertionError(f"the query found {best.town}")
 
         doubled = f.udf(lambda number: number * 2, "long")
         halved = f.pandas_udf(lambda numbers: numbers // 2, "long")
         (row,) = sales.agg(f.sum(doubled("amount")).alias("twice"), f.sum(halved("amount")).alias("half")).collect()
-        expect((row.twice, row.half) == (999_000, 249_500), f"functions in Python: {row}")
+        if (row.twice, row.half) != (999_000, 249_500):
+            raise AssertionError(f"functions in Python: {row}")
         frame = towns.orderBy("town").toPandas()
-        expect(dict(zip(frame["town"], frame["total"], strict=True)) == wanted, f"in pandas: {frame}")
+        if dict(zip(frame["town"], frame["total"], strict=True)) != wanted:
+            raise AssertionError(f"in pandas: {frame}")
         return {"spark": spark.version, "java": spark._jvm.System.getProperty("java.version"), "words": len(counts)}
     finally:
         spark.stop()

@@ -3,8 +3,6 @@
 import json
 import sys
 
-from expect import expect
-
 
 def check() -> dict[str, object]:
     from sqlalchemy import ForeignKey, create_engine, func, select
@@ -38,8 +36,10 @@ def check() -> dict[str, object]:
         query = select(Author.name, func.count(Book.id)).join(Book).group_by(Author.name)
         rows = [tuple(row) for row in session.execute(query)]
         authors = session.scalar(select(func.count(Author.id)))
-    expect(rows == [("Lem", 2)], f"rows {rows}")
-    expect(authors == 1, f"{authors} authors after the rollback")
+    if rows != [("Lem", 2)]:
+        raise AssertionError(f"rows {rows}")
+    if authors != 1:
+        raise AssertionError(f"{authors} authors after the rollback")
     return {"rows": rows}
 
 

@@ -7,17 +7,18 @@ import os
 import sys
 from importlib import metadata
 
-from expect import expect
-
 
 def check() -> dict[str, object]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import tensorflow as tf
 
-    expect(not tf.test.is_built_with_cuda(), "built with CUDA")
-    expect(not tf.test.is_built_with_rocm(), "built with ROCm")
+    if tf.test.is_built_with_cuda():
+        raise AssertionError("built with CUDA")
+    if tf.test.is_built_with_rocm():
+        raise AssertionError("built with ROCm")
     gpu = sorted(dist.name for dist in metadata.distributions() if dist.name.lower().startswith("nvidia-"))
-    expect(not gpu, f"GPU packages beside it: {', '.join(gpu)}")
+    if gpu:
+        raise AssertionError(f"GPU packages beside it: {', '.join(gpu)}")
     return {"version": tf.__version__, "cuda": False}
 
 

@@ -6,8 +6,6 @@ import json
 import os
 import sys
 
-from expect import expect
-
 # Compute capability, https://developer.nvidia.com/cuda-gpus: what today's data centres have
 GPUS = {"A100": 80, "H100": 90, "B200": 100}
 
@@ -16,7 +14,8 @@ def check() -> dict[str, object]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import tensorflow as tf
 
-    expect(tf.test.is_built_with_cuda(), "a CPU build")
+    if not tf.test.is_built_with_cuda():
+        raise AssertionError("a CPU build")
     build = tf.sysconfig.get_build_info()
     architectures = list(build["cuda_compute_capabilities"])
     carried = {(kind, int(number)) for kind, _, number in (name.partition("_") for name in architectures)}
@@ -26,7 +25,8 @@ def check() -> dict[str, object]:
         for name, number in GPUS.items()
         if not any(n <= number and (kind == "compute" or n // 10 == number // 10) for kind, n in carried)
     ]
-    expect(not missing, f"no code for {missing}: it carries {architectures}")
+    if missing:
+        raise AssertionError(f"no code for {missing}: it carries {architectures}")
     return {
         "version": tf.__version__,
         "cuda": build["cuda_version"],

@@ -6,16 +6,17 @@ import json
 import sys
 from importlib import metadata
 
-from expect import expect
-
 
 def check() -> dict[str, object]:
     import torch
 
-    expect(torch.version.cuda is None, f"built for CUDA {torch.version.cuda}")
-    expect(torch.version.hip is None, f"built for ROCm {torch.version.hip}")
+    if torch.version.cuda is not None:
+        raise AssertionError(f"built for CUDA {torch.version.cuda}")
+    if torch.version.hip is not None:
+        raise AssertionError(f"built for ROCm {torch.version.hip}")
     gpu = sorted(dist.name for dist in metadata.distributions() if dist.name.lower().startswith(("nvidia-", "triton")))
-    expect(not gpu, f"GPU packages beside it: {', '.join(gpu)}")
+    if gpu:
+        raise AssertionError(f"GPU packages beside it: {', '.join(gpu)}")
     return {"version": torch.__version__, "cuda": torch.version.cuda}
 
 

@@ -6,16 +6,16 @@ import json
 import sys
 from importlib import metadata
 
-from expect import expect
-
 
 def check() -> dict[str, object]:
     import xgboost
 
     build = xgboost.build_info()
-    expect(not build["USE_CUDA"] and not build["USE_NCCL"], f"built with {build}")
+    if not (not build["USE_CUDA"] and not build["USE_NCCL"]):
+        raise AssertionError(f"built with {build}")
     gpu = sorted(dist.name for dist in metadata.distributions() if dist.name.lower().startswith("nvidia-"))
-    expect(not gpu, f"GPU packages beside it: {', '.join(gpu)}")
+    if gpu:
+        raise AssertionError(f"GPU packages beside it: {', '.join(gpu)}")
     return {"version": xgboost.__version__, "cuda": build["USE_CUDA"], "nccl": build["USE_NCCL"]}
 
 

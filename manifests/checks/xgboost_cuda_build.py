@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import sys
 
-from expect import expect
-
 
 def check() -> dict[str, object]:
     import xgboost
 
     build = xgboost.build_info()
-    expect(build["USE_CUDA"], "a CPU build")
-    expect(build["USE_NCCL"], "built without NCCL")
+    if not build["USE_CUDA"]:
+        raise AssertionError("a CPU build")
+    if not build["USE_NCCL"]:
+        raise AssertionError("built without NCCL")
     return {"version": xgboost.__version__, "cuda": build["CUDA_VERSION"], "nccl": build["NCCL_VERSION"]}
 
 

@@ -189,6 +189,10 @@ def test_damage_of_many_kinds(plan: Plan, spoil: Break, failed: Callable[..., se
         exec /opt/code-server/bin/code-server "$@"
         END
         touch /usr/lib/libcudart.so.13
+        echo 'import builtins' > {SITE.format(env="pytorch")}/sitecustomize.py
+        echo 'import os' > {BASE}/helper.pth
+        echo 'alias python=true' >> /home/ds/.bashrc
+        echo 'export BASH_ENV=/tmp/x' > /etc/profile.d/zz.sh
         mv /usr/local/bin/dsvm-start /usr/local/bin/dsvm-start-real
         script /usr/local/bin/dsvm-start <<'END'
         #!/bin/sh
@@ -201,6 +205,8 @@ def test_damage_of_many_kinds(plan: Plan, spoil: Break, failed: Callable[..., se
         END
         """,
         "ENV OPENBLAS_NUM_THREADS=1",
+        "ENV PYTHONOPTIMIZE=1",
+        "STOPSIGNAL SIGKILL",
         f"LABEL org.dsvm.lock={'0' * 64}",
     )
     tools = ["bokeh", "code-server", "fonts", "image", "jax", "jupyterlab", "locales", "openblas", "polars"]
@@ -224,6 +230,7 @@ def test_damage_of_many_kinds(plan: Plan, spoil: Break, failed: Callable[..., se
         "image: installed packages: env-pytorch",
         "image: installed packages: env-tensorflow",
         "image: no CUDA library",
+        "image: nothing unplanned runs when programs start",
         "image: only the planned services listen",
         "image: settings and labels",
         "image: starts nothing without a token",

@@ -71,11 +71,16 @@ class Image:
 
     def root_probe(self, name: str, *args: str) -> Any:
         """`probe` as root of a virtual machine."""
-        return self._json(self.root([SYSTEM_PYTHON, "-c", _source(name), *args]), name)
+        return self._json(self.root([SYSTEM_PYTHON, "-I", "-S", "-c", _source(name), *args]), name)
 
     def probe(self, name: str, *args: str, python: str = SYSTEM_PYTHON, timeout: int = 60) -> Any:
-        """What a program of probes/ prints as JSON on its last line; it runs by the image's own Python."""
-        done = self.run([python, "-c", _source(name), *args], timeout=timeout, shown=f"{name} {shlex.join(args)}")
+        """What a program of probes/ prints as JSON on its last line; it runs by the image's own Python.
+
+        Isolated: neither PYTHON* variables nor a user's packages, and for the system's Python no site hooks, change it.
+        """
+        alone = ["-I", "-S"] if python == SYSTEM_PYTHON else ["-I"]
+        argv = [python, *alone, "-c", _source(name), *args]
+        done = self.run(argv, timeout=timeout, shown=f"{name} {shlex.join(args)}")
         return self._json(done, name)
 
     def _json(self, done: Done, name: str) -> Any:

@@ -32,6 +32,13 @@ def test_info(case: Case, plan: Plan, image: Image) -> None:
         fail(f"dsvm-info does not show: {', '.join(absent)}", shown)
 
 
+def test_hooks(case: Case, plan: Plan, image: Image) -> None:
+    """What an image runs before a check begins could make any check pass."""
+    faults = image.probe("hooks.py", *plan.files, timeout=120)
+    if faults:
+        fail("it runs before other programs do:", "\n".join(faults))
+
+
 def test_installed(case: Case, plan: Plan, image: Image) -> None:
     sections = [section for section in plan.sections if section.id in case.sections]
     locked: dict[str, str] = {}

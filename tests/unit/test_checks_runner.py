@@ -24,6 +24,7 @@ from dsvm.checks import (
     summary,
     verify,
 )
+from dsvm.checks.container import DEFAULT_PATH, HEALTH
 from dsvm.errors import InputError, VerifyError
 from dsvm.model import Base, Check, CheckResult, Kernel, Pin, Plan, PlannedTool, Report, Section, Service, Stage, Step
 from dsvm.report import image_manifest, image_sections
@@ -34,7 +35,12 @@ PYTHON = platform.python_version()
 CONFIG = {
     "User": "ds",
     "Entrypoint": ENTRYPOINT,
-    "Healthcheck": {"Test": ["CMD", "/usr/local/bin/dsvm-start", "--health"]},
+    "Healthcheck": HEALTH,
+    "Env": [f"PATH={DEFAULT_PATH}"],
+    "WorkingDir": "/home/ds",
+    "Cmd": None,
+    "Volumes": None,
+    "OnBuild": None,
     "Labels": {"org.opencontainers.image.title": "small", "dsvm.lock": LOCK},
 }
 
@@ -349,7 +355,17 @@ def test_what_is_installed_is_compared_in_both_directions(checked: Verify, engin
         ({"User": "root"}, "user is 'root'"),
         ({"User": ""}, "user is 'root'"),
         ({"Entrypoint": ["/bin/sh"]}, "entry point is ['/bin/sh']"),
-        ({"Healthcheck": None}, "health check is []"),
+        ({"Healthcheck": None}, "health check is None"),
+        ({"Healthcheck": HEALTH | {"Interval": 3600 * 10**9}}, "health check is {"),
+        ({"Env": [f"PATH={DEFAULT_PATH}", "PYTHONOPTIMIZE=1"]}, "ENV PYTHONOPTIMIZE is '1', not None"),
+        ({"Env": ["PATH=/evil:/usr/bin"]}, "ENV PATH is '/evil:/usr/bin'"),
+        ({"Env": []}, "ENV PATH is None"),
+        ({"StopSignal": "SIGKILL"}, "StopSignal is 'SIGKILL', not None"),
+        ({"Volumes": {"/home/ds": {}}}, "Volumes is {'/home/ds': {}}, not None"),
+        ({"WorkingDir": "/tmp"}, "WORKDIR is '/tmp', not '/home/ds'"),
+        ({"Cmd": ["bash"]}, "CMD is ['bash'], not []"),
+        ({"OnBuild": ["RUN true"]}, "OnBuild is ['RUN true']"),
+        ({"Shell": ["/bin/zsh", "-c"]}, "Shell is ['/bin/zsh', '-c']"),
         ({"ExposedPorts": {"22/tcp": {}}}, "exposed ports are ['22/tcp']"),
         ({"Labels": {"org.opencontainers.image.title": "x"}}, "no label has the lock's digest"),
         ({"Labels": None}, "no OCI labels"),
