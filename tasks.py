@@ -194,31 +194,41 @@ def publish(c: Context, variant: str = "", format: str = "", disk: str | None = 
 
 
 @task(
-    iterable=["catalog"],
+    iterable=["catalog", "mount"],
     help={
         "variant": VARIANT,
         "format": FORMAT,
+        "mount": "DIR or DIR:/PLACE: a folder of this machine, in the container at /home/ds/work or PLACE (repeatable)",
         "timeout": "seconds to wait until it answers, 180 by default, for a machine as its accelerator needs",
         "catalog": CATALOG,
     },
 )
 @plain_errors
-def start(c: Context, variant: str = "", format: str = "docker", timeout: str | None = None,
-          catalog: list[str] | None = None) -> None:  # fmt: skip
+def start(c: Context, variant: str = "", format: str = "docker", mount: list[str] | None = None,
+          timeout: str | None = None, catalog: list[str] | None = None) -> None:  # fmt: skip
     """Start an image with a token of its own, on loopback ports; prints the addresses."""
     from dsvm import roads
 
     seconds = number("timeout", timeout) if timeout is not None else None
-    roads.start(_shop(catalog), variant, format, timeout=seconds)
+    roads.start(_shop(catalog), variant, format, timeout=seconds, mounts=mount or ())
 
 
-@task(iterable=["catalog"], help={"variant": VARIANT, "format": FORMAT, "catalog": CATALOG})
+@task(
+    iterable=["catalog"],
+    help={
+        "variant": VARIANT,
+        "format": FORMAT,
+        "forget": "remove the home too, with all that was saved there",
+        "catalog": CATALOG,
+    },
+)
 @plain_errors
-def stop(c: Context, variant: str = "", format: str = "docker", catalog: list[str] | None = None) -> None:
-    """Stop and remove the running container or virtual machine of a variant."""
+def stop(c: Context, variant: str = "", format: str = "docker", forget: bool = False,
+         catalog: list[str] | None = None) -> None:  # fmt: skip
+    """Stop and remove the running container or virtual machine of a variant; a container's home stays."""
     from dsvm import roads
 
-    roads.stop(_shop(catalog), variant, format)
+    roads.stop(_shop(catalog), variant, format, forget=forget)
 
 
 # --- look around -------------------------------------------------------------------------------------------

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dsvm.builders.docker import RUN, image_name
@@ -18,6 +19,7 @@ from dsvm.render import LABELS
 from dsvm.run import run, tail
 from dsvm.services import SERVICES_ANSWER, service_url
 
+HOME, WORK = "/home/ds", "/home/ds/work"
 UNVERIFIED = "unverified"  # the tag of what was built and has not passed its checks
 REACHED_TIMEOUT = 20.0  # seconds until what answers in a container must answer on its published port too
 
@@ -109,17 +111,48 @@ def container_name(variant: str) -> str:
     return f"dsvm-{variant}"
 
 
+def home_name(variant: str) -> str:
+    """The volume that keeps /home/ds of the started containers of a variant."""
+    return f"dsvm-home-{variant}"
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A folder of this machine in a container."""
+
+    source: Path
+    target: PurePosixPath
+
+    @classmethod
+    def of(cls, text: str) -> Mount:
+        """What `--mount` says: DIR, which comes to /home/ds/work, or DIR:/PLACE. Raises InputError."""
+        source, named, target = text.rpartition(":/") if ":/" in text else (text, "", "")
+        folder, place = Path(source).expanduser().absolute(), PurePosixPath(f"/{target}" if named else WORK)
+        if not folder.is_dir():
+            raise InputError(f"--mount {text}: {folder} is no folder", hint="Make it first, or name another one")
+        if ".." in place.parts or place in map(PurePosixPath, ("/", HOME)):
+            raise InputError(f"--mount {text}: nothing can be mounted at {place}", hint=f"For example: {source}:{WORK}")
+        if "," in f"{folder}{place}" or '"' in f"{folder}{place}":
+            raise InputError(f"--mount {text}: docker takes no path with a comma or a quote")
+        return cls(folder, place)
+
+    def __str__(self) -> str:
+        return f"type=bind,source={self.source},target={self.target}"
+
+
 def start(
     variant: str,
     services: Mapping[str, Mapping[str, Any]],
     env: Mapping[str, str],
     *,
     image: str | None = None,
+    mounts: Sequence[Mount] = (),
     timeout: float = 180,
     say: Callable[[str], None] = lambda line: None,
 ) -> Started:
     """Start the image of `variant` with a token of its own, ports on loopback only; returns when it answers.
 
+    Its home is a volume that stays when it is stopped; `mounts` are folders of this machine.
     `services` are those of the image's manifest. `timeout` is in seconds. Raises EngineError with the end of
     the container's log when the image does not come up.
     """
@@ -138,10 +171,18 @@ def start(
     for service, port in ports.items():
         if port != services[service]["port"]:
             say(f"port {services[service]['port']} is taken: {service} gets {port}")
+    home = home_name(variant)
+    if has_home(variant, env):
+        say(f"its home is that of earlier starts, volume {home}")
+    else:
+        # empty, it is filled with what the image has there
+        run(["docker", "volume", "create", "--label", f"{LABELS}.home={variant}", home], env=env)
     run(
         [
             *("docker", "run", "--detach", "--name", name, "--env", "DSVM_TOKEN", "--shm-size", "1g"),
             *(gpu_options(env) if found.get(f"{LABELS}.accelerator") == "gpu" else []),
+            *("--mount", f"type=volume,source={home},target={HOME}"),
+            *(word for mount in mounts for word in ("--mount", str(mount))),
             *(f"--publish=127.0.0.1:{port}:{services[service]['port']}" for service, port in ports.items()),
             image,
         ],
@@ -161,12 +202,25 @@ def start(
 
 
 def stop(variant: str, env: Mapping[str, str]) -> bool:
-    """Stop and remove the container of `variant`; False when there is none."""
+    """Stop and remove the container of `variant`; False when there is none. Its home stays."""
     name = container_name(variant)
     if _state(name, env) is None:
         return False
     run(["docker", "stop", "--time", "20", name], env=env, check=False, timeout=60)
     run(["docker", "rm", "--force", name], env=env, check=False)
+    return True
+
+
+def has_home(variant: str, env: Mapping[str, str]) -> bool:
+    """Whether there is a home that `start` has made for `variant`."""
+    return run(["docker", "volume", "inspect", home_name(variant)], env=env, check=False).returncode == 0
+
+
+def forget_home(variant: str, env: Mapping[str, str]) -> bool:
+    """Remove the home of `variant` with all that was saved there; False when there is none."""
+    if not has_home(variant, env):
+        return False
+    run(["docker", "volume", "rm", home_name(variant)], env=env)
     return True
 
 

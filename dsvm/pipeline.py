@@ -568,11 +568,17 @@ def _fetch_all(shop: Workshop, variant: str, needed: Lock, *, update_stale: bool
     shop.say(f"fetch: everything for {variant} is in {shop.store.root}")
 
 
-def start_image(shop: Workshop, variant: str, *, timeout: float | None) -> None:
-    """Start the verified image of `variant` and print where its services are."""
+def start_image(shop: Workshop, variant: str, *, timeout: float | None, mounts: Sequence[str] = ()) -> None:
+    """Start the verified image of `variant` and print where its services are; `mounts` as `images.Mount` reads them."""
     from dsvm import images
     from dsvm.builders.docker import image_name
 
+    folders = [images.Mount.of(text) for text in mounts]
+    places = [folder.target for folder in folders]
+    if twice := {str(place) for place in places if places.count(place) > 1}:
+        raise InputError(
+            f"--mount: two folders at {', '.join(sorted(twice))}", hint="Name a place for each: DIR:/PLACE"
+        )
     env = shop.engine.env
     name = image_name(variant)
     if images.inspect(name, env) is None:
@@ -580,18 +586,28 @@ def start_image(shop: Workshop, variant: str, *, timeout: float | None) -> None:
         raise InputError(f"there is no verified image {name}", hint=f"Run: invoke build --variant {variant}")
     services = images.manifest(name, env)["services"]
     shop.say(f"starting {name} ...")
-    started = images.start(variant, services, env, timeout=timeout or 180, say=shop.say)
+    started = images.start(variant, services, env, mounts=folders, timeout=timeout or 180, say=shop.say)
     for service, url in started.urls.items():
         user = "   user: ds" if services[service]["login"] == "user-form" else ""
         secret = user + ("" if started.token in url else f"   password: {started.token}")
         shop.say(f"  {service:<12} {url}{secret}")
-    shop.say(f"stop it with: invoke stop --variant {variant}")
+    for folder in folders:
+        shop.say(f"  {folder.source} is {folder.target} in it")
+    shop.say(f"stop it with: invoke stop --variant {variant}, which keeps its home (--forget removes it)")
 
 
-def stop_image(shop: Workshop, variant: str) -> None:
+def stop_image(shop: Workshop, variant: str, *, forget: bool = False) -> None:
+    """Stop the container of `variant`; with `forget`, what was saved in its home goes too."""
     from dsvm import images
 
     stopped = images.stop(variant, shop.engine.env)
     if not stopped:
         shop.catalog.variant(variant)
     shop.say(f"{images.container_name(variant)} {'stopped' if stopped else 'was not running'}")
+    home, env = images.home_name(variant), shop.engine.env
+    if forget:
+        gone = "and all that was saved there are removed" if images.forget_home(variant, env) else "is not there"
+        shop.say(f"home {home} {gone}")
+    elif images.has_home(variant, env):
+        remove = f"invoke stop --variant {variant} --forget removes it"
+        shop.say(f"what was saved in /home/ds stays in volume {home}: {remove}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dsvm import cloud, pipeline, vm
+from dsvm.errors import InputError
 from dsvm.pipeline import BuildOptions, Workshop
 
 CONTAINER = "docker"
@@ -36,17 +37,19 @@ def verify(shop: Workshop, variant: str, format: str, *, only: Sequence[str]) ->
         vm.verify(shop, variant, format=format, only=only)
 
 
-def start(shop: Workshop, variant: str, format: str, *, timeout: float | None) -> None:
-    """Start the image, and print where its services are."""
+def start(shop: Workshop, variant: str, format: str, *, timeout: float | None, mounts: Sequence[str] = ()) -> None:
+    """Start the image, with folders of this machine (`mounts`), and print where its services are."""
     if format == CONTAINER:
-        pipeline.start_image(shop, variant, timeout=timeout)
+        pipeline.start_image(shop, variant, timeout=timeout, mounts=mounts)
+    elif mounts:
+        raise InputError("--mount is for containers: a virtual machine has a disk of its own", hint="Use scp or rsync")
     else:
         vm.start(shop, variant, format=format, timeout=timeout)
 
 
-def stop(shop: Workshop, variant: str, format: str) -> None:
-    """Stop what `start` has started."""
+def stop(shop: Workshop, variant: str, format: str, *, forget: bool = False) -> None:
+    """Stop what `start` has started; with `forget`, what was saved in it goes too. A machine forgets in any case."""
     if format == CONTAINER:
-        pipeline.stop_image(shop, variant)
+        pipeline.stop_image(shop, variant, forget=forget)
     else:
         vm.stop(shop, variant, format=format)

@@ -45,13 +45,16 @@ def taken() -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def started(cpu_debian: Done, invoke: Invoke, taken: int) -> Iterator[Done]:
+def started(cpu_debian: Done, invoke: Invoke, taken: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
     if run(["docker", "container", "inspect", CONTAINER]).code == 0:
         pytest.fail(f"{CONTAINER} runs already: stop it first (invoke stop --variant {BIG})")
+    docker("volume", "rm", "--force", f"dsvm-home-{BIG}")
+    work = tmp_path_factory.mktemp("work")
+    (work / "mine.txt").write_text("from this machine")
     try:
-        yield invoke("start", "--variant", BIG).passed()
+        yield invoke("start", "--variant", BIG, "--mount", str(work)).passed()
     finally:
-        invoke("stop", "--variant", BIG)
+        invoke("stop", "--variant", BIG, "--forget")
 
 
 @pytest.fixture(scope="module")
@@ -116,10 +119,25 @@ def test_a_second_start_says_that_it_runs(started: Done, invoke: Invoke) -> None
     assert docker("container", "inspect", "--format", "{{.Id}} {{.State.StartedAt}}", CONTAINER) == before
 
 
-def test_stop(started: Done, invoke: Invoke) -> None:
-    assert invoke("stop", "--variant", BIG).passed().out == f"{CONTAINER} stopped\n"
+def test_a_folder_of_this_machine_is_in_it(started: Done) -> None:
+    assert docker("exec", CONTAINER, "cat", "/home/ds/work/mine.txt") == "from this machine"
+    assert re.search(r"^  /\S+/work0 is /home/ds/work in it$", started.out, re.MULTILINE)
+
+
+def test_stop_keeps_what_was_saved(started: Done, invoke: Invoke) -> None:
+    assert docker("exec", CONTAINER, "stat", "--format=%U", "/home/ds") == "ds"
+    docker("exec", CONTAINER, "sh", "-c", "echo saved > /home/ds/notebook")
+    stopped = invoke("stop", "--variant", BIG).passed().out
+    assert stopped.startswith(f"{CONTAINER} stopped\n")
+    assert f"stays in volume dsvm-home-{BIG}: invoke stop --variant {BIG} --forget removes it" in stopped
     assert run(["docker", "container", "inspect", CONTAINER]).code != 0
-    assert invoke("stop", "--variant", BIG).passed().out == f"{CONTAINER} was not running\n"
+    assert invoke("stop", "--variant", BIG).passed().out.startswith(f"{CONTAINER} was not running\n")
+    again = invoke("start", "--variant", BIG).passed()
+    assert f"its home is that of earlier starts, volume dsvm-home-{BIG}" in again.out
+    assert docker("exec", CONTAINER, "cat", "/home/ds/notebook") == "saved"
+    forgotten = invoke("stop", "--variant", BIG, "--forget").passed()
+    assert f"home dsvm-home-{BIG} and all that was saved there are removed" in forgotten.out
+    assert run(["docker", "volume", "inspect", f"dsvm-home-{BIG}"]).code != 0
 
 
 def _read(path: Path) -> bytes:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path, PurePosixPath
 from threading import Thread
 from urllib.parse import urlsplit
 
+import pytest
 from server import Server
 
+from dsvm.errors import InputError
+from dsvm.images import Mount
 from dsvm.ports import answers, free_port
 
 
@@ -32,3 +36,17 @@ def test_whoever_only_takes_connections_does_not_answer() -> None:
         thread.start()
         assert not answers(listener.getsockname()[1], timeout=0)
         thread.join()
+
+
+def test_a_folder_comes_to_work_or_where_it_is_told(tmp_path: Path) -> None:
+    assert Mount.of(str(tmp_path)) == Mount(tmp_path, PurePosixPath("/home/ds/work"))
+    assert Mount.of(f"{tmp_path}:/data/in") == Mount(tmp_path, PurePosixPath("/data/in"))
+    assert str(Mount.of(f"{tmp_path}:/data")) == f"type=bind,source={tmp_path},target=/data"
+    (tmp_path / "with:colon").mkdir()
+    assert Mount.of(f"{tmp_path}/with:colon").source == tmp_path / "with:colon"
+
+
+@pytest.mark.parametrize("text", ["gone", "gone:/data", ".:/", ".:/home/ds", ".:/a/../..", ".:/a,readonly"])
+def test_a_folder_that_cannot_be_mounted(text: str) -> None:
+    with pytest.raises(InputError, match="--mount"):
+        Mount.of(text)
