@@ -7,6 +7,7 @@ installed system that the machine's builder brings.
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import io
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
@@ -74,10 +76,22 @@ def resolve(context: Context) -> ResolvedBase:
 
 
 def _skopeo(image: str, context: Context) -> tuple[str, list[str]]:
-    """Reference and options under which skopeo finds `image` on this machine."""
+    """Reference and options under which skopeo finds `image` on this machine.
+
+    A mirror's user and password go to a file: a command line is everybody's to read.
+    """
     for mirror in context.machine.source("docker"):
-        plain = ["--tls-verify=false"] if mirror.startswith("http://") else []
-        return f"docker://{mirror.split('://')[-1].rstrip('/')}/{image}", plain
+        parts = urlsplit(mirror)
+        plain = ["--tls-verify=false"] if parts.scheme == "http" else []
+        host = parts.netloc.rpartition("@")[2]
+        if parts.username:
+            word = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            auth = {"auths": {host: {"auth": base64.b64encode(word.encode()).decode()}}}
+            path = context.work / "registry-auth.json"
+            path.touch(mode=0o600)
+            path.write_text(json.dumps(auth), encoding="utf-8")
+            plain += ["--authfile", str(path)]
+        return f"docker://{host}{parts.path.rstrip('/')}/{image}", plain
     return f"docker://{image}", []
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 from dsvm.errors import DsvmError, InputError
+from dsvm.urls import redact
 
 Task = TypeVar("Task", bound=Callable[..., Any])
 
@@ -30,7 +31,7 @@ def is_terminal(stream: TextIO) -> bool:
 
 def warn(line: str) -> None:
     """A warning, on standard error: what a command gives stands alone on standard output."""
-    sys.stderr.write(f"{coloured('warning:', 'yellow', sys.stderr)} {with_catalog(line)}\n")
+    sys.stderr.write(f"{coloured('warning:', 'yellow', sys.stderr)} {with_catalog(redact(line))}\n")
     sys.stderr.flush()
 
 
@@ -78,9 +79,9 @@ def plain_errors(task: Task) -> Task:
         except DsvmError as error:
             if debugging():
                 raise
-            print(f"{coloured('error:', 'red', sys.stderr)} {error.message}", file=sys.stderr)
+            print(f"{coloured('error:', 'red', sys.stderr)} {redact(error.message)}", file=sys.stderr)
             if error.hint:
-                print(with_catalog(error.hint), file=sys.stderr)
+                print(with_catalog(redact(error.hint)), file=sys.stderr)
             sys.exit(error.exit_code)
         except BrokenPipeError:
             # the reader, `head` for one, has seen enough

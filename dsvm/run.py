@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dsvm.errors import ProgramError
+from dsvm.urls import redact
 
 INSTALL_HINTS = {
     "docker": "scripts/engine install && scripts/engine start",
@@ -51,7 +52,8 @@ def run(
     """Run a program to its end and return what it printed.
 
     `env` is added to the current environment, `timeout` is in seconds, `log` keeps the whole output.
-    Raises ProgramError when the program is missing, fails (unless `check` is false) or runs out of time.
+    Raises ProgramError when the program is missing, fails (unless `check` is false) or runs out of time. What stays of
+    it, in the error and in `log`, has no secrets of URLs; what is returned is as it was printed.
     """
     words = [which(os.fspath(argv[0])), *(os.fspath(word) for word in argv[1:])]
     try:
@@ -68,8 +70,8 @@ def run(
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise ProgramError(f"{' '.join(words[:3])}: no end after {timeout:.0f} s") from error
-    output = done.stdout + done.stderr
+        raise ProgramError(redact(f"{' '.join(words[:3])}: no end after {timeout:.0f} s")) from error
+    output = redact(done.stdout + done.stderr)
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(output)

@@ -29,12 +29,18 @@ def explain(error: Exception, url: str) -> str:
 
 
 def redact(text: str) -> str:
-    """`text` with the secrets of its URLs hidden: passwords, lone user names (tokens), signed queries."""
+    """`text` with the secrets of its URLs hidden: passwords, lone user names (tokens), signed queries.
+
+    Passwords with a slash or a blank too, which no URL may have and people write all the same.
+    """
 
     def userinfo(match: re.Match[str]) -> str:
         user, colon, _ = match[1].partition(":")
         return f"://{user}:***@" if colon and user else "://***@"
 
+    # user:password@host, where what follows the colon is no port
+    loose = r"://([^\s'\"/@:?#\[]+):(?!\d{1,5}(?:[/?#\s,;:)]|$))([^\n'\"@]*)@(?=[\w\[])"
+    text = re.sub(loose, r"://\1:***@", text)
     text = re.sub(r"://([^/?#\s'\"]*)@", userinfo, text)
     text = re.sub(r"(://[^/?#\s'\"]+/t/)[^/?#\s'\"]+", r"\1***", text)  # a conda channel's token
     words = "token|secret|password|signature|sig|key|auth|credential"

@@ -177,10 +177,12 @@ class Pypi:
         sdists = _sdists(request)
         output = project / "pylock.toml"
         output.unlink(missing_ok=True)
-        indexes = [
-            *(word for url in machine.pypi_indexes[:1] for word in ("--default-index", url)),
-            *(word for url in machine.pypi_indexes[1:] for word in ("--index", url)),
-        ]
+        # by the environment: URLs may hold passwords, and a command line is everybody's to read
+        env = {
+            "UV_DEFAULT_INDEX": " ".join(machine.pypi_indexes[:1]),
+            "UV_INDEX": " ".join(machine.pypi_indexes[1:]),
+            "UV_FIND_LINKS": ",".join(machine.find_links),
+        }
         try:
             run(
                 [
@@ -193,10 +195,10 @@ class Pypi:
                     *("--python", sys.executable, "--python-version", base.python),
                     *("--python-platform", uv_platform(base)),
                     # pip's rule, which a machine's configuration is written for: all indexes count the same
-                    *("--index-strategy", "unsafe-best-match", *(indexes or ["--no-index"])),
-                    *(word for url in machine.find_links for word in ("--find-links", url)),
+                    *("--index-strategy", "unsafe-best-match", *([] if machine.pypi_indexes else ["--no-index"])),
                     project / "pyproject.toml",
                 ],
+                env={name: value for name, value in env.items() if value},
                 timeout=600,
             )
         except ProgramError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -217,7 +218,7 @@ def test_two_builds_at_once_give_one_verified_image(small: Catalog, tmp_path: Pa
     argv: list[str | Path] = [INVOKE, "build", "--locked", "--offline", *small.words]
     runs = [Running(argv, tmp_path / f"{number}.log") for number in range(2)]
     texts = sorted((run.end().passed().text for run in runs), key=lambda text: "waiting for process" in text)
-    assert "25 passed, 0 failed" in texts[0] and "waiting for" not in texts[0]
+    assert re.search(r"\d+ passed, 0 failed", texts[0]) and "waiting for" not in texts[0], texts
     assert f"{SMALL}: waiting for process" in texts[1] and f"dsvm/{SMALL}:latest is up to date" in texts[1]
     found = names(SMALL)
     assert "latest" in found and len(found) == 2 and len({*found.values()}) == 1, found

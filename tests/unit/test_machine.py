@@ -402,6 +402,11 @@ def test_credentials_stay_with_their_host(server: Server, place: Place) -> None:
         ("get https://me:p@ss@host/ and http://x:y@h", "get https://me:***@host/ and http://x:***@h"),
         ("https://host/?X-Amz-Signature=abc&n=1&access_token=d", None),
         ("/a/path@2/x", "/a/path@2/x"),
+        ("https://me:sec/ret@host/a", "https://me:***@host/a"),
+        ("Failed to fetch http://me:sec ret@host/a", "Failed to fetch http://me:***@host/a"),
+        ("http://localhost:4873/@scope/name", "http://localhost:4873/@scope/name"),
+        ("http://[::1]:4873/@scope/name", "http://[::1]:4873/@scope/name"),
+        ("see http://host:80/x, or write to a@b", "see http://host:80/x, or write to a@b"),
         ("https://host/@scope/name", "https://host/@scope/name"),
     ],
 )
