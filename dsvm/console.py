@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import re
@@ -13,7 +14,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
-from dsvm.errors import DsvmError, InputError
+from dsvm.errors import DsvmError, FileError, InputError
 from dsvm.urls import redact
 
 Task = TypeVar("Task", bound=Callable[..., Any])
@@ -83,16 +84,30 @@ def plain_errors(task: Task) -> Task:
             if error.hint:
                 print(with_catalog(redact(error.hint)), file=sys.stderr)
             sys.exit(error.exit_code)
-        except BrokenPipeError:
-            # the reader, `head` for one, has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(0)
+        except (OSError, RecursionError, MemoryError, UnicodeError) as error:
+            if debugging():
+                raise
+            if isinstance(error, BrokenPipeError):
+                _nobody_reads()
+                sys.exit(0)
+            where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+            why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+            if isinstance(error, OSError) and not error.filename and error.errno in (errno.ENOSPC, errno.EIO):
+                _nobody_reads()
+                where = "what is said here cannot be written: "
+            print(f"{coloured('error:', 'red', sys.stderr)} {where}{why} (--debug shows where)", file=sys.stderr)
+            sys.exit(FileError.exit_code)
         except KeyboardInterrupt as error:
             print("\ninterrupted; what was fetched and built so far is kept", file=sys.stderr)
             # as shells say it: 128 and the number of the signal
             sys.exit(128 + (error.args[0] if error.args else signal.SIGINT))
 
     return wrapped  # type: ignore[return-value]
+
+
+def _nobody_reads() -> None:
+    """Let what is still to be written to standard output go nowhere: its reader, `head` for one, has seen enough."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _interrupt(number: int, frame: object) -> None:

@@ -43,6 +43,12 @@ class OutOfReachError(LockError):
         self.tools = tuple(tools)
 
 
+class FileError(DsvmError):
+    """A file cannot be read or written: the disk is full, the place is read-only, or something else is there."""
+
+    exit_code = 4
+
+
 class StoreError(DsvmError):
     """An artefact cannot be fetched, verified or kept."""
 

@@ -5,9 +5,15 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import stat
+import tempfile
 from pathlib import Path, PurePosixPath
 
+from dsvm.errors import FileError
+
 MOST_LINKS = 40  # as many as Linux follows
+MOST_TEXT = 64 << 20  # bytes of a file that people or we write: the largest lock has one
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def leads_to(root: Path, path: str) -> Path:
@@ -38,3 +44,56 @@ def sha256_of(path: Path) -> str:
     """SHA-256 of a file, in hex, read in pieces. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_bounded(path: Path, most: int = MOST_TEXT) -> bytes:
+    """What is in a regular file of at most `most` bytes. Raises OSError; a pipe or a device is never waited for."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as file:
+        kind = os.fstat(handle).st_mode
+        if stat.S_ISDIR(kind):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(kind):
+            raise OSError(errno.EINVAL, "no regular file", str(path))
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"larger than {most >> 20} MiB", str(path))
+    return data
+
+
+def write_whole(path: Path, text: str | bytes, *, mode: int = 0o644) -> None:
+    """Write a file in one go: a reader sees the old one or the new one, and nothing else is left when that fails.
+
+    Raises FileError that says which place is full, read-only or of another kind, and what to do.
+    """
+    data = text.encode() if isinstance(text, str) else text
+    part: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".part", dir=path.parent)
+        part = Path(name)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fchmod(file.fileno(), mode)  # whatever the umask is
+            os.fsync(file.fileno())
+        part.replace(path)
+        part = None
+    except OSError as error:
+        raise fault(path, error) from error
+    finally:
+        if part is not None:
+            part.unlink(missing_ok=True)
+
+
+def fault(path: Path, error: OSError) -> FileError:
+    """What to say of a file that cannot be written."""
+    why = error.strerror or str(error)
+    if error.errno in FULL:
+        return FileError(f"{path}: disk full ({why})", hint=f"Make room where {path.parent} lies")
+    if error.errno in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST):
+        where = error.filename or path
+        return FileError(
+            f"{path}: cannot be written: {why}", hint=f"Something of another kind is at {where}: move it away"
+        )
+    return FileError(f"{path}: cannot be written: {why}", hint=f"Look at the rights of {path.parent}")

@@ -15,6 +15,7 @@ from dsvm import lock as locks
 from dsvm.catalog import MANIFESTS, Catalog, known_names, schemas, suits
 from dsvm.console import coloured, paragraph, say, table, terminal_width
 from dsvm.errors import DsvmError, EngineError, InputError
+from dsvm.files import write_whole
 from dsvm.model import Accelerator, Format, FrameworkRow, Lock, Row, Tool, Variant
 from dsvm.pipeline import Workshop, findings, gate, is_built, needed_bytes
 from dsvm.plan import locked_versions, make_plan
@@ -406,7 +407,6 @@ def write_schemas(folders: Sequence[Path]) -> None:
     if not latest.is_dir():
         raise InputError(f"{latest}: no such folder")
     folder = latest / "schema"
-    folder.mkdir(exist_ok=True)
     for name, text in (texts := schema_texts(folders)).items():
-        (folder / name).write_text(text, encoding="utf-8")
+        write_whole(folder / name, text)
     say(f"{len(texts)} schemas in {folder}")

@@ -17,6 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 
 from dsvm import packer_sources
 from dsvm.errors import InputError
+from dsvm.files import write_whole
 from dsvm.model import Plan, Stage, Step, canonical_json
 from dsvm.plan import PROVISIONERS, script
 from dsvm.platforms import ROOT, traits
@@ -237,10 +238,10 @@ def write(plan: Plan, folder: Path, *, plugins: bool = True) -> Path:
     here = traits(plan.base)
     target = folder / here.rendered
     text = main_text(plan) if plan.machine is None else machine_dockerfile(plan)
-    target.write_text(text, encoding=here.encoding)
+    write_whole(target, text.encode(here.encoding))
     if plan.format is not None:
         write_packer(plan, folder / "packer", plugins=plugins)
-    (folder / "plan.json").write_text(canonical_json(plan), encoding="utf-8")
+    write_whole(folder / "plan.json", canonical_json(plan))
     write_files(plan, folder / "files")
     write_scripts(plan, folder / "scripts")
     return target

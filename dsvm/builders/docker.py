@@ -16,6 +16,7 @@ from typing import Any, Protocol, TextIO
 from dsvm.bases import archive
 from dsvm.ecosystems import get
 from dsvm.errors import BuildError, EngineError, ProgramError
+from dsvm.files import write_whole
 from dsvm.model import Model, Plan, Section, Stage, canonical_json
 from dsvm.render import context_name, files_context, machine_stages
 from dsvm.run import run, stream, tail
@@ -186,7 +187,7 @@ def build(
         layers=layers,
         stages={name: round(stage.seconds, 1) for name, stage in progress.stages.items()},
     )
-    (folder / "build.json").write_text(canonical_json(built))
+    write_whole(folder / "build.json", canonical_json(built))
     return built
 
 

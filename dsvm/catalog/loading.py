@@ -90,6 +90,8 @@ def known_names(folders: Sequence[Path] = (MANIFESTS,)) -> dict[str, list[str]]:
 def _files(folder: Path, faults: list[str]) -> Iterator[tuple[str, Path]]:
     for sub in sorted(folder.iterdir()):
         if not sub.is_dir():
+            if sub.name in kinds():
+                faults.append(f"{sub}: a folder is expected here")
             continue
         for path in sorted(sub.glob("*.y*ml")):
             if sub.name in kinds():
@@ -109,7 +111,7 @@ def _load_file(path: Path, kind: str, faults: list[str]) -> Model | None:
 
 def _retired(path: Path, faults: list[str], origin: dict[tuple[str, str], Path]) -> dict[str, Retired]:
     """The retired tools that a file names, under each of their names; none when there is no such file."""
-    rows = load_model(path, RetiredTools, faults) if path.is_file() else None
+    rows = load_model(path, RetiredTools, faults) if path.exists() or path.is_symlink() else None
     found: dict[str, Retired] = {}
     for row in rows.retired if rows is not None else ():
         origin["retired", row.tool] = path
@@ -121,7 +123,7 @@ def _retired(path: Path, faults: list[str], origin: dict[tuple[str, str], Path])
 
 def _load_compat(path: Path, earlier: Compat, faults: list[str]) -> Compat:
     """The compatibility rows of one folder; empty where it has none. Two rows of one key in a file are a fault."""
-    if not path.is_file():
+    if not (path.exists() or path.is_symlink()):
         return Compat()
     read = read_yaml(path)
     rows = parse(path, read, Compat, faults)

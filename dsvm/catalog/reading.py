@@ -7,16 +7,24 @@ from typing import Any
 
 import yaml
 
+from dsvm.files import read_bounded
+
 Loc = tuple[str | int, ...]
 # What the YAML reader raises for a scalar that is none of its kind, such as the date 2026-13-01
+MOST = 4 << 20  # bytes: the largest manifest has a hundredth
+MOST_NODES = 100_000  # values of a file, each as often as an alias repeats it
+DEEPEST = 50  # tables and lists inside each other
+LONGEST_NUMBER = 100  # digits
 NOT_OF_ITS_KIND = (yaml.YAMLError, ValueError, TypeError, AttributeError)
 
 
 def read_yaml(path: Path) -> tuple[Any, dict[Loc, int]] | str:
     """Data of a YAML file and the line of every key and item, or the fault as `file:line: what`."""
     try:
-        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
+        loader = yaml.SafeLoader(read_bounded(path, MOST).decode("utf-8"))
         node = loader.get_single_node()
+    except RecursionError:
+        return f"{path}:1: not valid YAML: nested too deeply"
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         return f"{path}:{mark.line + 1 if mark else 1}: not valid YAML: {error.problem or error.context}"
@@ -27,10 +35,12 @@ def read_yaml(path: Path) -> tuple[Any, dict[Loc, int]] | str:
     if node is None:
         return f"{path}:1: empty"
     lines: dict[Loc, int] = {}
-    if fault := _index(node, (), lines):
-        return f"{path}:{fault}"
     try:
+        if fault := _index(node, (), lines):
+            return f"{path}:{fault}"
         return loader.construct_document(node), lines
+    except RecursionError:
+        return f"{path}:1: not valid YAML: nested too deeply"
     except NOT_OF_ITS_KIND:
         scalar = _unreadable(loader, node)
         what = f"'{scalar.value}' is no {scalar.tag.split(':')[-1]}" if scalar is not None else "a tag does not fit"
@@ -53,6 +63,12 @@ def _index(node: yaml.Node, loc: Loc, lines: dict[Loc, int], above: tuple[yaml.N
     """Fill `lines`; returns `line: what` for a key that stands twice or is no text, and for data inside itself."""
     if any(node is one for one in above):
         return f"{node.start_mark.line + 1}: an alias inside what it names"
+    if len(above) > DEEPEST:
+        return f"{node.start_mark.line + 1}: nested more than {DEEPEST} times"
+    if len(lines) > MOST_NODES:
+        return f"{node.start_mark.line + 1}: more than {MOST_NODES} values, aliases counted as often as they stand"
+    if isinstance(node, yaml.ScalarNode) and len(node.value) > LONGEST_NUMBER and node.tag.endswith((":int", ":float")):
+        return f"{node.start_mark.line + 1}: a number of {len(node.value)} digits"
     above = (*above, node)
     lines.setdefault(loc, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):

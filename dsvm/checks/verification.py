@@ -10,6 +10,7 @@ from dsvm.checks.container import check_settings, copy_scripts, inspect, started
 from dsvm.checks.planned import IMAGE, planned_checks
 from dsvm.checks.suite import REPOSITORY, run_suite, staged_scripts
 from dsvm.checks.watch import ConsoleWatcher, Watcher
+from dsvm.files import write_whole
 from dsvm.model import CheckResult, Outcome, Plan, Report, canonical_json
 from dsvm.run import tail
 
@@ -82,10 +83,7 @@ def make_report(
 
 def write_report(folder: Path, report: Report, only: Sequence[str] = ()) -> None:
     """Write a report whole or not at all."""
-    path = folder / report_name(only)
-    scratch = path.with_name(f".{path.name}.new")
-    scratch.write_text(canonical_json(report), encoding="utf-8")
-    scratch.replace(path)
+    write_whole(folder / report_name(only), canonical_json(report))
 
 
 def report_name(only: Sequence[str] = ()) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 
 from dsvm.catalog import Catalog
 from dsvm.errors import LockError
+from dsvm.files import read_bounded, write_whole
 from dsvm.model import Lock
 
 
@@ -25,29 +25,31 @@ def find(catalog: Catalog, variant: str) -> Lock | None:
     catalog.variant(variant)
     for folder in reversed(catalog.folders):
         path = folder / "locks" / f"{variant}.json"
-        if path.is_file():
+        if path.exists() or path.is_symlink():
             return read(path)
     return None
 
 
 def read(path: Path) -> Lock:
+    """The lock in a file; LockError for whatever is none."""
+    hint = "Restore it from version control, or remove it and run: invoke lock"
     try:
-        return Lock.model_validate_json(path.read_bytes())
+        lock = Lock.model_validate_json(read_bounded(path))
+        to_text(lock).encode()  # half of a surrogate pair is in no file that we write
+        return lock
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
-        hint = "Restore it from version control, or remove it and run: invoke lock"
         raise LockError(f"{path}: not a lock: {where}: {first['msg']}", hint=hint) from error
+    except OSError as error:
+        raise LockError(f"{path}: cannot be read: {error.strerror or error}", hint=hint) from error
+    except (ValueError, RecursionError) as error:
+        raise LockError(f"{path}: not a lock: {str(error)[:200] or 'too deep'}", hint=hint) from error
 
 
 def write(path: Path, lock: Lock) -> None:
     """Write a lock in one go: a reader sees the old or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False) as file:
-        file.write(to_text(lock))
-    part = Path(file.name)
-    part.chmod(0o644)
-    part.replace(path)
+    write_whole(path, to_text(lock))
 
 
 def to_text(lock: Lock) -> str:
