@@ -44,6 +44,11 @@ def prepare(shop: Workshop, variant: str, format: Format, *, plugins: bool = Tru
 
     Without `plugins` the template is one for Packer before 1.7. What the store lacks is fetched.
     """
+    with shop.working_on(variant):
+        return _prepare(shop, variant, format, plugins=plugins)
+
+
+def _prepare(shop: Workshop, variant: str, format: Format, *, plugins: bool) -> tuple[Plan, Archive]:
     from dsvm import bases
     from dsvm import render as rendering
     from dsvm.builders import archive
@@ -76,14 +81,16 @@ def build(shop: Workshop, variant: str, options: BuildOptions) -> None:
     from dsvm import publish as publishing
     from dsvm.builders import packer
 
+    pipeline.refuse_contradictions(shop, options)
     format = of_name(shop, variant, options.format)
     settings = publishing.read_settings(publishing.settings_path(os.environ), format)
     plan = make_plan(shop.catalog, pipeline.need_lock(shop, variant, locked=options.locked), format)
     release = publishing.release(plan, format)
     values = publishing.packer_values(settings, release)
-    _, written = prepare(shop, variant, format, plugins=packer.needs_plugins())
-    values |= {"archive": str(written.path), "archive_sha256": written.sha256}
-    packer.build_cloud(folder(shop, variant, format), values, say=shop.say)
+    with shop.working_on(variant):  # until Packer has read what was written for it
+        _, written = prepare(shop, variant, format, plugins=packer.needs_plugins())
+        values |= {"archive": str(written.path), "archive_sha256": written.sha256}
+        packer.build_cloud(folder(shop, variant, format), values, say=shop.say)
     shop.say(f"built {release.name}; its checks run where it is started: docs/cloud.md")
 
 

@@ -343,12 +343,9 @@ def build(shop: Workshop, variant: str, options: BuildOptions) -> tuple[str, Bui
 
     The image gets its name only when its checks pass. One run at a time builds a variant; another one waits.
     """
-    from dsvm.builders import docker
-
     refuse_contradictions(shop, options)
     need_container(shop, variant)
-    if options.builder is not None:
-        docker.driver(options.builder, shop.engine.env)
+    need_builder(shop, options)
     with shop.working_on(variant):
         return _build(shop, variant, options)
 
@@ -361,6 +358,14 @@ def refuse_contradictions(shop: Workshop, options: BuildOptions) -> None:
     ):
         if one and other:
             raise InputError(why, hint="Leave one of them out")
+
+
+def need_builder(shop: Workshop, options: BuildOptions) -> None:
+    """Raise EngineError for a builder that there is not, also where nothing has to be built."""
+    from dsvm.builders import docker
+
+    if options.builder is not None:
+        docker.driver(options.builder, shop.engine.env)
 
 
 def _build(shop: Workshop, variant: str, options: BuildOptions) -> tuple[str, Built | None]:

@@ -23,6 +23,7 @@ def build(shop: Workshop, variant: str, options: BuildOptions) -> Path:
     """
     pipeline.refuse_contradictions(shop, options)
     format = of_name(shop, variant, options.format)
+    pipeline.need_builder(shop, options)
     with shop.working_on(variant):
         return _build(shop, variant, format, options)
 
@@ -103,6 +104,11 @@ def verify(
     """
     of_name(shop, variant, format)
     shop.catalog.refuse_retired(only)
+    with shop.working_on(variant):
+        return _verify(shop, variant, plan, only)
+
+
+def _verify(shop: Workshop, variant: str, plan: Plan | None, only: Sequence[str]) -> Report:
     if plan is None:
         plan = make_plan(shop.catalog, need_lock(shop, variant, locked=True), VERIFIED)
     place = Place(shop.folder(variant), variant)
