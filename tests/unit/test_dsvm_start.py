@@ -76,6 +76,8 @@ class Room:
                 "PATH": os.environ["PATH"],
                 "DSVM_MANIFEST": str(manifest),
                 "TMPDIR": str(self.folder / "tmp"),
+                "HOME": str(self.folder),
+                "DSVM_CGROUPS": str(self.folder / "cgroups"),
                 **environment,
             },
             stdin=subprocess.DEVNULL,
@@ -293,3 +295,49 @@ def test_help_names_every_variable_it_reads(room: Room) -> None:
     assert code == 0
     read = set(re.findall(r"DSVM_[A-Z_]+", DSVM_START.read_text())) - {"DSVM_MANIFEST"}
     assert read <= set(re.findall(r"DSVM_[A-Z_]+", out))
+
+
+# --- other users, and limits -----------------------------------------------------------------------------------
+
+SHOW = "import json, os; print(json.dumps(dict(os.environ)))"
+
+
+def environment_of(room: Room, **environment: str) -> dict[str, str]:
+    """The environment that a command gets from dsvm-start."""
+    shown, said = room.start(sys.executable, "-c", SHOW, **environment).communicate(timeout=DEADLINE)
+    assert shown, said
+    found: dict[str, str] = json.loads(shown)
+    return found
+
+
+def test_a_user_without_a_home_gets_one(room: Room) -> None:
+    for home in ("/", "/nowhere"):
+        found = Path(environment_of(room, HOME=home)["HOME"])
+        assert found == room.folder / f"tmp/home-{os.getuid()}"
+        assert found.stat().st_mode & 0o777 == 0o700
+    assert environment_of(room, HOME=str(room.folder))["HOME"] == str(room.folder)
+
+
+@pytest.mark.parametrize(
+    ("files", "threads"),
+    [
+        ({"cpu.max": "50000 100000"}, "1"),
+        ({"cpu.max": "max 100000"}, None),
+        ({"cpu.max": "6400000 100000"}, None),
+        ({"cpu/cpu.cfs_quota_us": "100000", "cpu/cpu.cfs_period_us": "100000"}, "1"),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
+        ({"cpu.max": "nonsense"}, None),
+        ({}, None),
+    ],
+)
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one processor leaves nothing to limit")
+def test_libraries_learn_of_a_quota(room: Room, files: Mapping[str, str], threads: str | None) -> None:
+    for name, text in files.items():
+        path = room.folder / "cgroups" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    found = environment_of(room)
+    assert found.get("OMP_NUM_THREADS") == threads
+    assert found.get("JULIA_NUM_THREADS") == threads
+    assert found.get("MAKEFLAGS") == (f"-j{threads}" if threads else None)
+    assert environment_of(room, OMP_NUM_THREADS="7")["OMP_NUM_THREADS"] == "7"
