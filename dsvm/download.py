@@ -26,6 +26,8 @@ ATTEMPTS = 5
 LONGEST_WAIT = 30.0  # seconds that a server may ask us to wait
 SILENCE = 8.0  # seconds after which a host that cannot be reached is not tried again
 PROGRESS = 1 << 20  # bytes of new content that earn a broken download another five attempts
+FLOOR = 1024.0  # bytes a second: a place that gives less for so long ...
+PATIENCE = 30.0  # ... in seconds, is given up
 EXCESS = 16 << 20  # bytes beyond the promised size after which a wrong file is not worth reading to its end
 
 
@@ -83,18 +85,21 @@ def download(
     cancel: Event | None = None,
     verify: Callable[[Path], str | None] | None = None,
     dead: dict[str, str] | None = None,
+    floor: float = FLOOR,
+    patience: float = PATIENCE,
 ) -> Downloaded:
     """Get one file from the first of `urls` (http, https, file or a path) that has the right one.
 
     A `part` left by an earlier run is continued when `sha256` is known. `on_bytes` hears of bytes as they
     arrive, of a negative number when a transfer starts over. `verify` may return a fault of the whole file.
     `dead` (host -> reason) is shared by downloads, so that an unreachable host is not tried for every file.
-    A wrong file goes to the folder `quarantine`.
+    A wrong file goes to the folder `quarantine`. A place that gives less than `floor` bytes a second for `patience`
+    seconds is given up for the next one, which goes on where it stopped.
 
     Raises GoneError when every place says that it has no such file; DiskFullError; NetworkError; StoreError
     with the fault of every candidate; Cancelled after `cancel`.
     """
-    file = _Part(part, on_bytes, cancel or Event(), size, known=sha256 is not None)
+    file = _Part(part, on_bytes, cancel or Event(), size, known=sha256 is not None, floor=floor, patience=patience)
     dead = {} if dead is None else dead
     faults: list[str] = []
     absent: list[str] = []
@@ -157,8 +162,17 @@ class _Part:
     """The growing file, with the hash of what it holds. `known`: the right hash is known beforehand."""
 
     def __init__(
-        self, path: Path, on_bytes: Callable[[int], None], cancel: Event, expected: int | None, *, known: bool
+        self,
+        path: Path,
+        on_bytes: Callable[[int], None],
+        cancel: Event,
+        expected: int | None,
+        *,
+        known: bool,
+        floor: float,
+        patience: float,
     ) -> None:
+        self.floor, self.patience = floor, patience
         self.path, self.on_bytes, self.cancel = path, on_bytes, cancel
         self.expected, self.known = expected, known
         self.size = 0
@@ -183,11 +197,17 @@ class _Part:
         self.size, self._hash, self.validator = 0, hashlib.sha256(), ("", "")
 
     def append(self, chunks: Iterable[bytes]) -> None:
+        since, before = time.monotonic(), self.size
         with self.path.open("ab" if self.size else "wb", buffering=1 << 20) as stream:
             for chunk in chunks:
                 self.check()
                 stream.write(chunk)
                 self._count(chunk)
+                if (passed := time.monotonic() - since) >= self.patience:
+                    rate = (self.size - before) / passed
+                    if rate < self.floor and self.size != self.expected:
+                        raise _Refused(f"only {rate:.0f} bytes a second for {passed:.0f} s: given up")
+                    since, before = time.monotonic(), self.size
                 if self.expected is not None and self.size > self.expected + EXCESS:
                     break
             else:

@@ -11,6 +11,7 @@ import re
 import sys
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -343,7 +344,7 @@ class Machine:
         return {(part.scheme, part.hostname) for part in parts if part.hostname and part.scheme != "file"}
 
     def _authorize(self, request: httpx.Request) -> httpx.Request:
-        """Add the credentials of the URL itself, of ~/.netrc or of apt's auth.conf."""
+        """Add the credentials of the URL itself, of a configured URL of its host, of ~/.netrc or of apt's auth.conf."""
         import base64
 
         url = request.url
@@ -387,7 +388,23 @@ class Machine:
                         return login or "", password or ""
             return None
 
-        return by_netrc, by_apt
+        configured = [urlsplit(one) for one in self._configured_urls() if "@" in one]
+
+        def by_configuration(url: httpx.URL) -> tuple[str, str] | None:
+            """What an index, a mirror or a find-links URL says: pages there name files without it."""
+            for one in configured:
+                if (one.scheme, one.hostname, one.port) == (url.scheme, url.host, url.port) and one.username:
+                    return unquote(one.username), unquote(one.password or "")
+            return None
+
+        return by_configuration, by_netrc, by_apt
+
+    def _configured_urls(self) -> Iterator[str]:
+        """URLs of registries in the configuration of this machine's clients and of ours; none that costs a program."""
+        yield from (url for urls in self.sources.values() for url in urls)
+        for name in ("pypi_indexes", "find_links", "_apt_uris"):
+            with suppress(DsvmError):  # what is malformed is reported where it is needed
+                yield from getattr(self, name)
 
     def get(self, url: str, *, accept: str = "*/*") -> httpx.Response:
         """A small document, asked for up to four times; the answer may be one of status 404 or 403, say.

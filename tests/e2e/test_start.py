@@ -50,6 +50,7 @@ def started(cpu_debian: Done, invoke: Invoke, taken: int, tmp_path_factory: pyte
         pytest.fail(f"{CONTAINER} runs already: stop it first (invoke stop --variant {BIG})")
     docker("volume", "rm", "--force", f"dsvm-home-{BIG}")
     work = tmp_path_factory.mktemp("work")
+    work.chmod(0o755)  # the container's user is another one
     (work / "mine.txt").write_text("from this machine")
     try:
         yield invoke("start", "--variant", BIG, "--mount", str(work)).passed()

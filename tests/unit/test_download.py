@@ -9,6 +9,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -350,3 +352,47 @@ def test_folder_that_cannot_be_written(server: Server, machine: Machine, tmp_pat
     with pytest.raises(StoreError, match="No such file") as error:
         download(machine.client, [url], tmp_path / "missing" / "a.part", sha256=SHA256)
     assert not isinstance(error.value, GoneError | DiskFullError)
+
+
+class Drip(BaseHTTPRequestHandler):
+    """Promises all of the file, and gives a few bytes of it at a time."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(CONTENT)))
+        self.end_headers()
+        for start in range(0, 2_000, 10):
+            try:
+                self.wfile.write(CONTENT[start : start + 10])
+                self.wfile.flush()
+            except OSError:
+                return
+            time.sleep(0.02)
+
+    def log_message(self, *words: object) -> None:
+        pass
+
+
+@pytest.fixture
+def dripping() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Drip) as slow:
+        slow.daemon_threads = True
+        threading.Thread(target=slow.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{slow.server_address[1]}/a"
+        slow.shutdown()
+
+
+def test_a_mirror_that_drips_is_given_up_for_the_next_one(
+    server: Server, machine: Machine, tmp_path: Path, dripping: str
+) -> None:
+    url = server.add("/a", Resource(CONTENT))
+    begun = time.monotonic()
+    got = fetch(machine, tmp_path, dripping, url, floor=10_000.0, patience=0.5)
+    assert (got.url, got.sha256) == (url, SHA256)
+    assert time.monotonic() - begun < 3
+    assert server.seen("/a")[0]["range"].startswith("bytes="), "what had dripped is not fetched again"
+
+
+def test_a_lone_mirror_that_drips_is_named(machine: Machine, tmp_path: Path, dripping: str) -> None:
+    with pytest.raises(StoreError, match=r"only \d+ bytes a second for \d+ s: given up"):
+        fetch(machine, tmp_path, dripping, floor=10_000.0, patience=0.5)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 import sys
@@ -388,6 +389,23 @@ def test_credentials_stay_with_their_host(server: Server, place: Place) -> None:
         assert place.machine().client.get(url.replace("//", "//u:p@")).content == b"content"
         assert "authorization" in server.requests[-1].headers
         assert "authorization" not in other.requests[-1].headers
+    finally:
+        other.close()
+
+
+def test_the_password_of_an_index_goes_with_files_of_its_host_alone(place: Place, server: Server) -> None:
+    """pip.conf says it once; the index's pages name files without it."""
+    page, file = server.add("/simple/a/", Resource(b"page")), server.add("/files/a.whl", Resource(b"file"))
+    index = page.removesuffix("/a/").replace("://", "://me:sec%2Fret@")
+    place.write("home/.config/pip/pip.conf", f"[global]\nindex-url = {index}\n")
+    other = Server()
+    try:
+        client = place.machine().client
+        assert client.get(file).content == b"file"
+        told = server.requests[-1].headers["authorization"].removeprefix("Basic ")
+        assert base64.b64decode(told) == b"me:sec/ret"
+        client.get(other.add("/files/a.whl", Resource(b"file")))
+        assert "authorization" not in other.requests[-1].headers, "another port is another place"
     finally:
         other.close()
 

@@ -50,7 +50,7 @@ def world(tmp_path: Path, installed: Path) -> Iterator[SmallWorld]:
     shutil.rmtree(ROOT / "build" / VARIANT, ignore_errors=True)
 
 
-def test_a_tool_and_an_ecosystem_from_outside_go_all_the_way_to_a_dockerfile(world: SmallWorld) -> None:
+def test_a_tool_and_an_ecosystem_from_outside_go_all_the_way_to_a_dockerfile(world: SmallWorld, tmp_path: Path) -> None:
     listed = world.invoke("list")
     assert listed.returncode == 0, listed.stderr
     rows = {line.split()[0]: line for line in listed.stdout.splitlines() if line.startswith(" ")}
@@ -69,8 +69,10 @@ def test_a_tool_and_an_ecosystem_from_outside_go_all_the_way_to_a_dockerfile(wor
     (base,) = (section for section in lock.sections if section.id == "base")
     manifest = Base.model_validate(yaml.safe_load((world.mine / "bases/debian-12.yaml").read_text()))
     made = bases.layout_folder(manifest, base, world.store)
-    made.mkdir(parents=True)
-    (made / "digest").write_text(f"sha256:{'0' * 64}\n")
+    packed = tmp_path / "empty.tar"
+    packed.write_bytes(bytes(10240))
+    digest = bases.write_layout(made, packed, base=manifest, epoch=0)
+    (made / "digest").write_text(digest + "\n")
     fetched = world.invoke("fetch", "--variant", VARIANT)
     assert fetched.returncode == 0, fetched.stderr
     assert all(Store(world.store).has(pin.sha256, pin.size) for section in lock.sections for pin in section.pins)
