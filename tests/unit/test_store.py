@@ -586,7 +586,8 @@ def test_plain_lines(tmp_path: Path) -> None:
     ]
 
 
-def test_bar_on_a_terminal(server: Server, machine: Machine, store: Store) -> None:
+def test_bar_on_a_terminal(server: Server, machine: Machine, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
     primary, secondary = os.openpty()
     shown: list[bytes] = []
 
