@@ -17,7 +17,7 @@ import re
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,14 +55,13 @@ def resolve(context: Context) -> ResolvedBase:
     """
     base = context.base
     if base.image is None and base.bootstrap is None and base.formats and "docker" not in base.formats:
-        return ResolvedBase("machine", {}, (), "", {})
+        return ResolvedBase("machine", request_of(base, "machine"), (), "", {})
     fault = "it names no registry image" if base.image is None else _registry_fault(base.image, context)
     if fault is None:
         return _resolve_registry(context)
     if base.bootstrap is None:
         raise LockError(f"base {base.base} cannot be had: {fault}, and there is no 'bootstrap' for it")
     ecosystem = ecosystems.system(base)
-    request = {"bootstrap": base.bootstrap.model_dump(mode="json")}
     items = ((*ecosystem.essential, *base.bootstrap.include),)
     try:
         pins, _ = ecosystem.resolve(Request("base", "base", items), context)
@@ -72,7 +71,35 @@ def resolve(context: Context) -> ResolvedBase:
             f"base {base.base} cannot be had: {fault}; nor can it be made from packages: {error.message}",
             hint=error.hint,
         ) from error
-    return ResolvedBase("bootstrap", request, tuple(pins), status, {}, fault)
+    return ResolvedBase("bootstrap", request_of(base, "bootstrap"), tuple(pins), status, {}, fault)
+
+
+def request_of(base: Base, kind: BaseKind) -> Any:
+    """What the section of a base asks for that is made in one of the three ways; None when it is not made so."""
+    if kind == "registry":
+        return {"image": base.image} if base.image is not None else None
+    if kind == "bootstrap":
+        return {"bootstrap": base.bootstrap.model_dump(mode="json")} if base.bootstrap is not None else None
+    return {} if base.image is None and base.bootstrap is None else None
+
+
+def strange(base: Base, kind: BaseKind, section: Section) -> Iterator[str]:
+    """What a locked base that is no system of packages says beyond its manifest, a line each."""
+    if kind == "machine":
+        if section.pins or section.extra:
+            yield "the builder brings this base, so the lock knows nothing of it"
+        return
+    repository, _, digest = str(base.image).partition("@")
+    for pin in section.pins:
+        if (pin.registry, pin.version, pin.file) != ("docker", digest, f"{repository}@sha256:{pin.sha256}"):
+            yield f"{pin.name}: {pin.file} {pin.version} of '{pin.registry}' is no part of {base.image}"
+    packages = section.extra.get("packages")
+    if section.extra.keys() != {"packages"} or not isinstance(packages, Mapping):
+        yield "its 'extra' says more, or less, than which packages the image brings"
+    elif not all(isinstance(one, str) and one.isprintable() for pair in packages.items() for one in pair):
+        yield "its packages are no names and versions"
+    if section.pin("manifest") is None:
+        yield "no pin is the image's manifest"
 
 
 def _skopeo(image: str, context: Context) -> tuple[str, list[str]]:
@@ -120,7 +147,7 @@ def _resolve_registry(context: Context) -> ResolvedBase:
     ecosystem = ecosystems.system(base)
     status = ecosystem.image_status(_files_of_layers(layout, manifest, ecosystem.status_files), context)
     extra = {"packages": dict(ecosystem.packages(status))}
-    return ResolvedBase("registry", {"image": base.image}, tuple(pins), status, extra)
+    return ResolvedBase("registry", request_of(base, "registry"), tuple(pins), status, extra)
 
 
 def _copy_from_registry(base: Base, folder: Path, context: Context) -> tuple[Path, str]:

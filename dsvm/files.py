@@ -6,13 +6,18 @@ import errno
 import hashlib
 import os
 import stat
+import tarfile
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from dsvm.errors import FileError
 
 MOST_LINKS = 40  # as many as Linux follows
 MOST_TEXT = 64 << 20  # bytes of a file that people or we write: the largest lock has one
+# Of archives from elsewhere: the largest that images hold have a twentieth
+MOST_MEMBERS = 2_000_000
+MOST_UNPACKED = 256 << 30  # bytes
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -59,6 +64,16 @@ def read_bounded(path: Path, most: int = MOST_TEXT) -> bytes:
     if len(data) > most:
         raise OSError(errno.EFBIG, f"larger than {most >> 20} MiB", str(path))
     return data
+
+
+def bounded(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """The members of an archive. Raises tarfile.ReadError for one that would unpack for ever."""
+    size = 0
+    for number, member in enumerate(archive):
+        size += member.size
+        if number >= MOST_MEMBERS or size > MOST_UNPACKED:
+            raise tarfile.ReadError(f"more than {MOST_MEMBERS} files, or {MOST_UNPACKED >> 30} GiB, in it")
+        yield member
 
 
 def write_whole(path: Path, text: str | bytes, *, mode: int = 0o644) -> None:

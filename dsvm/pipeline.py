@@ -173,9 +173,11 @@ def lock(
     gate(shop, variant, left_out=[*gone])
     path = locks.lock_path(shop.catalog, variant)
     asked = only or upgrade or leave_out or put_back or leave_out_unreachable
-    if previous is not None and not asked and not locks.stale_sections(shop.catalog, previous):
-        shop.say(f"lock: {path.name} is up to date (--upgrade looks for newer versions)")
-        return previous
+    if previous is not None and not locks.stale_sections(shop.catalog, previous):
+        locks.check(shop.catalog, previous)
+        if not asked:
+            shop.say(f"lock: {path.name} is up to date (--upgrade looks for newer versions)")
+            return previous
     begun = time.monotonic()
     while True:
         try:
@@ -197,6 +199,7 @@ def lock(
                 raise
             shop.warn(f"left out: {', '.join(absent)}\n{error.message}")
             gone |= {tool: "not within reach when this was locked" for tool in absent if tool not in gone}
+    locks.check(shop.catalog, new)  # what was kept of the one before included
     gate(shop, variant, new)
     for change in locks.changes(previous, new):
         shop.say(f"  {change}")
@@ -215,7 +218,7 @@ def need_lock(shop: Workshop, variant: str, *, locked: bool = False) -> Lock:
     found = locks.find(shop.catalog, variant)
     stale = locks.stale_sections(shop.catalog, found) if found is not None else ["everything"]
     if found is not None and not stale:
-        return found
+        return locks.check(shop.catalog, found)
     if locked or shop.offline:
         why = f"does not fit the manifests: {', '.join(stale)}" if found is not None else "does not exist"
         option = "--locked" if locked else "--offline"
@@ -285,6 +288,8 @@ def fetch_fresh(
 ) -> Lock:
     """Fetch a lock, or what an image of `format` has of it; returns the lock that was fetched.
 
+    What came is compared with it: LockError when artefacts are others than their pins say, or nobody asked for them.
+
     With `update_stale`, what mirrors have dropped is resolved again. Without it raises GoneError that says which
     packages are gone and how to go on.
     """
@@ -305,6 +310,7 @@ def fetch_fresh(
             shop.say(f"lock: {len(error.gone)} locked packages are no longer served; resolving {name} again")
             locked = lock(shop, locked.variant, only=name)
         done = fetch(shop, locked.of(format) if format else locked, jobs=jobs)
+    locks.compare(shop.catalog, locked, shop.store, format)
     if done.fetched:
         shop.say(f"fetch: {done.fetched} files, {megabytes(done.bytes)} fetched; {done.reused} were there")
     return locked

@@ -14,7 +14,7 @@ from dsvm.catalog import Catalog
 from dsvm.ecosystems import BringsScripts
 from dsvm.errors import InputError, LockError
 from dsvm.files import sha256_of
-from dsvm.lock import MACHINE, stale_sections, unsuited
+from dsvm.lock import MACHINE, check, stale_sections, unsuited
 from dsvm.model import (
     DISK_FORMATS,
     MACHINE_FORMATS,
@@ -53,16 +53,17 @@ LOGIN_PATH = File(text="PATH=/opt/envs/base/bin:$PATH\n")
 def make_plan(catalog: Catalog, lock: Lock, format: Format = "docker") -> Plan:
     """The plan of a locked variant for one format, whose image holds what the lock has for that.
 
-    Raises LockError when the lock does not fit the manifests any more, InputError when the variant cannot come out so.
+    Raises LockError when the lock does not fit the manifests any more, or says what they do not; InputError when the
+    variant cannot come out so.
     """
     if stale := stale_sections(catalog, lock):
         raise LockError(
             f"the lock of {lock.variant} does not fit the manifests any more: {', '.join(stale)}",
             hint=f"Run: invoke lock --variant {lock.variant}",
         )
+    lock = check(catalog, lock).of(format)
     variant = catalog.variant(lock.variant)
     base = catalog.bases[variant.base]
-    lock = lock.of(format)
     here = traits(base)
     machine = _machine_part(catalog, lock) if format != "docker" and here.layered else None
     tools = tuple(_planned(catalog, lock, catalog.tools[choice.tool]) for choice in lock.choices)

@@ -68,6 +68,28 @@ class Request:
     builds: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Described:
+    """What an artefact says of itself: its name and version as pins have them, and how it may be asked for."""
+
+    name: str
+    version: str
+    # its name, what else it provides, its extras -> what each needs, called as others offer it
+    offers: Mapping[str, Sequence[str]]
+    # whether it is there whoever asks
+    essential: bool = False
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a locked section is compared with: the request that it answers, and the manifests that this names."""
+
+    request: Request
+    base: Base
+    indexes: Mapping[str, Index] = field(default_factory=dict)
+    repositories: Mapping[str, Repository] = field(default_factory=dict)
+
+
 @runtime_checkable
 class Ecosystem(Protocol):
     name: str
@@ -80,6 +102,8 @@ class Ecosystem(Protocol):
     runtimes: tuple[str, ...]
     # ecosystem -> request: programs used only while building, locked once for each variant
     builders: Mapping[str, Any]
+    # pydantic type of what `resolve` gives as `Section.extra`, and of nothing else: a lock is a file that anybody edits
+    extra_type: Any
 
     def package(self, request: Any) -> str:
         """The package that a tool's version is read from: the first one asked for."""
@@ -97,6 +121,12 @@ class Ecosystem(Protocol):
         `environment`, name -> value, are variables of the image.
 
         Raises LockError, with the solver's own explanation, when there is no solution.
+        """
+
+    def strange(self, section: Section, asked: Asked) -> Iterable[str]:
+        """What a locked section says that `resolve` cannot have said, a line each; its `extra` is of the right type.
+
+        Above all pins of another registry, or with another URL, than the request allows.
         """
 
     def locate(self, pin: Pin, context: Context) -> Iterable[str]:
@@ -145,6 +175,20 @@ class System(Ecosystem, Protocol):
 
     def bootstrap(self, base: Base, section: Section, store: Store, work: Path, log: Path) -> Path:
         """Make a base of locked packages in the folder `work`, offline; returns an archive (tar) of its files."""
+
+
+@runtime_checkable
+class ReadsArtefacts(Ecosystem, Protocol):
+    """What an ecosystem has beside all that when its artefacts say themselves what they are, and what they need.
+
+    Then pins are compared with them before anything is built: a lock cannot bring what nobody asked for.
+    """
+
+    def described(self, pin: Pin, artefact: Path, base: Base) -> Described:
+        """What the file `artefact` says of itself. Raises LockError when it is no artefact of this ecosystem."""
+
+    def roots(self, asked: Asked) -> Iterable[str]:
+        """What was asked for, called as artefacts offer it."""
 
 
 @runtime_checkable

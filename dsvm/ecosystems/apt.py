@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import re
+import tarfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import unquote
 
+from debian.arfile import ArError, ArFile
 from debian.deb822 import Deb822
 from pydantic import Discriminator, Field, StringConstraints, Tag
 
-from dsvm.ecosystems import Context, Request, RunInImage
+from dsvm.ecosystems import Asked, Context, Described, Request, RunInImage
 from dsvm.ecosystems.apt_bootstrap import make_base
 from dsvm.ecosystems.apt_repositories import UNTRUSTED, keyring, preferences, release_pin, source_line
-from dsvm.ecosystems.repositories import OutOfReach, Untrusted, named_by, roots
+from dsvm.ecosystems.repositories import OutOfReach, Untrusted, named_by, out_of_place, roots
 from dsvm.errors import LockError, ProgramError, StoreError
-from dsvm.model import Base, Model, Pin, Repository, Section, Sha256, Step
+from dsvm.model import Base, Model, NoExtra, Pin, Repository, Section, Sha256, Step
 from dsvm.run import run, which
 from dsvm.store import Store
 
@@ -29,6 +32,7 @@ URI_LINE = re.compile(r"^'(?P<uri>[^']+)' (?P<file>\S+) (?P<size>\d+) SHA256:(?P
 # What the Release file says of an archive, as apt's pins and its indextargets call it.
 RELEASE_FIELDS = {"o": "ORIGIN", "l": "LABEL", "n": "CODENAME", "a": "SUITE", "c": "COMPONENT", "site": "SITE"}
 STATUS = "var/lib/dpkg/status"
+MOST = 16 << 20  # bytes of what a package says of itself
 _lock = threading.RLock()
 
 
@@ -57,6 +61,7 @@ class Apt:
     ]
     runtimes = ()
     builders: Mapping[str, Any] = {}
+    extra_type = NoExtra
     essential = ("?essential", "apt")
     status_files = (STATUS,)
     bootstrapper = "mmdebstrap"
@@ -91,7 +96,7 @@ class Apt:
 
     def resolve(self, request: Request, context: Context) -> tuple[Sequence[Pin], Mapping[str, Any]]:
         root = _AptRoot.of(context, request.repositories)
-        asked = list(dict.fromkeys(one for item in request.items for one in item))
+        asked = _asked(request)
         files = {one: _fetched(one, context) for one in asked if isinstance(one, Deb)}
         names = [one if isinstance(one, str) else root.local(files[one]) for one in asked]
         try:
@@ -137,6 +142,29 @@ class Apt:
     def bootstrap(self, base: Base, section: Section, store: Store, work: Path, log: Path) -> Path:
         return make_base(base, section, store, work, log)
 
+    def strange(self, section: Section, asked: Asked) -> Iterator[str]:
+        debs = {one.deb: one for one in _asked(asked.request) if isinstance(one, Deb)}
+        ours = [pin for pin in section.pins if pin.registry != "url"]
+        yield from out_of_place(section.id, ours, asked, ending=".deb")
+        for pin in section.pins:
+            if pin.registry == "url" and (pin.file not in debs or debs[pin.file].package != pin.name):
+                yield f"{pin.name}: no manifest asks for {pin.file}"
+        for deb in debs.values():
+            found = next((pin for pin in section.pins if (pin.registry, pin.file) == ("url", deb.deb)), None)
+            if found is None or deb.sha256 not in (None, found.sha256):
+                yield f"{deb.package}: the manifest asks for {deb.deb}{', and for another SHA-256' if found else ''}"
+
+    def described(self, pin: Pin, artefact: Path, base: Base) -> Described:
+        control = _control(artefact, pin.filename)
+        name, version = control["Package"], control["Version"]
+        needs = [*_names(control.get("Pre-Depends", "")), *_names(control.get("Depends", ""))]
+        provided = {other: (name,) for other in _names(control.get("Provides", "")) if other != name}
+        return Described(name, version, {**provided, name: needs}, essential=control.get("Essential") == "yes")
+
+    def roots(self, asked: Asked) -> Iterator[str]:
+        for one in _asked(asked.request):
+            yield one if isinstance(one, str) else one.package
+
     def locate(self, pin: Pin, context: Context) -> Iterable[str]:
         if pin.registry == "url":
             return [pin.file]
@@ -163,6 +191,37 @@ class Apt:
         lines = run(["dpkg-query", "--show", "--showformat", "${db:Status-Abbrev}\t${Package}\t${Version}\n"])
         rows = [line.split("\t") for line in lines.splitlines()]
         return {row[1]: row[2] for row in rows if row[0].startswith("ii")}
+
+
+def _asked(request: Request) -> list[str | Deb]:
+    return list(dict.fromkeys(one for item in request.items for one in item))
+
+
+def _names(relations: str) -> list[str]:
+    """The packages of a field such as `libc6 (>= 2.36), python3:any | python3.11`, each of several that will do."""
+    words = (one.strip() for one in re.split(r"[,|]", relations))
+    return [re.split(r"[\s(:\[<]", one, maxsplit=1)[0] for one in words if one]
+
+
+def _control(artefact: Path, whose: str) -> Deb822:
+    """The control file of a package: https://manpages.debian.org/bookworm/dpkg-dev/deb.5.en.html"""
+    from backports import zstd
+
+    try:
+        with artefact.open("rb") as file:
+            parts = ArFile(fileobj=file)
+            name = next(one for one in parts.getnames() if one.startswith("control.tar"))
+            packed = parts.getmember(name).read(MOST)
+        data = zstd.decompress(packed) if name.endswith(".zst") else packed
+        with tarfile.open(fileobj=BytesIO(data)) as tar:
+            member = next(one for one in tar if one.name.removeprefix("./") == "control" and one.size <= MOST)
+            text = tar.extractfile(member)
+            control = Deb822(text.read().decode() if text is not None else "")
+        if missing := [field for field in ("Package", "Version") if field not in control]:
+            raise KeyError(*missing)
+    except (ArError, StopIteration, KeyError, OSError, EOFError, ValueError, tarfile.TarError, zstd.ZstdError) as error:
+        raise LockError(f"{whose}: no Debian package: {type(error).__name__}: {error}") from error
+    return control
 
 
 def _fetched(deb: Deb, context: Context) -> Pin:

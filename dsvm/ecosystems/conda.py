@@ -18,7 +18,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 from dsvm import conda_solver
 from dsvm.condarc import channel_urls, expand
 from dsvm.download import download
-from dsvm.ecosystems import Context, Request, RunInImage
+from dsvm.ecosystems import Asked, Context, Request, RunInImage
 from dsvm.errors import GoneError, LockError, StoreError
 from dsvm.model import Base, Model, Pin, Section, Step
 from dsvm.run import run
@@ -77,6 +77,15 @@ class Environment(Model):
     )
 
 
+class Extra(Model):
+    """What linking an environment needs to know beside its pins, and for its history what was asked."""
+
+    commands: tuple[Command, ...]
+    prefix: str
+    # name -> request
+    specs: dict[str, str]
+
+
 class Conda:
     """Conda packages, in an environment of the tool's own"""
 
@@ -85,6 +94,7 @@ class Conda:
     request_type = Environment
     runtimes = ("python",)
     builders: Mapping[str, Any] = {"pypi": ("py-rattler ~= 0.28.0",)}
+    extra_type = Extra
 
     def package(self, request: Environment) -> str:
         return _name(request.packages[0])
@@ -101,12 +111,22 @@ class Conda:
             raise LockError(f"{request.section}: a tool is one conda environment, not {len(request.items)}")
         asked: Environment = request.items[0]
         pins = [_pin(found, context) for found in self._solve(asked, context)]
-        extra = {
-            "commands": list(asked.commands),
-            "prefix": asked.prefix,
-            "specs": {_name(text): text for text in asked.packages},
-        }
-        return sorted(pins, key=lambda pin: pin.name), extra
+        return sorted(pins, key=lambda pin: pin.name), _extra(asked)
+
+    def strange(self, section: Section, asked: Asked) -> Iterator[str]:
+        (environment,) = asked.request.items
+        if section.extra != _extra(environment):
+            yield f"its 'extra' is {json.dumps(section.extra)}, and not what the manifest makes it"
+        channels = expand(environment.channels)
+        subdirs = (SUBDIRS[asked.base.arch], "noarch")
+        for pin in section.pins:
+            if pin.registry not in channels:
+                yield f"{pin.name}: it comes from {' or '.join(channels)}, and not from '{pin.registry}'"
+            file = re.escape(f"{pin.name}-{pin.version}-")
+            if not re.fullmatch(rf"({'|'.join(subdirs)})/{file}[^/-]+\.(conda|tar\.bz2)", pin.file):
+                yield f"{pin.name} {pin.version}: {pin.file} is no file of it"
+        lacking = {*map(_name, environment.packages)} - {pin.name for pin in section.pins}
+        yield from (f"{name} is asked for, and no pin is it" for name in sorted(lacking))
 
     def _solve(self, asked: Environment, context: Context) -> list[dict[str, Any]]:
         """Every package of the environment, as `conda_solver` answers."""
@@ -173,6 +193,11 @@ for path in prefix.glob("lib/python3*/site-packages/*.dist-info/METADATA"):
         found["pypi:" + name] = version
 print(json.dumps(found))
 """
+
+
+def _extra(asked: Environment) -> dict[str, Any]:
+    specs = {_name(text): text for text in asked.packages}
+    return Extra(commands=asked.commands, prefix=asked.prefix, specs=specs).model_dump(mode="json")
 
 
 def _name(text: str) -> str:

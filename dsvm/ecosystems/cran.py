@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import operator
 import re
+import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -15,13 +16,14 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, Field
 
-from dsvm.ecosystems import Context, Request, RunInImage, get, parse_request
+from dsvm.ecosystems import Asked, Context, Described, Request, RunInImage, get, parse_request
 from dsvm.errors import LockError, StoreError
 from dsvm.machine import Machine
-from dsvm.model import Base, Index, Pin, Section, Step
+from dsvm.model import Base, Index, Model, Pin, Section, Step
 from dsvm.urls import redact
 from dsvm.versions import upstream_version
 
+MOST = 1 << 20  # bytes of a DESCRIPTION
 LIBRARY = "/opt/r/site-library"
 RUNTIME = "r"
 # What R itself consists of; no repository has these.
@@ -86,6 +88,12 @@ def _requirement(text: str) -> str:
     return text
 
 
+class Extra(Model):
+    """The packages in an order in which each comes after those that it needs."""
+
+    order: tuple[str, ...]
+
+
 class Cran:
     """R packages, from the dated snapshot that `index` names"""
 
@@ -94,6 +102,7 @@ class Cran:
     request_type = Annotated[tuple[Annotated[str, AfterValidator(_requirement)], ...], Field(min_length=1)]
     runtimes = (RUNTIME,)
     builders: Mapping[str, Any] = {}
+    extra_type = Extra
 
     def package(self, request: Sequence[str]) -> str:
         return parse_need(request[0]).name
@@ -112,7 +121,7 @@ class Cran:
         return sorted(pins, key=lambda pin: pin.name), {"order": [package.name for package in found]}
 
     def _needed(self, request: Request, context: Context) -> list[Package]:
-        wanted = [parse_need(text) for item in request.items for text in item]
+        wanted = _asked(request)
         if len(request.indexes) != 1:
             named = " and ".join(request.indexes) or "none"
             raise LockError(
@@ -121,6 +130,38 @@ class Cran:
             )
         r, given = _runtime(context)
         return needed(wanted, _packages(request.indexes[0], context), r, given)
+
+    def strange(self, section: Section, asked: Asked) -> Iterator[str]:
+        pins = {pin.name: pin for pin in section.pins}
+        if sorted(section.extra["order"]) != sorted(pin.name for pin in section.pins):
+            yield "its 'order' names other packages than its pins"
+        for pin in section.pins:
+            if pin.registry not in asked.request.indexes:
+                yield f"{pin.name}: it comes from {' or '.join(asked.request.indexes)}, and not from '{pin.registry}'"
+            if pin.filename != f"{pin.name}_{pin.version}.tar.gz" or not re.fullmatch(r"[\w./+-]+", pin.file):
+                yield f"{pin.name} {pin.version}: {pin.file} is no file of it"
+        for need in _asked(asked.request):
+            found = pins.get(need.name)
+            if found is None or not (re.fullmatch(VERSION, found.version) and need.allows(found.version)):
+                yield f"{need} is asked for, and {f'{found.version} is pinned' if found else 'no pin is it'}"
+
+    def described(self, pin: Pin, artefact: Path, base: Base) -> Described:
+        """https://cran.r-project.org/doc/manuals/r-release/R-exts.html#The-DESCRIPTION-file"""
+        from debian.deb822 import Deb822
+
+        try:
+            with tarfile.open(artefact) as archive:
+                found = (one for one in archive if one.name == f"{pin.name}/DESCRIPTION" and one.size <= MOST)
+                stream = archive.extractfile(next(found))
+                entry = Deb822(stream.read().decode(errors="replace") if stream is not None else "")
+            name, version = entry["Package"], entry["Version"]
+        except (StopIteration, KeyError, OSError, EOFError, ValueError, tarfile.TarError) as error:
+            raise LockError(f"{pin.filename}: no R package: {type(error).__name__}: {error}") from error
+        fields = (entry.get(field, "") for field in ("Depends", "Imports", "LinkingTo"))
+        return Described(name, version, {name: [need.name for need in _needs(",".join(fields))]})
+
+    def roots(self, asked: Asked) -> Iterator[str]:
+        yield from (need.name for need in _asked(asked.request))
 
     def locate(self, pin: Pin, context: Context) -> Iterator[str]:
         for repository in repositories(pin.registry, context):
@@ -234,6 +275,10 @@ def parse_index(text: str) -> Iterator[Package]:
             md5=entry.get("MD5sum"),
             needs=tuple(_needs(",".join(entry.get(field, "") for field in ("Depends", "Imports", "LinkingTo")))),
         )
+
+
+def _asked(request: Request) -> list[Need]:
+    return [parse_need(text) for item in request.items for text in item]
 
 
 def _needs(text: str) -> Iterator[Need]:

@@ -15,10 +15,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from dsvm.ecosystems import Context, Request, RunInImage, rpm
-from dsvm.ecosystems.repositories import OutOfReach, Untrusted, place_of, roots, signing_key
+from dsvm.ecosystems import Asked, Context, Request, RunInImage, rpm
+from dsvm.ecosystems.repositories import OutOfReach, Untrusted, out_of_place, place_of, roots, signing_key
 from dsvm.errors import LockError, ProgramError, StoreError
-from dsvm.model import Base, Key, Pin, Repository, Section, Step, digest_of
+from dsvm.model import Base, Key, NoExtra, Pin, Repository, Section, Step, digest_of
 from dsvm.run import run, which
 from dsvm.store import Store, Want
 
@@ -46,6 +46,7 @@ class Dnf:
     request_type = Annotated[tuple[Package, ...], Field(min_length=1), AfterValidator(_has_a_package)]
     runtimes = ()
     builders: Mapping[str, Any] = {}
+    extra_type = NoExtra
     # the Python is what dnf itself runs on, and pins the times of rpm's database
     essential = ("bash", HELPER, "python3", "rpm")
     status_files = rpm.DATABASE_FILES
@@ -70,7 +71,7 @@ class Dnf:
 
     def resolve(self, request: Request, context: Context) -> tuple[Sequence[Pin], Mapping[str, Any]]:
         root = _DnfRoot.of(context, request.repositories)
-        asked = list(dict.fromkeys((*(one for item in request.items for one in item), HELPER)))
+        asked = _asked(request)
         answer = root.ask(asked)
         if unknown := answer["unknown"]:
             raise LockError(
@@ -143,6 +144,9 @@ class Dnf:
     def bootstrap(self, base: Base, section: Section, store: Store, work: Path, log: Path) -> Path:
         return rpm.make_base(section, store, work, log)
 
+    def strange(self, section: Section, asked: Asked) -> Iterable[str]:
+        return out_of_place(section.id, section.pins, asked, ending=".rpm")
+
     def locate(self, pin: Pin, context: Context) -> Iterable[str]:
         repository = context.repositories.get(pin.registry)
         places = roots(repository, context) if repository else context.machine.apt_mirrors(pin.registry)
@@ -165,6 +169,11 @@ class Dnf:
     def installed(self, section: Section, run: RunInImage) -> Mapping[str, str]:
         """Every installed package of the image: base and system together."""
         return rpm.listed(run(["rpm", *rpm.LIST]))
+
+
+def _asked(request: Request) -> list[str]:
+    """Packages and streams of modules, with what installing works with."""
+    return list(dict.fromkeys((*(one for item in request.items for one in item), HELPER)))
 
 
 def _unknown(names: Sequence[str], context: Context, *repositories: str | None) -> str:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from dsvm.ecosystems import Context, Request, RunInImage, Runtime, get
+from dsvm.ecosystems import Asked, Context, Request, RunInImage, Runtime, get
 from dsvm.ecosystems.julia_depot import (
     Contents,
     contents,
@@ -25,7 +25,8 @@ from dsvm.ecosystems.julia_depot import (
     standard_library,
     tree_hashes,
 )
-from dsvm.ecosystems.julia_registry import NAME, TREE, UUID, Julia, Registry, Release, read_registry, solve
+from dsvm.ecosystems.julia_locked import PACKAGE_FILE, Extra, odd_files, odd_texts
+from dsvm.ecosystems.julia_registry import NAME, UUID, Julia, Registry, Release, read_registry, solve
 from dsvm.ecosystems.julia_versions import ANY, Ranges, Version, compat
 from dsvm.errors import DsvmError, LockError, StoreError
 from dsvm.model import Base, Index, Pin, Section, Step
@@ -37,7 +38,6 @@ RUNTIME = "julia"
 REQUEST = re.compile(rf"(?P<name>{NAME})(?P<versions>.*)")
 # https://pkgdocs.julialang.org/dev/protocol/
 PLACE = re.compile(rf"(?P<server>https?://.+|file:///.+)/registry/(?P<uuid>{UUID})/\{{tree\}}")
-PACKAGE_FILE = re.compile(rf"package/(?P<uuid>{UUID})/(?P<tree>{TREE})")
 # Where Julia looks: the user's own first, then the image's, then (what is empty) what Julia brings.
 PATHS = {"JULIA_DEPOT_PATH": f"~/.julia:{DEPOT}:", "JULIA_LOAD_PATH": f":{ENVIRONMENT}"}
 # What a section falls into: what was downloaded, and what Julia makes of it.
@@ -68,20 +68,21 @@ class JuliaPackages:
     request_type = Annotated[tuple[Annotated[str, AfterValidator(_requirement)], ...], Field(min_length=1)]
     runtimes = (RUNTIME,)
     builders: Mapping[str, Any] = {}
+    extra_type = Extra
 
     def package(self, request: Sequence[str]) -> str:
         return parse_request(request[0])[0]
 
     def probe(self, request: Sequence[str], index: str | None, context: Context) -> str | None:
         try:
-            registry, _ = _registry(_index((index,) if index else (), "probe", context), context)
+            registry, _ = _registry(_index((index,) if index else (), "probe", context.indexes), context)
         except DsvmError as error:
             return error.message
         unknown = [name for name, _ in map(parse_request, request) if name not in registry.names]
         return "; ".join(map(registry.no_package, unknown)) or None
 
     def resolve(self, request: Request, context: Context) -> tuple[Sequence[Pin], Mapping[str, Any]]:
-        index = _index(request.indexes, request.section, context)
+        index = _index(request.indexes, request.section, context.indexes)
         registry, described = _registry(index, context)
         julia, said = _julia(request.runtimes, context)
         wanted = [parse_request(text) for item in request.items for text in item]
@@ -112,6 +113,22 @@ class JuliaPackages:
             },
         }
         return sorted(pins, key=lambda pin: pin.name), extra
+
+    def strange(self, section: Section, asked: Asked) -> Iterator[str]:
+        names = {name for item in asked.request.items for name, _ in map(parse_request, item)}
+        index = _index(asked.request.indexes, section.id, asked.indexes)
+        match = PLACE.fullmatch(index.url)
+        if match is None or section.extra["registry"]["file"] != f"registry/{match['uuid']}/{index.tree}":
+            yield f"its packages were chosen from another state of the registry than that of index '{index.index}'"
+        if section.extra["environment"] != PATHS:
+            yield "it sets other variables of the image than Julia's paths"
+        yield from (
+            f"{pin.name}: it comes from '{index.index}', and not from '{pin.registry}'"
+            for pin in section.pins
+            if pin.registry != index.index
+        )
+        yield from odd_files(section.pins)
+        yield from odd_texts(section.extra, section.pins, names)
 
     def locate(self, pin: Pin, context: Context) -> Iterator[str]:
         for server in _servers(pin.registry, context):
@@ -157,9 +174,9 @@ class JuliaPackages:
 # --- places ------------------------------------------------------------------------------------------------
 
 
-def _index(names: Sequence[str], section: str, context: Context) -> Index:
+def _index(names: Sequence[str], section: str, known: Mapping[str, Index]) -> Index:
     """The one state of a registry that all Julia packages of an image come from."""
-    indexes = [context.indexes[name] for name in names]
+    indexes = [known[name] for name in names]
     if len(indexes) != 1 or not PLACE.fullmatch(indexes[0].url):
         named = " and ".join(names) or "none"
         raise LockError(

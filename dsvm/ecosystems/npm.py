@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import tarfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
@@ -16,8 +17,9 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, StringConstraints
 
-from dsvm.ecosystems import Context, Request, RunInImage
+from dsvm.ecosystems import Asked, Context, Described, Request, RunInImage
 from dsvm.errors import LockError, ProgramError
+from dsvm.files import bounded
 from dsvm.model import Base, Model, Pin, Section, Step
 from dsvm.run import bundled, run
 
@@ -28,6 +30,7 @@ Pattern = Annotated[str, StringConstraints(pattern=r"^[\w@*+-][\w@*+.-]*(/[\w@*+
 LOCK_FILES = ("npm-shrinkwrap.json", "package-lock.json")
 CPUS = {"amd64": "x64", "arm64": "arm64"}
 NODE = "lib/node"  # inside the prefix
+MOST = 64 << 20  # bytes of a JSON file in a package
 # How npm is set up on this machine may not change what a lock says: only where packages come from stays its own.
 SETTINGS = {
     "npm_config_audit": "false",
@@ -62,6 +65,20 @@ class Program(Model):
     )
 
 
+class Extra(Model):
+    """What building a program needs to know beside its pins."""
+
+    # places of packages that come inside other packages
+    bundled: tuple[str, ...]
+    # folder of the program -> the package-lock.json for it, where its makers ship none
+    locks: dict[str, dict[str, Any]]
+    nested: tuple[Folder, ...]
+    node: Literal["lib/node"]
+    prefix: str
+    program: str
+    remove: tuple[Pattern, ...]
+
+
 class Entry(NamedTuple):
     """One package at its place in a tree: `place` is like `lib/vscode/node_modules/ws`."""
 
@@ -81,6 +98,7 @@ class Npm:
     request_type = Program
     runtimes = ()
     builders: Mapping[str, Any] = {}
+    extra_type = Extra
 
     def package(self, request: Program) -> str:
         return _split(request.package)[0]
@@ -109,16 +127,52 @@ class Npm:
         fetched = {(one.name, one.version): one for one in entries if not one.bundled}
         with ThreadPoolExecutor(8) as pool:
             pins = list(pool.map(lambda one: _pin(one, context), fetched.values()))
-        extra = {
-            "bundled": sorted(one.place for one in entries if one.bundled),
-            "locks": locks,
-            "nested": list(program.nested),
-            "node": NODE,
-            "prefix": program.prefix,
-            "program": top.name,
-            "remove": list(program.remove),
-        }
-        return label([top_pin, *pins], top.name), extra
+        bundled = sorted(one.place for one in entries if one.bundled)
+        return label([top_pin, *pins], top.name), {**_said(program), "bundled": bundled, "locks": locks}
+
+    def strange(self, section: Section, asked: Asked) -> Iterator[str]:
+        (program,) = asked.request.items
+        extra, name = section.extra, self.package(program)
+        if {key: extra[key] for key in _said(program)} != _said(program):
+            yield "its 'extra' is not what the manifest makes it"
+        if not extra["locks"].keys() <= {"", *program.nested}:
+            yield f"it has lock files for {', '.join(extra['locks'])}, and not only for the folders of the manifest"
+        for pin in section.pins:
+            if pin.registry != "npm" or not re.fullmatch(rf"{re.escape(_bare(pin.name))}/-/[^/]+\.tgz", pin.file):
+                yield f"{pin.name} {pin.version}: {pin.file} of '{pin.registry}' is no file of it in npm's registry"
+            if not re.fullmatch(r"(sha(1|256|384|512)-[A-Za-z0-9+/=]+ ?)+", pin.integrity or "sha1-0"):
+                yield f"{pin.name}: {pin.integrity} is no digest of npm's"
+        top = next((pin for pin in section.pins if pin.name == name), None)
+        wanted = _split(program.package)[1]
+        if top is None or (re.fullmatch(r"\d+\.\d+\.\d+", wanted) and wanted != top.version):
+            yield f"{program.package} is asked for, and {f'{name} {top.version} is pinned' if top else 'no pin is it'}"
+        pinned = {(_bare(pin.name), pin.version, pin.integrity) for pin in section.pins}
+        for root, lock in extra["locks"].items():
+            try:
+                entries = [*needed(lock, asked.base, omit=program.omit, root=root)]
+            except (KeyError, TypeError, AttributeError, ValueError) as error:
+                yield f"its lock file for {root or name} cannot be read: {type(error).__name__}: {error}"
+                continue
+            for one in entries:
+                if not one.bundled and (one.name, one.version, one.integrity) not in pinned:
+                    yield f"{one.name} {one.version}: its lock file for {root or name} needs it, and no pin is it"
+
+    def described(self, pin: Pin, artefact: Path, base: Base) -> Described:
+        """A program's own folders may have needs of their own: all count, for what is asked for names them."""
+        name = _bare(pin.name)
+        needs: dict[str, None] = {}
+        said: Mapping[str, Any] = {}
+        try:
+            for place, _, manifest in _documents(artefact, ("package.json",)):
+                if not place:
+                    said = manifest
+                needs |= dict.fromkeys(_names(manifest))
+            return Described(str(said["name"]), str(said["version"]), {name: [*needs]})
+        except (KeyError, AttributeError, TypeError) as error:
+            raise LockError(f"{pin.filename}: no npm package: its package.json is not one") from error
+
+    def roots(self, asked: Asked) -> Iterator[str]:
+        yield from (self.package(program) for program in asked.request.items)
 
     def locate(self, pin: Pin, context: Context) -> Iterable[str]:
         return [f"{context.machine.npm_registry().rstrip('/')}/{pin.file}"]
@@ -274,6 +328,20 @@ def _split(spec: str) -> tuple[str, str]:
     return name, spec[len(name) + 1 :]
 
 
+def _said(program: Program) -> dict[str, Any]:
+    """What of a section's `extra` the manifest determines."""
+    name, _ = _split(program.package)
+    asked = {"nested": list(program.nested), "prefix": program.prefix, "remove": list(program.remove)}
+    return {**asked, "node": NODE, "program": name}
+
+
+def _names(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """Packages that a package.json may have installed, under their own names: `a: npm:b@1` is b."""
+    for key in ("dependencies", "optionalDependencies", "peerDependencies"):
+        for name, wanted in (manifest.get(key) or {}).items():
+            yield _split(wanted.removeprefix("npm:"))[0] if wanted.startswith("npm:") else name
+
+
 def _name(place: str, entry: Mapping[str, Any]) -> str:
     name: str = entry.get("name") or place.rsplit("node_modules/", 1)[-1]
     return name
@@ -371,16 +439,30 @@ def check_integrity(integrity: str) -> Callable[[Path], str | None]:
     return check
 
 
+def _documents(archive: Path, names: Sequence[str]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """(folder, file name, content) of the JSON files called `names` that are the package's own, not others' in it.
+
+    Raises LockError for a file that is no such archive, and for what is no JSON in it.
+    """
+    try:
+        with tarfile.open(archive) as tar:
+            for member in bounded(tar):
+                # the archive's top folder may have any name
+                folder, _, file = member.name.partition("/")[2].rpartition("/")
+                if file not in names or "node_modules" in folder.split("/") or member.size > MOST:
+                    continue
+                if stream := tar.extractfile(member):
+                    content = json.load(stream)
+                    if isinstance(content, dict):
+                        yield folder, file, content
+    except (ValueError, KeyError, OSError, EOFError, RecursionError, tarfile.TarError, zlib.error) as error:
+        raise LockError(f"{archive.name}: no npm package: {type(error).__name__}: {error}") from error
+
+
 def _manifest_and_lock(archive: Path, root: str, name: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """package.json of a folder in the program's archive, and its lock file when it ships one."""
-    found: dict[str, Any] = {}
-    with tarfile.open(archive) as tar:
-        for member in tar:
-            # the archive's top folder may have any name
-            inner = member.name.partition("/")[2]
-            folder, _, file = inner.rpartition("/")
-            if folder == root and file in ("package.json", *LOCK_FILES) and (stream := tar.extractfile(member)):
-                found[file] = json.load(stream)
+    files = _documents(archive, ("package.json", *LOCK_FILES))
+    found = {file: content for folder, file, content in files if folder == root}
     if "package.json" not in found:
         raise LockError(f"{name} has no {root or '.'}/package.json", hint="Correct 'nested' of the tool's npm source")
     return found["package.json"], next((found[file] for file in LOCK_FILES if file in found), None)

@@ -7,27 +7,37 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 import tarfile
 import textwrap
 import tomllib
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 from urllib.parse import unquote, urlsplit
 
+from packaging.markers import Marker
 from packaging.metadata import RawMetadata, parse_email
 from packaging.pylock import PackageSdist, PackageWheel, Pylock, PylockSelectError
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
+from packaging.utils import (
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    canonicalize_name,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
 from packaging.version import Version
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
-from dsvm.ecosystems import Context, Request, RunInImage
+from dsvm.ecosystems import Asked, Context, Described, Request, RunInImage
 from dsvm.ecosystems.pypi_platforms import markers, uv_platform, wheel_tags
 from dsvm.errors import LockError, ProgramError, StoreError
 from dsvm.machine import Machine
-from dsvm.model import Base, Index, Model, Pin, Section, Step, digest_of
+from dsvm.model import Base, Index, Model, Pin, Section, Step, digest_of, is_empty, is_none
 from dsvm.platforms import PLATFORMS, traits
 from dsvm.run import bundled, run
 from dsvm.urls import redact
@@ -37,6 +47,9 @@ KERNEL_PACKAGES = ("ipykernel", "pip")
 # An environment falls into so many parts: large packages, which seldom change and take long, and small ones.
 LARGE = 8_000_000  # bytes of a wheel
 LARGE_PARTS, SMALL_PARTS = 8, 4
+# Registries of what no index's manifest names
+ORDINARY = ("pypi",)
+MOST = 16 << 20  # bytes of what a package says of itself
 
 
 def _requirement(text: str) -> str:
@@ -64,6 +77,15 @@ def _kind(value: object) -> str:
     return "wheel" if isinstance(value, str) else "sdist"
 
 
+class Extra(Model):
+    """What installing an environment needs to know beside its pins."""
+
+    # where its Python is, in images in which that is another place than on Linux
+    python: str | None = Field(None, exclude_if=is_none)
+    # sections with what builds its source distributions
+    builds: tuple[str, ...] = Field((), exclude_if=is_empty)
+
+
 class Pypi:
     """Python requirements, from the machine's own package index"""
 
@@ -78,6 +100,7 @@ class Pypi:
     ]
     runtimes = ("python",)
     builders: Mapping[str, Any] = {"pypi": ("uv ~= 0.13.0",)}
+    extra_type = Extra
 
     def package(self, request: Sequence[str | Sdist]) -> str:
         return _name(_text(request[0]))
@@ -101,13 +124,10 @@ class Pypi:
                 f"{request.section}: {', '.join(sdists)}: nothing is built from source on {context.base.base}",
                 hint="Give its tool a source for this base, with wheels, or tie this one to others with when:",
             )
-        builds = {"builds": list(request.builds)} if sdists else {}
-        return self._pins(request, context), {**_elsewhere(context.base, request.env), **builds}
+        return self._pins(request, context), _extra(request, context.base).model_dump(mode="json")
 
     def _pins(self, request: Request, context: Context) -> list[Pin]:
-        wanted = [_text(one) for item in request.items for one in item]
-        if request.kernel:
-            wanted += KERNEL_PACKAGES
+        wanted = _wanted(request)
         indexes = [context.indexes[name] for name in request.indexes]
         project = context.work / f"pypi-{request.section}"
         project.mkdir(parents=True, exist_ok=True)
@@ -144,30 +164,11 @@ class Pypi:
         return solve([*wanted, *(f"{pin.name} == {pin.version}" for pin in chosen)], known)
 
     def _metadata(self, pin: Pin, context: Context) -> RawMetadata:
-        """What a source distribution says of itself, in its PKG-INFO.
-
-        https://packaging.python.org/en/latest/specifications/source-distribution-format/: from version 2.2 of the
-        metadata on, a file without needs is a package without needs.
-        """
+        """What a source distribution says of itself, fetched for that."""
         sha256, _ = context.store.download(
             list(self.locate(pin, context)), name=pin.file, machine=context.machine, sha256=pin.sha256
         )
-        try:
-            with tarfile.open(context.store.path(sha256)) as archive:
-                infos = (one for one in archive if one.isfile() and one.name.split("/")[1:] == ["PKG-INFO"])
-                member = next(infos, None)
-                file = archive.extractfile(member) if member is not None else None
-                found, _ = parse_email(file.read() if file is not None else b"")
-        except (OSError, EOFError, tarfile.TarError) as error:
-            raise LockError(f"{pin.file}: no source distribution: {error}") from error
-        if file is None:
-            raise LockError(f"{pin.file}: no source distribution: it has no PKG-INFO")
-        if Version(found.get("metadata_version", "0")) < Version("2.2"):
-            raise LockError(
-                f"{pin.file}: its metadata is of version {found.get('metadata_version', 'none')}, and only 2.2 and "
-                "newer tell what a source distribution needs",
-                hint="Ask for a newer version of it",
-            )
+        found = _source_metadata(context.store.path(sha256), pin.file)
         return {**found, "name": pin.name, "version": pin.version}
 
     def _compile(
@@ -223,18 +224,13 @@ class Pypi:
     def _pin(self, context: Context, indexes: Sequence[Index], package: Any, wheel: PackageWheel | PackageSdist) -> Pin:
         version = str(package.version)
         index = next((index for index in indexes if package.name in index.packages), None)
-        if index and index.local and Version(version).local != index.local:
-            raise LockError(
-                f"{package.name} {version} from index '{index.index}' is not a '{index.local}' build",
-                hint="The index serves another build than its name says",
-            )
         filename = unquote(wheel.filename)
         sha256 = wheel.hashes.get("sha256")
         size = wheel.size
         if sha256 is None or size is None:
             url = Path(wheel.path).as_uri() if wheel.path else str(wheel.url)
             sha256, size = context.store.download([url], name=filename, machine=context.machine, sha256=sha256)
-        return Pin(
+        pin = Pin(
             name=package.name,
             version=version,
             file=filename,
@@ -242,6 +238,45 @@ class Pypi:
             sha256=sha256,
             registry=index.index if index else "pypi",
         )
+        if fault := _local_fault(pin, index):
+            raise LockError(fault, hint="The index serves another build than its name says")
+        return pin
+
+    def strange(self, section: Section, asked: Asked) -> Iterator[str]:
+        request, base = asked.request, asked.base
+        if section.extra != _extra(request, base).model_dump(mode="json"):
+            yield f"its 'extra' is {json.dumps(section.extra)}, and not what the manifests make it"
+        indexes = [asked.indexes[name] for name in request.indexes]
+        sources = _sdists(request)
+        for pin in section.pins:
+            index = next((one for one in indexes if pin.name in one.packages), None)
+            if pin.registry not in ([index.index] if index else ORDINARY):
+                yield f"{pin.name}: it comes from '{index.index if index else 'pypi'}', and not from '{pin.registry}'"
+            if fault := _local_fault(pin, index):
+                yield fault
+            if _file_of(pin.file, sources) != (pin.name, Version(pin.version)):
+                yield f"{pin.name} {pin.version}: {pin.file} is no file of it"
+        pins = {pin.name: pin for pin in section.pins}
+        for need in map(Requirement, _wanted(request)):
+            found = pins.get(canonicalize_name(need.name))
+            if need.marker is not None and not _holds(need.marker, base):
+                continue
+            if found is None:
+                yield f"{need} is asked for, and no pin is it"
+            elif not need.specifier.contains(found.version, prereleases=True):
+                yield f"{need} is asked for, and {found.name} {found.version} is pinned"
+
+    def described(self, pin: Pin, artefact: Path, base: Base) -> Described:
+        said = _source_metadata(artefact, pin.file) if _is_sdist(pin) else _wheel_metadata(artefact, pin.file)
+        name = canonicalize_name(said.get("name", ""))
+        offers: dict[str, list[str]] = {name: _needs(said, "", base)}
+        for extra in said.get("provides_extra", []):
+            offers[f"{name}[{canonicalize_name(extra)}]"] = [name, *_needs(said, extra, base)]
+        return Described(name, str(Version(said.get("version", "0"))), offers)
+
+    def roots(self, asked: Asked) -> Iterator[str]:
+        for text in _wanted(asked.request):
+            yield from _called(Requirement(text))
 
     def locate(self, pin: Pin, context: Context) -> Iterator[str]:
         machine = context.machine
@@ -394,9 +429,100 @@ def page_files(machine: Machine, page: str) -> Iterator[tuple[str, str, str | No
         yield file.filename, file.url, (file.digests or {}).get("sha256")
 
 
-def _elsewhere(base: Base, env: str) -> Mapping[str, str]:
-    """Where the Python of an environment is, for images in which that is another place than on Linux."""
-    return {} if base.platform == "linux" else {"python": traits(base).env_python(env)}
+def _extra(request: Request, base: Base) -> Extra:
+    return Extra(
+        python=None if base.platform == "linux" else traits(base).env_python(request.env),
+        builds=request.builds if _sdists(request) else (),
+    )
+
+
+def _wanted(request: Request) -> list[str]:
+    """All requirements of an environment, those of a kernel included."""
+    return [*(_text(one) for item in request.items for one in item), *(KERNEL_PACKAGES if request.kernel else ())]
+
+
+# --- what files say of themselves --------------------------------------------------------------------------
+
+
+def _local_fault(pin: Pin, index: Index | None) -> str | None:
+    """What is wrong with the build of a package, as its version tells it, or None."""
+    if index is None or not index.local or Version(pin.version).local == index.local:
+        return None
+    return f"{pin.name} {pin.version} from index '{index.index}' is not a '{index.local}' build"
+
+
+def _file_of(file: str, sources: Sequence[str]) -> tuple[str, Version] | None:
+    """Name and version that a file's name says; None for a name of another form, and for a source that may not be."""
+    try:
+        if file.endswith(".whl"):
+            name, version, *_ = parse_wheel_filename(file)
+            return name, version
+        name, version = parse_sdist_filename(file)
+    except (InvalidWheelFilename, InvalidSdistFilename):
+        return None
+    return (name, version) if name in sources else None
+
+
+def _source_metadata(path: Path, file: str) -> RawMetadata:
+    """What a source distribution says of itself, in its PKG-INFO.
+
+    https://packaging.python.org/en/latest/specifications/source-distribution-format/: from version 2.2 of the
+    metadata on, a file without needs is a package without needs.
+    """
+    try:
+        with tarfile.open(path) as archive:
+            infos = (one for one in archive if one.isfile() and one.name.split("/")[1:] == ["PKG-INFO"])
+            member = next(infos, None)
+            stream = archive.extractfile(member) if member is not None and member.size <= MOST else None
+            found, _ = parse_email(stream.read() if stream is not None else b"")
+    except (OSError, EOFError, tarfile.TarError) as error:
+        raise LockError(f"{file}: no source distribution: {error}") from error
+    if stream is None:
+        raise LockError(f"{file}: no source distribution: it has no PKG-INFO")
+    if Version(found.get("metadata_version", "0")) < Version("2.2"):
+        raise LockError(
+            f"{file}: its metadata is of version {found.get('metadata_version', 'none')}, and only 2.2 and "
+            "newer tell what a source distribution needs",
+            hint="Ask for a newer version of it",
+        )
+    return found
+
+
+def _wheel_metadata(path: Path, file: str) -> RawMetadata:
+    """https://packaging.python.org/en/latest/specifications/binary-distribution-format/"""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            infos = (one for one in archive.infolist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", one.filename))
+            member = next(infos, None)
+            if member is None or member.file_size > MOST:
+                raise LockError(f"{file}: no wheel: it has no METADATA")
+            found, _ = parse_email(archive.read(member))
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        raise LockError(f"{file}: no wheel: {error}") from error
+    return found
+
+
+def _needs(said: RawMetadata, extra: str, base: Base) -> list[str]:
+    """What a package needs on `base`, or with an extra of it."""
+    found: list[str] = []
+    for text in said.get("requires_dist", []):
+        try:
+            need = Requirement(text)
+        except InvalidRequirement:
+            continue  # old packages have such, and installers pass over them
+        if need.marker is None or _holds(need.marker, base, extra):
+            found += _called(need)
+    return found
+
+
+def _holds(marker: Marker, base: Base, extra: str = "") -> bool:
+    return marker.evaluate({**cast("dict[str, str]", markers(base)), "extra": extra})
+
+
+def _called(need: Requirement) -> list[str]:
+    """What a requirement asks for, as `Pypi.described` offers it."""
+    name = canonicalize_name(need.name)
+    return [name, *(f"{name}[{canonicalize_name(extra)}]" for extra in sorted(need.extras))]
 
 
 def _index_places(indexes: Sequence[Index], context: Context) -> Iterator[Mapping[str, tuple[str, bool]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -10,9 +10,9 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from pysequoia import Cert
 
-from dsvm.ecosystems import Context
+from dsvm.ecosystems import Asked, Context
 from dsvm.errors import LockError, StoreError
-from dsvm.model import Key, Place, Repository
+from dsvm.model import Key, Pin, Place, Repository
 from dsvm.urls import redact
 
 
@@ -129,3 +129,21 @@ def expired(cert: Cert) -> str | None:
 def named_by(repository: Repository, package: str) -> bool:
     """Whether the manifest says that `package` comes from the repository."""
     return any(fnmatchcase(package, pattern) for pattern in repository.packages)
+
+
+def out_of_place(section: str, pins: Iterable[Pin], asked: Asked, *, ending: str) -> Iterator[str]:
+    """What is wrong with the places of locked system packages, whose files end with `ending`, a line each.
+
+    They come from the base's own archives, or from a repository that a manifest names for them.
+    """
+    base = asked.base
+    own = {suite.partition("/")[0] for suite in base.bootstrap.suites} if base.bootstrap else set()
+    named = {*asked.request.repositories, *(base.repositories if section != "base" else ())}
+    for pin in pins:
+        repository = asked.repositories.get(pin.registry) if pin.registry in named else None
+        if repository is None and pin.registry not in own:
+            yield f"{pin.name}: it cannot come from '{pin.registry}': {', '.join(sorted(own | named))} can serve it"
+        elif repository is not None and not repository.needs and not named_by(repository, pin.name):
+            yield f"{pin.name}: repository '{pin.registry}' is not let in for it"
+        if "://" in pin.file or not pin.file.endswith(ending):
+            yield f"{pin.name}: {pin.file} is no path of a package"

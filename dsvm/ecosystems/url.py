@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, HttpUrl, TypeAdapter, field_validator
 
-from dsvm.ecosystems import Context, Request, RunInImage
+from dsvm.ecosystems import Asked, Context, Request, RunInImage
 from dsvm.errors import DsvmError
 from dsvm.model import Base, ImagePath, Model, Pin, Section, Sha256, Step
 
@@ -31,6 +31,21 @@ class Download(Model):
         return value
 
 
+class Place(Model):
+    """Where a download goes, as `Download` says it."""
+
+    to: ImagePath
+    strip: int
+    unpack: bool
+    links: dict[ImagePath, ImagePath]
+
+
+class Extra(Model):
+    """What installing downloads needs to know beside their pins: file name -> place."""
+
+    places: dict[str, Place]
+
+
 class Url:
     """Files with a fixed URL"""
 
@@ -39,6 +54,7 @@ class Url:
     request_type = Annotated[tuple[Download, ...], Field(min_length=1)]
     runtimes = ("python",)
     builders: Mapping[str, Any] = {}
+    extra_type = Extra
 
     def package(self, request: Sequence[Download]) -> str:
         return _name(request[0])
@@ -48,8 +64,8 @@ class Url:
         return next((fault for fault in faults if fault), None)
 
     def resolve(self, request: Request, context: Context) -> tuple[Sequence[Pin], Mapping[str, Any]]:
-        pins, places = [], {}
-        for download in (download for item in request.items for download in item):
+        pins = []
+        for download in _asked(request):
             sha256, size = download.sha256, download.size
             if sha256 is None or size is None:
                 sha256, size = context.store.download(
@@ -65,8 +81,21 @@ class Url:
                     registry="url",
                 )
             )
-            places[_name(download)] = download.model_dump(mode="json", include={"to", "strip", "unpack", "links"})
-        return sorted(pins, key=lambda pin: pin.name), {"places": places}
+        return sorted(pins, key=lambda pin: pin.name), _extra(request)
+
+    def strange(self, section: Section, asked: Asked) -> Iterator[str]:
+        if section.extra != _extra(asked.request):
+            yield "it puts files elsewhere than the manifests say, or other ones"
+        wanted = {_name(one): one for one in _asked(asked.request)}
+        pins = {pin.name: pin for pin in section.pins}
+        for name in sorted(wanted.keys() | pins.keys()):
+            one, pin = wanted.get(name), pins.get(name)
+            if one is None or pin is None:
+                yield f"{name}: {'no manifest asks for it' if one is None else 'it is asked for, and no pin is it'}"
+            elif (one.url, one.version, "url") != (pin.file, pin.version, pin.registry):
+                yield f"{name}: the manifest asks for {one.url} {one.version}, not {pin.file} {pin.version}"
+            elif one.sha256 not in (None, pin.sha256) or one.size not in (None, pin.size):
+                yield f"{name}: its manifest says another SHA-256 or size"
 
     def locate(self, pin: Pin, context: Context) -> Iterable[str]:
         return [pin.file]
@@ -90,6 +119,15 @@ class Url:
             except DsvmError:
                 continue
         return found
+
+
+def _asked(request: Request) -> list[Download]:
+    return [download for item in request.items for download in item]
+
+
+def _extra(request: Request) -> dict[str, Any]:
+    places = {_name(one): Place(**one.model_dump(include={*Place.model_fields})) for one in _asked(request)}
+    return Extra(places=places).model_dump(mode="json")
 
 
 def _name(download: Download) -> str:

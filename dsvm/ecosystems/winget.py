@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Tag, model_validator
 
-from dsvm.ecosystems import Context, Request, RunInImage
+from dsvm.ecosystems import Asked, Context, Request, RunInImage
 from dsvm.ecosystems.winget_manifests import (
     HINT,
     REBOOT,
@@ -38,6 +38,7 @@ VERSION = r"[^\s\\/:*?\"<>|@\x00-\x1f]+(\.\*)?"
 WindowsFolder = Annotated[
     str, StringConstraints(pattern=r"^(%ProgramFiles%|%ProgramData%|[A-Z]:)(\\[^\\/:*?\"<>|;\x00-\x1f]+)+$")
 ]
+SCHEMES = ("http", "https", "file")
 # What an image has installed is written down here, one file each
 STAMPS = r"C:\ProgramData\dsvm\installed"
 
@@ -103,6 +104,34 @@ Item = Annotated[
 ]
 
 
+class Inside(Model):
+    """A program in a zip."""
+
+    path: Line
+    alias: Line
+
+
+class How(Model):
+    """How Install-Winget.ps1 installs one file."""
+
+    type: Annotated[str, StringConstraints(pattern=r"^[a-z]+$")]
+    inside: Annotated[str, StringConstraints(pattern=r"^[a-z]*$")]
+    arguments: Line
+    success: tuple[int, ...]
+    reboot: tuple[int, ...]
+    files: tuple[Inside, ...]
+    alias: Annotated[str, StringConstraints(pattern=r"^[\w.+%-]{1,100}$")]
+    path: tuple[WindowsFolder, ...]
+    file: Annotated[str, StringConstraints(pattern=r"^[^\s\\/:*?\"<>|\x00-\x1f]+$")]
+
+
+class Extra(Model):
+    """What installing needs to know beside its pins: how each file is run, and in which order."""
+
+    installers: dict[str, How]
+    order: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Chosen:
     """What is going to be downloaded, and how it is run; `needs` are ids of packages that come before it."""
@@ -123,6 +152,7 @@ class Winget:
     request_type = Annotated[tuple[Item, ...], Field(min_length=1)]
     runtimes = ()
     builders: Mapping[str, Any] = {}
+    extra_type = Extra
 
     def package(self, request: Sequence[Any]) -> str:
         return _name(_whole(request[0]))
@@ -145,9 +175,32 @@ class Winget:
             raise LockError(f"winget's manifests cannot be read: {error.message}", hint=HINT) from error
         with ThreadPoolExecutor(4) as pool:
             pins = list(pool.map(lambda one: _pin(one, context), chosen))
-        how = {one.name: {**one.how, "file": file_name(pin)} for one, pin in zip(chosen, pins, strict=True)}
-        extra = {"installers": how, "order": [*how]}
-        return sorted(pins, key=lambda pin: pin.name), extra
+        how = {one.name: How(**one.how, file=file_name(pin)) for one, pin in zip(chosen, pins, strict=True)}
+        extra = Extra(installers=how, order=tuple(how))
+        return sorted(pins, key=lambda pin: pin.name), extra.model_dump(mode="json")
+
+    def strange(self, section: Section, asked: Asked) -> Iterator[str]:
+        """Which packages others need, and how they are run, winget's manifests say: a lock's reviewer sees that."""
+        items = {_name(one).lower(): one for one in (_whole(one) for item in asked.request.items for one in item)}
+        pins = {pin.name: pin for pin in section.pins}
+        extra = section.extra
+        if not sorted(pins) == sorted(extra["order"]) == sorted(extra["installers"]):
+            yield "its 'installers', or their 'order', are of other packages than its pins"
+            return
+        for pin in section.pins:
+            item = items.get(pin.name.lower())
+            if pin.registry != "url" or (not isinstance(item, Direct) and urlsplit(pin.file).scheme not in SCHEMES):
+                yield f"{pin.name}: {pin.file} of '{pin.registry}' is no URL of an installer"
+            if isinstance(item, Direct):
+                how = How(**_direct(item).how, file=file_name(pin)).model_dump(mode="json")
+                if (pin.file, pin.version) != (item.installer, item.version) or extra["installers"][pin.name] != how:
+                    yield f"{pin.name}: its manifest says another URL or version, or that it is run otherwise"
+                if item.sha256 not in (None, pin.sha256):
+                    yield f"{pin.name}: its manifest says another SHA-256"
+            elif extra["installers"][pin.name]["file"] != file_name(pin):
+                yield f"{pin.name}: {extra['installers'][pin.name]['file']} is not its file"
+        lacking = items.keys() - {name.lower() for name in pins}
+        yield from (f"{_name(items[name])} is asked for, and no pin is it" for name in sorted(lacking))
 
     def status(self, pins: Sequence[Pin], context: Context) -> str:
         """Nothing is solved against the packages of a base: it brings none."""
@@ -256,7 +309,7 @@ def _one(item: Package | Direct, tree: Tree, base: Base) -> tuple[Chosen, Mappin
         how=_how(item, manifest, installer),
         needs=tuple(name.lower() for name in needed),
     )
-    if chosen.sha256 is None or urlsplit(chosen.url).scheme not in ("http", "https", "file"):
+    if chosen.sha256 is None or urlsplit(chosen.url).scheme not in SCHEMES:
         raise LockError(f"the manifest of {chosen.name} {chosen.version} gives no URL, or no SHA-256, of its installer")
     return chosen, needed
 

@@ -14,10 +14,12 @@ from dsvm.model.common import (
     Sha256,
     canonical_json,
     digest_of,
+    is_empty,
+    is_none,
     only_machines,
 )
 from dsvm.model.compatibility import Compat, EndRow, FrameworkRow, GpuRow, ModulesRow, Row
-from dsvm.model.lock import Choice, LeftOut, Lock, Pin, Section
+from dsvm.model.lock import Choice, LeftOut, Lock, NoExtra, Pin, Section
 from dsvm.model.plan import MachinePart, Plan, PlannedTool, Stage, Step
 from dsvm.model.registries import Index, Key, Place, Repository
 from dsvm.model.report import CheckResult, Outcome, Report
@@ -52,6 +54,7 @@ __all__ = [
     "MachinePart",
     "Model",
     "ModulesRow",
+    "NoExtra",
     "Outcome",
     "Pin",
     "Place",
@@ -74,5 +77,7 @@ __all__ = [
     "When",
     "canonical_json",
     "digest_of",
+    "is_empty",
+    "is_none",
     "only_machines",
 ]

@@ -2,38 +2,68 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from dsvm.model.common import BaseKind, Format, Model, Name, Sha256, digest_of, is_empty
+from dsvm.model.common import BaseKind, Format, Line, Model, Name, Sha256, digest_of, is_empty
+
+LONGEST_WORD = 500  # characters
+LAST_TIME = 1 << 33  # seconds since 1970: the year 2242
+
+
+def _is_word(text: str) -> str:
+    if not text.isprintable() or " " in text or not 0 < len(text) <= LONGEST_WORD:
+        raise ValueError(f"it is no word of 1 to {LONGEST_WORD} printable characters")
+    return text
+
+
+def _is_place(text: str) -> str:
+    """A URL, or a path that leads nowhere but down."""
+    scheme, _, rest = text.rpartition("://")
+    parts = rest.split("/")
+    if scheme not in ("", "http", "https", "file") or (not scheme and not {"", ".", ".."}.isdisjoint(parts)):
+        raise ValueError("it is neither a relative path nor a URL")
+    if "\\" in text:
+        raise ValueError("a path has no backslash")
+    return text
+
+
+# What people read in tables and reviews: nothing in it is invisible, or turns the text around.
+Word = Annotated[str, AfterValidator(_is_word)]
 
 
 class Pin(Model):
     """One resolved artefact. `file` is a file name or pool-relative path; only plain downloads have their URL there."""
 
-    name: str
-    version: str
-    file: str
+    name: Word
+    version: Word
+    file: Annotated[Word, AfterValidator(_is_place)]
     size: int = Field(ge=0, description="bytes")
     sha256: Sha256
-    registry: str = Field(description="name of the registry it comes from: debian, pypi, npm, pytorch-cpu, url")
-    integrity: str | None = Field(None, description="npm's own digest, sha512-BASE64")
+    registry: Word = Field(description="name of the registry it comes from: debian, pypi, npm, pytorch-cpu, url")
+    integrity: Line | None = Field(None, description="npm's own digest, sha512-BASE64")
 
     @property
     def filename(self) -> str:
         return self.file.rsplit("/", 1)[-1]
 
 
+class NoExtra(Model):
+    """The `extra` of a section that needs none."""
+
+
 class Section(Model):
     """What one ecosystem resolved for one place in the image; re-locked as a whole."""
 
-    id: str = Field(description="system, env-pytorch, code-server, code-server-build-apt, ...")
+    id: Word = Field(description="system, env-pytorch, code-server, code-server-build-apt, ...")
     ecosystem: Name
     tools: tuple[Name, ...] = Field((), description="tools that asked for it")
     request: Any = Field(description="what was asked, as JSON")
     input: Sha256 = Field(description="digest of request and base: the section is stale when it differs")
-    epoch: int = Field(description="seconds since 1970: when its pins last changed; mtime of its system packages")
+    epoch: int = Field(
+        ge=0, le=LAST_TIME, description="seconds since 1970: when its pins last changed; mtime of its system packages"
+    )
     pins: tuple[Pin, ...]
     extra: dict[str, Any] = Field(default_factory=dict, description="what the ecosystem needs for installing")
     formats: tuple[Format, ...] = Field(
@@ -46,7 +76,7 @@ class Section(Model):
 
 class LeftOut(Model):
     tool: Name
-    reason: str
+    reason: Line
 
 
 class Choice(Model):
@@ -54,7 +84,7 @@ class Choice(Model):
 
     tool: Name
     source: int = Field(ge=0, description="place in the tool's sources, from 0")
-    passed_over: tuple[str, ...] = Field((), description="sources out of reach when it was locked, by ecosystem")
+    passed_over: tuple[Word, ...] = Field((), description="sources out of reach when it was locked, by ecosystem")
     formats: tuple[Format, ...] = Field(
         (), exclude_if=is_empty, description="only in images of these formats; in all when empty"
     )

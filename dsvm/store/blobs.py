@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dsvm.errors import StoreError
+from dsvm.store.compared import Compared
 from dsvm.store.hashed import Hashed
 
 
@@ -21,6 +22,7 @@ class Blobs:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.hashed = Hashed(root / "hashed.json")
+        self.compared = Compared(root / "compared.json")
         # what was found damaged and set aside, a line each, for whoever tells people
         self.damaged: list[str] = []
 

@@ -1,4 +1,4 @@
-# tiny-machine: one build, whatever the source. Rendered from lock 660988e01769; do not edit.
+# tiny-machine: one build, whatever the source. Rendered from lock ea4c617dbc65; do not edit.
 
 build {
   sources = ["source.qemu.machine"]

@@ -1,5 +1,5 @@
 # tiny-machine as a virtual machine: what it has beside its container image, which is the context 'image'.
-# Rendered from lock 660988e01769; do not edit. Contexts: base, image, scripts, files-PLAN and store-SECTION.
+# Rendered from lock ea4c617dbc65; do not edit. Contexts: base, image, scripts, files-PLAN and store-SECTION.
 
 # runtime python
 FROM base AS runtime-python

@@ -1,5 +1,5 @@
 # tiny-windows: provisions a virtual machine from the folder in which this file lies, without a network.
-# Rendered from lock 4e8889aafa62; do not edit. Beside it lie the folders scripts, files and store.
+# Rendered from lock 71d761ae113f; do not edit. Beside it lie the folders scripts, files and store.
 # Exit code 3010: all is done, and Windows has to start anew.
 [CmdletBinding()]
 param(

@@ -1,5 +1,5 @@
 # tiny: Everything that a plan can hold, small
-# Rendered from lock d759591eb65f; do not edit. Contexts: base, scripts, files-PLAN and store-SECTION.
+# Rendered from lock d64fe34288e8; do not edit. Contexts: base, scripts, files-PLAN and store-SECTION.
 
 # runtime python
 FROM base AS runtime-python
@@ -72,7 +72,7 @@ RUN --network=none \
     --mount=type=cache,id=dsvm-bytecode,target=/dsvm/cache,sharing=shared \
     ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/base", "--epoch", "499162500", "--python", "3.11", "--packages-only", "env-base_10"]
 
-# notebooks; 1 of 3
+# notebooks; 1 of 4
 FROM runtime-python AS env-nets_0
 RUN --network=none \
     --mount=type=bind,from=scripts,source=/install-pypi,target=/dsvm/bin/install-pypi \
@@ -82,7 +82,7 @@ RUN --network=none \
     --mount=type=cache,id=dsvm-bytecode,target=/dsvm/cache,sharing=shared \
     ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/nets", "--epoch", "499162500", "--python", "3.11", "env-nets_0"]
 
-# notebooks; 2 of 3
+# notebooks; 2 of 4
 FROM runtime-python AS env-nets_8
 RUN --network=none \
     --mount=type=bind,from=scripts,source=/install-pypi,target=/dsvm/bin/install-pypi \
@@ -92,7 +92,17 @@ RUN --network=none \
     --mount=type=cache,id=dsvm-bytecode,target=/dsvm/cache,sharing=shared \
     ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/nets", "--epoch", "499162500", "--python", "3.11", "--packages-only", "env-nets_8"]
 
-# notebooks; 3 of 3
+# notebooks; 3 of 4
+FROM runtime-python AS env-nets_9
+RUN --network=none \
+    --mount=type=bind,from=scripts,source=/install-pypi,target=/dsvm/bin/install-pypi \
+    --mount=type=bind,from=scripts,source=/compile-wheels,target=/dsvm/bin/compile-wheels \
+    --mount=type=bind,from=store-env-nets_9,target=/dsvm/store/env-nets_9 \
+    --mount=type=bind,from=store-builder-pypi-pypi,target=/dsvm/store/builder-pypi-pypi \
+    --mount=type=cache,id=dsvm-bytecode,target=/dsvm/cache,sharing=shared \
+    ["/dsvm/bin/install-pypi", "--prefix", "/opt/envs/nets", "--epoch", "499162500", "--python", "3.11", "--packages-only", "env-nets_9"]
+
+# notebooks; 4 of 4
 FROM runtime-python AS env-nets_11
 RUN --network=none \
     --mount=type=bind,from=scripts,source=/install-pypi,target=/dsvm/bin/install-pypi \
@@ -111,6 +121,7 @@ COPY --link --from=env-base_8 /out/ /
 COPY --link --from=env-base_10 /out/ /
 COPY --link --from=env-nets_0 /out/ /
 COPY --link --from=env-nets_8 /out/ /
+COPY --link --from=env-nets_9 /out/ /
 COPY --link --from=env-nets_11 /out/ /
 COPY --link --from=files-PLAN / /
 ENV ARRAYS_HOME="C:\\temp \$HOME \"x\" `id`"
@@ -123,7 +134,7 @@ LABEL org.opencontainers.image.created="2025-10-09T08:53:26Z"
 LABEL org.dsvm.variant="tiny"
 LABEL org.dsvm.accelerator="cpu"
 LABEL org.dsvm.base="tiny-12 (bootstrap)"
-LABEL org.dsvm.lock="d759591eb65f4fa70d4c604bfd0f7c860a8ae50bda2d9b603d233e3fcf95fe52"
+LABEL org.dsvm.lock="d64fe34288e888c21cf7024863c495a8e6eedbfb59f5d0d20634bba8ea59fb35"
 LABEL org.dsvm.plan="PLAN-DIGEST"
 EXPOSE 8888
 USER 1000:1000

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dsvm import bases
 from dsvm import lock as locks
 from dsvm.catalog import Catalog, load
 from dsvm.lock.choosing import choice_of
@@ -23,7 +24,7 @@ PACKAGES: Packages = {
     "editor-build-apt": {"make": "4.3-4.1"},
     "editor-url": {"editor-1.2.tar.gz": "1.2"},
     "env-base": {"arrays": "1.4.0", "numpy": "2.4.0"},
-    "env-nets": {"ipykernel": "7.0.0", "notebooks": "2.1+special"},
+    "env-nets": {"ipykernel": "7.0.0", "notebooks": "2.1+special", "pip": "26.0"},
     "runtime-python": {"python3-minimal": "3.11.2-1+b1"},
     "system": {"ca-certificates": "20230311", "libgomp1": "12.2.0-14", "python3-minimal": "3.11.2-1+b1"},
 }
@@ -51,7 +52,7 @@ EXTRA: Mapping[str, Mapping[str, Any]] = {
 WINDOWS_PACKAGES: Packages = {
     "base": {},
     "builder-pypi-pypi": {"uv": "0.13.9"},
-    "env-base": {"arrays": "1.4.0", "ipykernel": "7.0.0"},
+    "env-base": {"arrays": "1.4.0", "ipykernel": "7.0.0", "pip": "26.0"},
     "runtime-python": {"Vendor.Python": "3.13.1"},
     "system": {"Vendor.Python": "3.13.1", "Vendor.Runtime": "14.5", "Vendor.Tracker": "2.1"},
 }
@@ -70,16 +71,21 @@ def windows_catalog() -> Catalog:
     return load(main=WINDOWS)
 
 
+# What the manifest of the editor says
+EDITOR = {"size": 100, "sha256": "a" * 64}
+
+
 def pin(ecosystem: str, name: str, version: str) -> Pin:
     file = {"apt": f"pool/main/{name}_{version}_amd64.deb", "pypi": f"{name}-{version}-py3-none-any.whl"}
-    return Pin(
+    found = Pin(
         name=name,
         version=version,
         file=file.get(ecosystem, f"https://example.invalid/{name}"),
         size=1000 + len(name),
         sha256=hashlib.sha256(f"{name} {version}".encode()).hexdigest(),
-        registry={"apt": "debian"}.get(ecosystem, ecosystem),
+        registry={"apt": "debian", "winget": "url"}.get(ecosystem, "special" if "+special" in version else ecosystem),
     )
+    return found.model_copy(update=EDITOR) if name == "editor-1.2.tar.gz" else found
 
 
 def lock(found: Catalog | None = None, name: str = "tiny") -> Lock:
@@ -92,8 +98,13 @@ def windows_lock() -> Lock:
     how = {"type": "inno", "inside": "", "arguments": "/S", "success": [0], "reboot": [3010], "files": [], "alias": "x"}
     order = ["Vendor.Runtime", "Vendor.Python", "Vendor.Tracker"]
     installers = {name: {**how, "path": [], "file": f"{name}.exe"} for name in order}
-    system = {"installers": installers, "order": order}
-    extra: Mapping[str, Mapping[str, Any]] = {"env-base": {"env": "base"}, "system": system}
+    runtime = {"installers": {"Vendor.Python": installers["Vendor.Python"]}, "order": ["Vendor.Python"]}
+    extra: Mapping[str, Mapping[str, Any]] = {
+        "builder-pypi-pypi": {"python": r"C:\dsvm\envs\builder-pypi-pypi\Scripts\python.exe"},
+        "env-base": {"env": "base", "python": r"C:\dsvm\envs\base\Scripts\python.exe"},
+        "runtime-python": runtime,
+        "system": {"installers": installers, "order": order},
+    }
     return make(windows_catalog(), "tiny-windows", "machine", WINDOWS_PACKAGES, extra)
 
 
@@ -107,7 +118,7 @@ def make(found: Catalog, name: str, kind: BaseKind, packages: Packages, extra: M
         Section(
             id="base",
             ecosystem=base.ecosystem,
-            request={},
+            request=bases.request_of(base, kind),
             input=input_of_base(base),
             epoch=1_750_000_000,
             pins=tuple(pin(base.ecosystem, *one) for one in packages["base"].items()),

@@ -15,9 +15,9 @@ from typing import Annotated, Any, Literal
 from packaging.version import Version
 from pydantic import AfterValidator, Field
 
-from dsvm.ecosystems import Context, Request, RunInImage
+from dsvm.ecosystems import Asked, Context, Request, RunInImage
 from dsvm.errors import LockError, StoreError
-from dsvm.model import Base, Pin, Section, Step
+from dsvm.model import Base, NoExtra, Pin, Section, Step
 
 PLACE = "/opt/shelf"
 # Of all installed files. One for all locks, however long ago each was made: equal packages are equal layers.
@@ -52,6 +52,7 @@ class Shelf:
     request_type = Annotated[tuple[Annotated[str, AfterValidator(_package)], ...], Field(min_length=1)]
     runtimes: tuple[str, ...] = ()
     builders: Mapping[str, Any] = {}
+    extra_type = NoExtra
     scripts: Mapping[str, str] = {"install-shelf": INSTALL}
 
     def package(self, request: Sequence[str]) -> str:
@@ -84,6 +85,14 @@ class Shelf:
                 name=name, version=chosen, file=entry["file"], size=size, sha256=sha256, registry=self.name
             )  # fmt: skip
         return [pins[name] for name in sorted(pins)], {}
+
+    def strange(self, section: Section, asked: Asked) -> Iterable[str]:
+        wanted = {text.split()[0] for item in asked.request.items for text in item}
+        for pin in section.pins:
+            if pin.registry != self.name or pin.filename != f"{pin.name}-{pin.version}.tar.gz":
+                yield f"{pin.name} {pin.version}: {pin.file} of '{pin.registry}' is no file of it on a shelf"
+        for name in sorted(wanted - {pin.name for pin in section.pins}):
+            yield f"{name} is asked for, and no pin is it"
 
     def locate(self, pin: Pin, context: Context) -> Iterable[str]:
         return [f"{place}/{pin.file}" for place in context.machine.source(self.name)]

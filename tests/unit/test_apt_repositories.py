@@ -10,6 +10,7 @@ from pathlib import Path
 
 import apt_archive as archives
 import pytest
+from beyond import beyond
 from debian.deb822 import Deb822
 from debian.debian_support import Version
 from hypothesis import given
@@ -89,7 +90,9 @@ def context(folder: Path, ring: Path, vendor: Tsk) -> Context:
 
 def resolve(here: Context, *packages: object, repositories: Sequence[str] = ("vendor",)) -> dict[str, Pin]:
     request = TypeAdapter(apt.ECOSYSTEM.request_type).validate_python(list(packages))
-    pins, _ = apt.ECOSYSTEM.resolve(Request("system", "system", (request,), repositories=tuple(repositories)), here)
+    asked = Request("system", "system", (request,), repositories=tuple(repositories))
+    pins, extra = apt.ECOSYSTEM.resolve(asked, here)
+    assert beyond("apt", asked, here, pins, extra) == []
     return {pin.name: pin for pin in pins}
 
 

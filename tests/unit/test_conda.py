@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import rattler
+from beyond import beyond
 from conda_channel import Link, fill, publish, reindex
 from hypothesis import given
 from hypothesis import strategies as st
@@ -194,7 +195,9 @@ ASKED = conda.Environment(packages=("tool >=1", "pure"), prefix="/opt/conda", co
 
 
 def resolve(context: Context, asked: conda.Environment = ASKED) -> Section:
-    pins, extra = conda.ECOSYSTEM.resolve(Request("conda-conda", "base", (asked,)), context)
+    request = Request("conda-conda", "base", (asked,))
+    pins, extra = conda.ECOSYSTEM.resolve(request, context)
+    assert beyond("conda", request, context, pins, extra) == []
     return Section(
         id="conda-conda",
         ecosystem="conda",

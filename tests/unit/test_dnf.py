@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import rpm_archive as archives
+from beyond import beyond
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
@@ -149,7 +150,9 @@ def world(tmp_path: Path, packages: Packages) -> World:
 
 def resolve(here: Context, *packages: str, repositories: Sequence[str] = ("vendor",)) -> dict[str, Pin]:
     request = TypeAdapter(dnf.ECOSYSTEM.request_type).validate_python(list(packages))
-    pins, extra = dnf.ECOSYSTEM.resolve(Request("system", "system", (request,), repositories=tuple(repositories)), here)
+    asked = Request("system", "system", (request,), repositories=tuple(repositories))
+    pins, extra = dnf.ECOSYSTEM.resolve(asked, here)
+    assert beyond("dnf", asked, here, pins, extra) == []
     assert extra == {}
     assert [pin.name for pin in pins] == sorted(pin.name for pin in pins)
     return {pin.name: pin for pin in pins}

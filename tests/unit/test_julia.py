@@ -10,6 +10,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from beyond import beyond
 from server import Resource, Server
 
 from dsvm.catalog import load
@@ -66,7 +67,9 @@ def context(machine: Machine, tmp_path: Path) -> Context:
 
 
 def resolve(download: url.Download, context: Context) -> Section:
-    pins, extra = url.ECOSYSTEM.resolve(Request("julia-url", "base", ((download,),)), context)
+    request = Request("julia-url", "base", ((download,),))
+    pins, extra = url.ECOSYSTEM.resolve(request, context)
+    assert beyond("url", request, context, pins, extra) == []
     return Section(
         id="julia-url", ecosystem="url", tools=("julia",), request={}, input="0" * 64, epoch=1_700_000_000,
         pins=tuple(pins), extra=dict(extra),

@@ -19,6 +19,7 @@ from typing import Any
 import apt_archive
 import julia_packages as small
 import pytest
+from beyond import beyond
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
@@ -557,6 +558,7 @@ def runtime(server: Server) -> Runtime:
 def resolve(context: Context, runtime: Runtime, *items: Sequence[str]) -> Section:
     request = Request("env-julia", "julia", items, ("small",), runtimes=(runtime,))
     pins, extra = julia.ECOSYSTEM.resolve(request, context)
+    assert beyond("julia", request, context, pins, extra) == []
     return Section(
         id="env-julia", ecosystem="julia", request=[list(item) for item in items], input="0" * 64, epoch=EPOCH,
         pins=tuple(pins), extra=dict(extra),
@@ -758,7 +760,8 @@ def lock_of(catalog: Catalog, **sources: int) -> Lock:
     )  # fmt: skip
 
 
-def test_stages_compile_packages_with_the_julia_of_the_image() -> None:
+def test_stages_compile_packages_with_the_julia_of_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dsvm.plan.check", lambda catalog, lock: lock)  # its pins are invented
     catalog = with_variant(*TOOLS)
     plan = make_plan(catalog, lock_of(catalog))
     stages = {stage.name: stage for stage in plan.stages}
@@ -779,7 +782,8 @@ def test_stages_compile_packages_with_the_julia_of_the_image() -> None:
     assert {tool.name: (tool.package, tool.version) for tool in plan.tools}["julia-csv"] == ("CSV", "1.0.0")
 
 
-def test_stages_start_from_the_distribution_s_julia_where_that_was_chosen() -> None:
+def test_stages_start_from_the_distribution_s_julia_where_that_was_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dsvm.plan.check", lambda catalog, lock: lock)  # its pins are invented
     catalog = with_variant(*TOOLS)
     plan = make_plan(catalog, lock_of(catalog, julia=1))
     stages = {stage.name: stage for stage in plan.stages}
@@ -787,7 +791,10 @@ def test_stages_start_from_the_distribution_s_julia_where_that_was_chosen() -> N
     assert (stages["runtime-julia"].parent, stages["runtime-julia"].output) == ("base", False)
 
 
-def test_who_gets_the_old_julia_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_who_gets_the_old_julia_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dsvm.plan.check", lambda catalog, lock: lock)  # its pins are invented
     official, debian, *_ = load().tools["julia"].sources
     assert (official.remark, debian.repository) == ("", "debian-bullseye")
     lock = lock_of(with_variant(*TOOLS), julia=1).model_copy(update={"variant": "old"})

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from beyond import beyond
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -304,8 +305,9 @@ PROGRAM = npm.Program(package="prog@^1.4", prefix="/opt/prog", nested=("inner",)
 
 
 def resolve(context: Context, program: npm.Program = PROGRAM) -> Section:
-    pins, extra = npm.ECOSYSTEM.resolve(Request("prog-npm", "base", (program,)), context)
-    return Section(
+    request = Request("prog-npm", "base", (program,))
+    pins, extra = npm.ECOSYSTEM.resolve(request, context)
+    section = Section(
         id="prog-npm",
         ecosystem="npm",
         tools=("prog",),
@@ -315,6 +317,8 @@ def resolve(context: Context, program: npm.Program = PROGRAM) -> Section:
         pins=tuple(pins),
         extra=dict(extra),
     )
+    assert beyond("npm", request, context, pins, extra) == []
+    return section
 
 
 def test_resolve_pins_every_tarball_and_names_no_host(context: Context, publisher: Publisher) -> None:

@@ -114,6 +114,7 @@ def test_stale_packages_are_resolved_again_when_that_is_asked_for(
         return fresh
 
     monkeypatch.setattr(pipeline, "lock", again)
+    monkeypatch.setattr("dsvm.lock.compare", lambda *args: None)  # what is served here are no packages
     assert pipeline.fetch_fresh(shop, stale, update_stale=True) == fresh
     assert asked == [("tiny", "apt")]
     monkeypatch.setattr(pipeline, "lock", lambda *args, **more: stale)

@@ -51,7 +51,7 @@ def test_an_update_of_one_place_changes_no_other_stage() -> None:
 def test_an_update_of_one_package_changes_its_part_of_the_environment_alone() -> None:
     lock = tiny.lock()
     (env,) = (section for section in lock.sections if section.id == "env-base")
-    newer = env.pins[0].model_copy(update={"version": "9.9", "sha256": "9" * 64})
+    newer = env.pins[0].model_copy(update={"version": "1.9", "file": "arrays-1.9-py3-none-any.whl", "sha256": "9" * 64})
     after = env.model_copy(update={"epoch": env.epoch + 1, "pins": (newer, *env.pins[1:])})
     parts = {part.id: part.input for part in ecosystems.get("pypi").parts(env)}
     moved = {part.id for part in ecosystems.get("pypi").parts(after) if part.input != parts.get(part.id)}

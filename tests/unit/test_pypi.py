@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from beyond import beyond
 from packaging.tags import Tag
 from pydantic import TypeAdapter, ValidationError
 from server import Resource, Server
@@ -67,7 +68,9 @@ def context(tmp_path: Path, *indexes: str, find_links: Path | None = None) -> Co
 
 
 def resolve(context: Context, *wanted: str, **more: object) -> dict[str, Pin]:
-    pins, _ = pypi.ECOSYSTEM.resolve(Request("env-x", "x", (wanted,), **more), context)  # type: ignore[arg-type]
+    request = Request("env-x", "x", (wanted,), **more)  # type: ignore[arg-type]
+    pins, extra = pypi.ECOSYSTEM.resolve(request, context)
+    assert beyond("pypi", request, context, pins, extra) == []
     return {pin.name: pin for pin in pins}
 
 
@@ -234,7 +237,9 @@ def as_source(text: str) -> pypi.Sdist:
 
 
 def with_source(context: Context, *wanted: str | pypi.Sdist) -> tuple[dict[str, Pin], object]:
-    pins, extra = pypi.ECOSYSTEM.resolve(Request("env-x", "x", (wanted,), builds=("one-build-pypi",)), context)
+    request = Request("env-x", "x", (wanted,), builds=("one-build-pypi",))
+    pins, extra = pypi.ECOSYSTEM.resolve(request, context)
+    assert beyond("pypi", request, context, pins, extra) == []
     return {pin.name: pin for pin in pins}, extra
 
 

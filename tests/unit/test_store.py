@@ -588,6 +588,7 @@ def test_plain_lines(tmp_path: Path) -> None:
 
 def test_bar_on_a_terminal(server: Server, machine: Machine, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
     primary, secondary = os.openpty()
     shown: list[bytes] = []
 

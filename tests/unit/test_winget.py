@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from beyond import beyond
 from hypothesis import given
 from hypothesis import strategies as st
 from powershell import faults
@@ -110,7 +111,9 @@ def context(tmp_path: Path, url: str) -> Context:
 
 def resolve(tree: Tree, *items: object) -> tuple[dict[str, Pin], dict[str, Any]]:
     request = Request("system", "system", (REQUEST.validate_python(items),))
-    pins, extra = winget.ECOSYSTEM.resolve(request, context(tree.root.parent, tree.url))
+    here = context(tree.root.parent, tree.url)
+    pins, extra = winget.ECOSYSTEM.resolve(request, here)
+    assert beyond("winget", request, here, pins, extra) == []
     return {pin.name: pin for pin in pins}, dict(extra)
 
 

@@ -50,7 +50,7 @@ locals {
   tags = merge(var.tags, {
     dsvm-accelerator = "cpu"
     dsvm-base        = "tiny-12"
-    dsvm-lock        = "660988e0176910b14dd2e934738bd63722e950bf"
+    dsvm-lock        = "ea4c617dbc65445a2e0f996e09c6116b0a16ce56"
     dsvm-variant     = "tiny-machine"
     dsvm-version     = var.version
   })
@@ -183,7 +183,7 @@ source "azure-arm" "machine" {
 }
 
 # --- build.pkr.hcl
-# tiny-machine: one build, whatever the source. Rendered from lock 660988e01769; do not edit.
+# tiny-machine: one build, whatever the source. Rendered from lock ea4c617dbc65; do not edit.
 
 build {
   sources = ["source.azure-arm.machine"]

@@ -50,7 +50,7 @@ locals {
   tags = merge(var.tags, {
     dsvm-accelerator = "cpu"
     dsvm-base        = "windows-2022"
-    dsvm-lock        = "4e8889aafa62930f971a4516d512d63271d05af1"
+    dsvm-lock        = "71d761ae113f44542b8eb14dbb33a6d9102b2000"
     dsvm-variant     = "tiny-windows"
     dsvm-version     = var.version
   })
@@ -185,7 +185,7 @@ source "azure-arm" "machine" {
 }
 
 # --- build.pkr.hcl
-# tiny-windows: one build, whatever the source. Rendered from lock 4e8889aafa62; do not edit.
+# tiny-windows: one build, whatever the source. Rendered from lock 71d761ae113f; do not edit.
 
 build {
   sources = ["source.azure-arm.machine"]
