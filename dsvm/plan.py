@@ -47,7 +47,13 @@ GPU_ENVIRONMENT = {"NVIDIA_DRIVER_CAPABILITIES": "compute,utility", "NVIDIA_VISI
 # them. Not 1970, which zip cannot express; npm packs its files with this one.
 FILE_TIME = 499162500  # 1985-10-26 08:15 UTC
 # A login shell, such as each terminal of JupyterLab, reads /etc/profile, which sets PATH anew.
-LOGIN_PATH = File(text="PATH=/opt/envs/base/bin:$PATH\n")
+LOGIN_PATH = File(
+    text="""\
+PATH=/opt/envs/base/bin:$PATH
+if own=$(dsvm-python --bin base 2>/dev/null); then PATH=$own:$PATH; fi
+unset own
+"""
+)
 
 
 def make_plan(catalog: Catalog, lock: Lock, format: Format = "docker") -> Plan:
@@ -341,10 +347,10 @@ def _environment_files(environment: Mapping[str, str]) -> dict[str, File]:
 
 def _kernelspec(tool: Tool, kernel: Kernel, here: Traits) -> str:
     """https://jupyter-client.readthedocs.io/en/stable/kernels.html#kernel-specs"""
-    argv = kernel.argv or (here.env_python(tool.env), "-m", "ipykernel_launcher", "-f", "{connection_file}")
+    argv = kernel.argv or (*here.kernel_python(tool.env), "-m", "ipykernel_launcher", "-f", "{connection_file}")
     spec: dict[str, object] = {"argv": list(argv), "display_name": kernel.display, "language": kernel.language}
-    if PurePosixPath(argv[0]).is_absolute():
-        # what `!pip` and `!command` find first is the kernel's own environment
+    # what `!pip` and `!command` find first is the kernel's own environment; dsvm-python sees to that itself
+    if PurePosixPath(argv[0]).is_absolute() and kernel.argv:
         spec["env"] = {"PATH": f"{PurePosixPath(argv[0]).parent}:${{PATH}}"}
     elif PureWindowsPath(argv[0]).is_absolute():
         spec["env"] = {"PATH": f"{PureWindowsPath(argv[0]).parent};${{PATH}}"}

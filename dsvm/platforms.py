@@ -9,6 +9,7 @@ from pathlib import Path
 from dsvm.model import Base, Platform
 
 ROOT = Path(__file__).resolve().parent.parent
+USER_PYTHON = "/usr/local/bin/dsvm-python"  # with an environment's name: its Python with what its user has added
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Traits:
     envs: str
     # of a Python environment, inside its folder
     python: str
+    # words that start a kernel's Python, with the packages that its user has added; {env} is its environment
+    kernel: tuple[str, ...]
     # these two as paths below the root of its file system, as `write_files` takes them
     kernels: str
     manifest: str
@@ -34,6 +37,10 @@ class Traits:
     # whether small files and services of tools, which are written for Linux, belong to it
     files: bool = True
     services: bool = True
+
+    def kernel_python(self, env: str) -> tuple[str, ...]:
+        """The words that start the Python of a kernel of the environment `env`."""
+        return tuple(word.replace("{env}", env) for word in self.kernel)
 
     def env_python(self, env: str) -> str:
         """The Python of the environment `env`."""
@@ -52,7 +59,13 @@ PLATFORMS: Mapping[Platform, Traits] = {
         python="bin/python",
         kernels="/usr/local/share/jupyter/kernels",
         manifest="/etc/dsvm/manifest.json",
-        programs={"/usr/local/bin/dsvm-start": "dsvm-start", "/usr/local/bin/dsvm-info": "dsvm-info"},
+        programs={
+            "/usr/local/bin/dsvm-start": "dsvm-start",
+            "/usr/local/lib/dsvm/surroundings.py": "surroundings.py",
+            USER_PYTHON: "dsvm-python",
+            "/usr/local/bin/dsvm-info": "dsvm-info",
+        },
+        kernel=(USER_PYTHON, "{env}"),
     ),
     "windows": Traits(
         scripts=ROOT / "scripts" / "windows",
@@ -64,6 +77,7 @@ PLATFORMS: Mapping[Platform, Traits] = {
         layered=False,
         envs=r"C:\dsvm\envs",
         python=r"Scripts\python.exe",
+        kernel=(r"C:\dsvm\envs\{env}\Scripts\python.exe",),
         # https://docs.jupyter.org/en/latest/use/jupyter-directories.html
         kernels="/ProgramData/jupyter/kernels",
         manifest="/ProgramData/dsvm/manifest.json",

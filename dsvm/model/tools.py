@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
@@ -25,6 +26,7 @@ from dsvm.model.common import (
     ToolName,
     as_list,
     as_text,
+    is_empty,
     is_none,
 )
 from dsvm.model.licenses import License
@@ -134,7 +136,19 @@ class Kernel(Model):
 class Service(Model):
     """A program that a started image serves on a port, never without a token."""
 
-    run: tuple[str, ...] = Field(min_length=1, description="command line, without secrets")
+    run: tuple[str, ...] = Field(
+        min_length=1, description="command line, without secrets; {home} in it is the home of whoever runs it"
+    )
+    base_url: tuple[str, ...] = Field(
+        (),
+        exclude_if=is_empty,
+        description="words that it gets too behind a proxy that serves it under a path; {base_url} is that path",
+    )
+    serves_base: bool = Field(
+        False,
+        exclude_if=operator.not_,
+        description="whether it then answers below that path; else the proxy takes the path off",
+    )
     port: int = Field(ge=1024, le=65535)
     token_env: str = Field(pattern=r"^[A-Z_]+$", description="environment variable through which it takes the token")
     health: str = Field("/", pattern=r"^/[!-~]*$", description="path that answers 2xx or 3xx without a login")

@@ -21,6 +21,7 @@ COPY --link --from=files-PLAN / /
 ENV LANG="en_US.UTF-8"
 ENV PATH="/opt/envs/base/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ENV R_ENVIRON="/etc/R/Renviron.site"
+ENV R_PROFILE="/etc/R/dsvm.R"
 ENV SHELL="/bin/bash"
 LABEL org.opencontainers.image.title="DSVM rocky-system"
 LABEL org.opencontainers.image.description="What dnf brings to Rocky Linux"

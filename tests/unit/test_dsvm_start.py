@@ -290,6 +290,27 @@ def test_runs_another_command_instead(room: Room) -> None:
     assert room.run(str(room.folder))[0] == 126
 
 
+def test_behind_a_proxy_a_service_gets_the_path_and_is_asked_for_its_health_there(room: Room) -> None:
+    own = room.add("notebooks", base_url=["--base={base_url}"], serves_base=True)
+    room.services["notebooks"]["run"].append("{home}/work")
+    stripped = room.add("editor")
+    process = room.start(DSVM_TOKEN=TOKEN, NB_PREFIX="/notebook/team/me")
+    assert seen(own)["arguments"][-2:] == [f"{room.folder}/work", "--base=/notebook/team/me/"]
+    assert "--base" not in " ".join(seen(stripped)["arguments"])
+    (state,) = (room.folder / "tmp").glob("dsvm-start-*.json")
+    asked = {name: service["health"] for name, service in json.loads(state.read_text()).items()}
+    assert asked == {"notebooks": "/notebook/team/me/health", "editor": "/health"}
+    assert room.health() == 0
+    process.terminate()
+    end(process)
+
+
+def test_a_path_that_is_none_starts_nothing(room: Room) -> None:
+    room.add("notebooks")
+    code, _, err = room.run(DSVM_TOKEN=TOKEN, DSVM_BASE_URL="/a b")
+    assert code == 2 and "DSVM_BASE_URL: '/a b' is no path" in err
+
+
 def test_help_names_every_variable_it_reads(room: Room) -> None:
     code, out, _ = room.run("--help")
     assert code == 0

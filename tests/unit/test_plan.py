@@ -111,7 +111,7 @@ def test_a_kernel_finds_programs_of_its_own_place_first() -> None:
         for name, tool in tools.items()
         if tool.kernel
     }
-    assert specs["jupyterlab"]["env"] == {"PATH": "/opt/envs/base/bin:${PATH}"}
+    assert specs["jupyterlab"]["argv"][:3] == ["/usr/local/bin/dsvm-python", "base", "-m"]
     assert specs["conda"]["env"] == {"PATH": "/opt/conda/bin:${PATH}"}
     assert "env" not in specs["irkernel"], "R is on everybody's PATH"
 
@@ -141,7 +141,7 @@ def test_files_have_pinned_times_and_modes(tmp_path: Path) -> None:
     assert {path.stat().st_mode & 0o7777 for path in found.values() if path.is_dir()} == {0o755}
     assert found[Path("usr/local/bin/dsvm-start")].stat().st_mode & 0o777 == 0o755
     kernel = tmp_path / "files/usr/local/share/jupyter/kernels/nets/kernel.json"
-    assert '"/opt/envs/nets/bin/python"' in kernel.read_text()
+    assert '"/usr/local/bin/dsvm-python"' in kernel.read_text()
 
 
 # --- virtual machines ----------------------------------------------------------------------------------------

@@ -1,0 +1,424 @@
+"""What a container's start finds around it, whoever runs it: user, home, processors, certificates, proxies, a path.
+
+Everything here changes the environment of what is started, and of nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import os
+import pwd
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+USER = "ds"
+USUAL_HOME = Path("/home/ds")
+SKELETON = Path("/etc/skel")
+ACCOUNTS, GROUPS = Path("/etc/passwd"), Path("/etc/group")
+MOUNTS = Path("/proc/self/mountinfo")
+CGROUPS = Path(os.environ.get("DSVM_CGROUPS", "/sys/fs/cgroup"))
+NAMES = "libnss_wrapper.so"
+# Libraries count the machine's processors and know of no quota:
+# https://docs.kernel.org/admin-guide/cgroup-v2.html#cpu-interface-files
+THREADS = (
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_MAX_THREADS", "JULIA_NUM_THREADS"),
+    *("POLARS_MAX_THREADS", "RAYON_NUM_THREADS", "LOKY_MAX_CPU_COUNT"),
+)
+# What systems call the file with the authorities that they trust
+BUNDLES = (Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pki/tls/certs/ca-bundle.crt"))
+JAVA_STORES = (Path("/etc/ssl/certs/java/cacerts"), Path("/etc/pki/ca-trust/extracted/java/cacerts"))
+# What programs and languages call it: OpenSSL and with it Python, uv, conda, Ruby; requests; curl and R; pip; git;
+# Julia; the AWS CLI; gRPC
+BUNDLE_VARIABLES = (
+    *("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT", "GIT_SSL_CAINFO"),
+    *("JULIA_SSL_CA_ROOTS_PATH", "AWS_CA_BUNDLE", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"),
+)
+CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
+MOST_CERTIFICATES = 50  # of a company; each costs Java's keytool half a second
+PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
+JAVA = "JAVA_TOOL_OPTIONS"
+MOST_PROJECTS = 500  # folders of a mount that are looked at
+# Where the system's own mounts are
+SYSTEM = ("/proc", "/sys", "/dev", "/etc", "/run", "/usr", "/opt", "/tmp", "/var")
+KINDS = ("proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2", "overlay")
+BASE_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
+
+
+class Refusal(Exception):
+    """Nothing can be started; says why and what to do."""
+
+
+def say(text: str) -> None:
+    print(f"dsvm-start: {text}", file=sys.stderr, flush=True)
+
+
+# --- user --------------------------------------------------------------------------------------------------
+
+
+def become_user(*, always: bool) -> None:
+    """Who is root goes on as the image's user, with the numbers of DSVM_UID and DSVM_GID.
+
+    Without `always` only when one of them is set: a command that somebody runs as root stays root's.
+    """
+    wanted = [_number(name) for name in ("DSVM_UID", "DSVM_GID")]
+    if os.getuid() != 0:
+        if wanted != [None, None] and (wanted[0], wanted[1] or os.getgid()) != (os.getuid(), os.getgid()):
+            raise Refusal("DSVM_UID and DSVM_GID are for a start as root: add --user root, or name the user there")
+        return
+    if not always and wanted == [None, None]:
+        return
+    try:
+        account = pwd.getpwnam(USER)
+    except KeyError:
+        return  # an image without our user
+    uid = account.pw_uid if wanted[0] is None else wanted[0]
+    gid = account.pw_gid if wanted[1] is None else wanted[1]
+    if (uid, gid) != (account.pw_uid, account.pw_gid):
+        try:
+            _renumber(ACCOUNTS, r"[^:\n]*:", f"{uid}:{gid}", numbers=2)
+            _renumber(GROUPS, r"[^:\n]*:", f"{gid}", numbers=1)
+        except OSError as error:
+            raise Refusal(
+                f"DSVM_UID: {error.filename or ACCOUNTS} cannot be written: {error.strerror}; "
+                f"leave --read-only out, or start with --user {uid}:0"
+            ) from error
+    _own_home(account.pw_uid, uid, gid)
+    try:
+        os.setgroups(sorted({gid, *(one.gr_gid for one in grp.getgrall() if USER in one.gr_mem)}))
+        os.setgid(gid)
+        os.setuid(uid)
+    except OSError as error:
+        raise Refusal(f"cannot go on as uid {uid}: {error.strerror}; start with --user {uid}:0") from error
+    os.environ |= {"HOME": str(USUAL_HOME), "USER": USER, "LOGNAME": USER}
+
+
+def _number(name: str) -> int | None:
+    text = os.environ.get(name, "")
+    if not text:
+        return None
+    if not re.fullmatch(r"[0-9]{1,10}", text) or not 0 < int(text) < 2**32 - 1:
+        raise Refusal(f"{name}: {text!r} is no number of a user or group: 1 to {2**32 - 2}")
+    return int(text)
+
+
+def _renumber(path: Path, password: str, new: str, *, numbers: int) -> None:
+    """Give our line of passwd(5) or group(5) other numbers."""
+    old = path.read_text(encoding="utf-8")
+    text = re.sub(rf"(?m)^({USER}:{password})\d+{':[0-9]+' * (numbers - 1)}", rf"\g<1>{new}", old)
+    if text != old:
+        path.write_text(text, encoding="utf-8")
+
+
+def _own_home(before: int, uid: int, gid: int) -> None:
+    """Make the usual home the user's own: what was the old number's, and a new volume, which is root's and empty."""
+    try:
+        home = os.lstat(USUAL_HOME)
+        if home.st_uid == 0 and not any(USUAL_HOME.iterdir()):
+            os.chown(USUAL_HOME, uid, gid)
+            _furnish(USUAL_HOME, uid, gid)
+            return
+        if home.st_uid not in (before, uid) or before == uid:
+            return
+        for path in (str(USUAL_HOME), *_below(USUAL_HOME, home.st_dev)):
+            one = os.lstat(path)
+            if one.st_uid == before:
+                os.chown(path, uid, gid, follow_symlinks=False)
+    except OSError as error:
+        say(f"warning: {error.filename or USUAL_HOME} is not made yours: {error.strerror}")
+
+
+def _below(folder: Path, device: int) -> Iterator[str]:
+    """Everything below a folder on the same device: what is mounted there stays its owner's."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.stat(follow_symlinks=False).st_dev == device:
+                yield entry.path
+                if entry.is_dir(follow_symlinks=False):
+                    yield from _below(Path(entry.path), device)
+
+
+def _furnish(home: Path, uid: int, gid: int) -> None:
+    """What a new home has."""
+    with contextlib.suppress(OSError):
+        for source in SKELETON.iterdir():
+            if source.is_file() and not (home / source.name).exists():
+                os.chown(shutil.copy(source, home / source.name), uid, gid)
+
+
+# --- home --------------------------------------------------------------------------------------------------
+
+
+def find_home() -> None:
+    """Give whoever runs this a home that can be written to: a user whom the image does not know has `/` as theirs."""
+    home = Path(os.environ.get("HOME") or "/")
+    if home != Path("/") and os.access(home, os.W_OK | os.X_OK):
+        return
+    if os.access(USUAL_HOME, os.W_OK | os.X_OK):
+        os.environ["HOME"] = str(USUAL_HOME)
+        return
+    for folder in (os.environ.get("TMPDIR"), "/tmp", "/dev/shm"):
+        own = Path(folder or "/nowhere") / f"home-{os.getuid()}"
+        with contextlib.suppress(OSError):
+            own.mkdir(mode=0o700, exist_ok=True)
+            if own.stat().st_uid == os.getuid() and not own.is_symlink():
+                os.environ["HOME"] = str(own)
+                _furnish(own, os.getuid(), os.getgid())
+                _warn_of_loss(own)
+                return
+
+
+def _warn_of_loss(own: Path) -> None:
+    """Somebody who mounts a home means to keep it."""
+    if USUAL_HOME not in {place for place, _ in _mounts()}:
+        return
+    owner = USUAL_HOME.stat()
+    say(
+        f"warning: uid {os.getuid()} cannot write to {USUAL_HOME}, of {owner.st_uid}:{owner.st_gid}; the home is\n"
+        f"{own}, AND WHAT IS SAVED THERE IS LOST with this container. Make the volume that user's (chown\n"
+        f"{os.getuid()}:{os.getgid()}, fsGroup in Kubernetes), or start with --user root -e DSVM_UID={os.getuid()}"
+    )
+
+
+def give_name() -> None:
+    """A name for a user whom the image does not know: ssh, whoami and Java ask for one."""
+    uid, gid = os.getuid(), os.getgid()
+    try:
+        pwd.getpwuid(uid)
+        return
+    except KeyError:
+        pass
+    os.environ |= {"USER": USER, "LOGNAME": USER}
+    library = next(Path("/usr").glob(f"lib*/**/{NAMES}"), None)
+    folder = private_folder()
+    if library is None or folder is None:
+        return
+    home = os.environ.get("HOME", "/")
+    try:
+        accounts = re.sub(rf"(?m)^{USER}:.*\n", "", ACCOUNTS.read_text(encoding="utf-8"))
+        (folder / "passwd").write_text(f"{accounts}{USER}:x:{uid}:{gid}:Data scientist:{home}:/bin/bash\n")
+        (folder / "group").write_text(GROUPS.read_text(encoding="utf-8"))
+    except OSError as error:
+        say(f"warning: uid {uid} gets no name: {error.strerror}")
+        return
+    preloaded = [one for one in os.environ.get("LD_PRELOAD", "").split(":") if one]
+    os.environ |= {
+        "LD_PRELOAD": ":".join([*preloaded, str(library)]),
+        "NSS_WRAPPER_PASSWD": str(folder / "passwd"),
+        "NSS_WRAPPER_GROUP": str(folder / "group"),
+    }
+
+
+def private_folder() -> Path | None:
+    """A folder for small files of ours that nobody else writes to; None where nothing can be written."""
+    for parent in (os.environ.get("TMPDIR"), "/tmp", "/dev/shm"):
+        folder = Path(parent or "/nowhere") / f"dsvm-{os.getuid()}"
+        with contextlib.suppress(OSError):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            found = folder.lstat()
+            if found.st_uid == os.getuid() and folder.is_dir() and not folder.is_symlink():
+                folder.chmod(0o700)
+                return folder
+    return None
+
+
+# --- mounted projects --------------------------------------------------------------------------------------
+
+
+def _mounts() -> Iterator[tuple[Path, str]]:
+    """Mount points and kinds of file systems: https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html"""
+    with contextlib.suppress(OSError):
+        for line in MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+            words = line.split()
+            place = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), words[4])
+            yield Path(place), words[words.index("-") + 1]
+
+
+def trust_mounts() -> None:
+    """Tell git that projects of another owner which somebody mounted are meant: it calls them dubious else.
+
+    Only those that the mounted folder's own owner has, and only for what is started here.
+    """
+    projects = [str(project) for place, kind in _mounts() for project in _projects(place, kind)]
+    count = os.environ.get("GIT_CONFIG_COUNT", "0")
+    if not projects or not count.isdigit():
+        return
+    for number, project in enumerate(dict.fromkeys(projects), int(count)):
+        os.environ |= {f"GIT_CONFIG_KEY_{number}": "safe.directory", f"GIT_CONFIG_VALUE_{number}": project}
+        os.environ["GIT_CONFIG_COUNT"] = str(number + 1)
+
+
+def _projects(place: Path, kind: str) -> Iterator[Path]:
+    """Git's projects in a mounted folder of another owner: itself, its folders, and those in them."""
+    if kind in KINDS or place == Path("/") or any(place.is_relative_to(one) for one in SYSTEM):
+        return
+    with contextlib.suppress(OSError):
+        owner = place.stat().st_uid
+        if owner == os.getuid() or not place.is_dir():
+            return
+        seen = [place, *_folders(place, owner)]
+        seen += [inner for one in seen[1:] for inner in _folders(one, owner)]
+        yield from (one for one in seen[:MOST_PROJECTS] if (one / ".git").exists())
+
+
+def _folders(folder: Path, owner: int) -> Iterator[Path]:
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for number, entry in enumerate(entries):
+            if number >= MOST_PROJECTS:
+                return
+            if entry.is_dir(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_uid == owner:
+                yield Path(entry.path)
+
+
+# --- limits ------------------------------------------------------------------------------------------------
+
+
+def keep_to_quota() -> None:
+    """Tell libraries how many processors there are for us, where a quota leaves fewer than the machine has."""
+    share = quota()
+    if share is None or share >= len(os.sched_getaffinity(0)):
+        return
+    for name in THREADS:
+        os.environ.setdefault(name, str(share))
+    os.environ.setdefault("MAKEFLAGS", f"-j{share}")
+
+
+def quota() -> int | None:
+    """Processors that the container may use at a time, rounded up; None without a limit."""
+    with contextlib.suppress(OSError, ValueError):
+        most, period = (CGROUPS / "cpu.max").read_text().split()
+        return None if most == "max" else max(1, -(-int(most) // int(period)))
+    with contextlib.suppress(OSError, ValueError):
+        most_us, period_us = (int((CGROUPS / "cpu" / f"cpu.cfs_{what}_us").read_text()) for what in ("quota", "period"))
+        return None if most_us < 0 else max(1, -(-most_us // period_us))
+    return None
+
+
+# --- the network -------------------------------------------------------------------------------------------
+
+
+def follow_proxies() -> None:
+    """Set each variable of a proxy in both spellings, for programs read one or the other, and tell Java."""
+    for name in PROXIES:
+        value = os.environ.get(name) or os.environ.get(name.upper())
+        if value:
+            os.environ.setdefault(name, value)
+            os.environ.setdefault(name.upper(), value)
+    options = []
+    for scheme in ("http", "https"):
+        proxy = urlsplit(os.environ.get(f"{scheme}_proxy", ""))
+        with contextlib.suppress(ValueError):
+            if proxy.hostname:
+                options += [f"-D{scheme}.proxyHost={proxy.hostname}", f"-D{scheme}.proxyPort={proxy.port or 80}"]
+    if options and (direct := os.environ.get("no_proxy")):
+        hosts = (one.strip() for one in direct.split(","))
+        options.append("-Dhttp.nonProxyHosts=" + "|".join(f"*{one}" if one[0] == "." else one for one in hosts if one))
+    if options:
+        _tell_java(*options)
+
+
+def _tell_java(*options: str) -> None:
+    already = os.environ.get(JAVA, "")
+    os.environ[JAVA] = " ".join([*([already] if already else []), *(one for one in options if one not in already)])
+
+
+def trust_authorities() -> None:
+    """Have every program trust the authorities in the file DSVM_CA_BUNDLE beside those that the system trusts."""
+    named = os.environ.get("DSVM_CA_BUNDLE", "")
+    if not named:
+        return
+    try:
+        found = CERTIFICATE.findall(Path(named).read_text(encoding="utf-8", errors="replace"))
+    except OSError as error:
+        raise Refusal(f"DSVM_CA_BUNDLE: cannot read {named}: {error.strerror}") from error
+    if not 0 < len(found) <= MOST_CERTIFICATES:
+        raise Refusal(
+            f"DSVM_CA_BUNDLE: {named} holds {len(found) or 'no'} certificates in PEM form; "
+            f"1 to {MOST_CERTIFICATES} are wanted, of authorities of your own"
+        )
+    folder = private_folder()
+    if folder is None:
+        raise Refusal("DSVM_CA_BUNDLE: nothing can be written for it; give a tmpfs: --tmpfs /tmp")
+    system = next((one.read_text(encoding="utf-8") for one in BUNDLES if one.is_file()), "")
+    bundle = folder / "ca.pem"
+    _write(bundle, "\n".join([system.rstrip("\n"), *found]).lstrip("\n") + "\n")
+    os.environ |= dict.fromkeys(BUNDLE_VARIABLES, str(bundle))
+    # Node.js and npm add to their own
+    os.environ["NODE_EXTRA_CA_CERTS"] = str(bundle)
+    if shutil.which("keytool"):
+        _tell_java(f"-Djavax.net.ssl.trustStore={_java_store(found, folder)}")
+
+
+def _java_store(certificates: list[str], folder: Path) -> Path:
+    """A trust store of Java's with these certificates; made once for each set of them."""
+    store, made_of = folder / "cacerts", folder / "cacerts.pem"
+    text = "\n".join(certificates)
+    if store.is_file() and made_of.is_file() and made_of.read_text() == text:
+        return store
+    with tempfile.TemporaryDirectory(dir=folder) as work:
+        part = Path(work) / "cacerts"
+        for known in JAVA_STORES:
+            if known.is_file():
+                part.write_bytes(known.read_bytes())
+                break
+        environment = {name: value for name, value in os.environ.items() if name != JAVA}
+        for number, certificate in enumerate(certificates):
+            pem = Path(work) / "one.pem"
+            pem.write_text(certificate)
+            done = subprocess.run(
+                [
+                    *("keytool", "-importcert", "-noprompt", "-alias", f"dsvm-{number}", "-file", pem),
+                    # the password of every such store; it guards nothing
+                    *("-keystore", part, "-storepass", "changeit"),
+                ],
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode != 0:
+                said = (done.stdout + done.stderr).strip().splitlines()[:1]
+                raise Refusal(f"DSVM_CA_BUNDLE: Java does not take certificate {number + 1}: {' '.join(said)}")
+        part.replace(store)
+    _write(made_of, text)
+    return store
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(f"{path.name}.{os.getpid()}")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+# --- what users add ----------------------------------------------------------------------------------------
+
+
+def use_added_packages() -> None:
+    """Put the programs of the user's own layer over the environment `base` first; see dsvm-python."""
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(["dsvm-python", "--bin", "base"], capture_output=True, text=True, timeout=20, check=False)
+        own = done.stdout.strip()
+        if done.returncode == 0 and own.startswith("/") and not own.startswith("/opt/envs/"):
+            os.environ["PATH"] = f"{own}:{os.environ.get('PATH', os.defpath)}"
+            data = os.environ.get("JUPYTER_PATH")
+            os.environ["JUPYTER_PATH"] = ":".join([f"{Path(own).parent}/share/jupyter", *([data] if data else [])])
+
+
+# --- a path of a proxy -------------------------------------------------------------------------------------
+
+
+def base_path() -> str:
+    """The path under which a proxy serves us, `/` or `/a/b/`: DSVM_BASE_URL, or what Kubeflow says in NB_PREFIX."""
+    name = next((name for name in ("DSVM_BASE_URL", "NB_PREFIX") if os.environ.get(name)), None)
+    path = os.environ[name] if name else "/"
+    if not BASE_PATH.fullmatch(path) or {".", ".."} & {*path.split("/")}:
+        raise Refusal(
+            f"{name}: '{path}' is no path such as /notebook/me/mine: letters, digits and -._~ between slashes"
+        )
+    return f"{path.rstrip('/')}/"

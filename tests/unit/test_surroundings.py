@@ -1,0 +1,239 @@
+"""scripts/image/surroundings.py: what a container's start finds around it, function by function."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+IMAGE = Path(__file__).parents[2] / "scripts" / "image"
+
+
+@pytest.fixture
+def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
+    """The module, in an environment of a few variables that is this test's own."""
+    spec = importlib.util.spec_from_file_location("surroundings", IMAGE / "surroundings.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(os, "environ", {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": str(tmp_path)})
+    return module
+
+
+# --- proxies and paths -------------------------------------------------------------------------------------
+
+
+def test_a_proxy_in_either_spelling_is_one_in_both(surroundings: ModuleType) -> None:
+    os.environ |= {"HTTPS_PROXY": "http://proxy:3128", "no_proxy": "localhost,.corp"}
+    surroundings.follow_proxies()
+    assert {os.environ[name] for name in ("https_proxy", "HTTPS_PROXY")} == {"http://proxy:3128"}
+    assert os.environ["NO_PROXY"] == "localhost,.corp"
+    assert "http_proxy" not in os.environ
+    java = os.environ["JAVA_TOOL_OPTIONS"].split()
+    assert java == ["-Dhttps.proxyHost=proxy", "-Dhttps.proxyPort=3128", "-Dhttp.nonProxyHosts=localhost|*.corp"]
+
+
+def test_without_a_proxy_java_is_told_nothing(surroundings: ModuleType) -> None:
+    surroundings.follow_proxies()
+    assert "JAVA_TOOL_OPTIONS" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("environment", "path"),
+    [
+        ({}, "/"),
+        ({"NB_PREFIX": "/notebook/team/me"}, "/notebook/team/me/"),
+        ({"NB_PREFIX": "/a", "DSVM_BASE_URL": "/b/c_1~/"}, "/b/c_1~/"),
+        ({"DSVM_BASE_URL": "/"}, "/"),
+    ],
+)
+def test_the_path_of_a_proxy(surroundings: ModuleType, environment: Mapping[str, str], path: str) -> None:
+    os.environ |= environment
+    assert surroundings.base_path() == path
+
+
+@pytest.mark.parametrize(
+    "path", ["a", "/a b", "/a?b", "/a/../b", "//", "/a//b", "/a\n", "/ä", "https://host/a", "/{home}"]
+)
+def test_what_is_no_path_is_refused(surroundings: ModuleType, path: str) -> None:
+    os.environ["NB_PREFIX"] = path
+    with pytest.raises(surroundings.Refusal, match=r"NB_PREFIX: .* is no path"):
+        surroundings.base_path()
+
+
+# --- certificates ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ca")
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+            *("-keyout", folder / "key.pem", "-out", folder / "ca.pem", "-subj", "/CN=A company", "-days", "2"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return folder / "ca.pem"
+
+
+def test_a_company_s_authority_comes_beside_the_usual_ones(
+    surroundings: ModuleType, certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = tmp_path / "usual.crt"
+    usual.write_text("-----BEGIN CERTIFICATE-----\nMIIusual\n-----END CERTIFICATE-----\n")
+    monkeypatch.setattr(surroundings, "BUNDLES", (tmp_path / "nowhere", usual))
+    monkeypatch.setattr(surroundings.shutil, "which", lambda name: None)
+    os.environ["DSVM_CA_BUNDLE"] = str(certificate)
+    surroundings.trust_authorities()
+    places = {os.environ[name] for name in (*surroundings.BUNDLE_VARIABLES, "NODE_EXTRA_CA_CERTS")}
+    (place,) = places
+    text = Path(place).read_text()
+    assert "MIIusual" in text and certificate.read_text().strip() in text
+    assert Path(place).parent.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "cannot read"),
+        ("", "holds no certificates"),
+        ("-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----\n", "holds no certificates"),
+        ("-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n" * 51, "holds 51 certificates"),
+    ],
+)
+def test_a_bundle_that_is_none(surroundings: ModuleType, tmp_path: Path, content: str | None, reason: str) -> None:
+    path = tmp_path / "mine.pem"
+    if content is not None:
+        path.write_text(content)
+    os.environ["DSVM_CA_BUNDLE"] = str(path)
+    with pytest.raises(surroundings.Refusal, match=f"DSVM_CA_BUNDLE: .*{reason}"):
+        surroundings.trust_authorities()
+
+
+# --- numbers -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "x", "4294967295", "1 ", "٣"])
+def test_numbers_of_users_that_are_none(surroundings: ModuleType, text: str) -> None:
+    os.environ["DSVM_UID"] = text
+    with pytest.raises(surroundings.Refusal, match=r"DSVM_UID: .* is no number of a user or group"):
+        surroundings.become_user(always=False)
+
+
+def test_only_root_can_become_another(surroundings: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 1234)
+    os.environ["DSVM_UID"] = "77"
+    with pytest.raises(surroundings.Refusal, match="--user root"):
+        surroundings.become_user(always=True)
+    os.environ["DSVM_UID"] = "1234"
+    surroundings.become_user(always=True)
+
+
+def test_accounts_get_new_numbers_and_nothing_else(surroundings: ModuleType, tmp_path: Path) -> None:
+    path = tmp_path / "passwd"
+    path.write_text("root:x:0:0::/root:/bin/sh\nds:x:1000:1000:ds:/home/ds:/bin/bash\nds2:x:1000:1000::/:/bin/sh\n")
+    surroundings._renumber(path, r"[^:\n]*:", "42:43", numbers=2)
+    assert path.read_text().splitlines() == [
+        "root:x:0:0::/root:/bin/sh", "ds:x:42:43:ds:/home/ds:/bin/bash", "ds2:x:1000:1000::/:/bin/sh"
+    ]  # fmt: skip
+    path.write_text("ds:x:1000:\nother:x:1000:ds\n")
+    surroundings._renumber(path, r"[^:\n]*:", "43", numbers=1)
+    assert path.read_text() == "ds:x:43:\nother:x:1000:ds\n"
+
+
+# --- mounts ------------------------------------------------------------------------------------------------
+
+
+def git_settings() -> list[tuple[str, str]]:
+    count = int(os.environ.get("GIT_CONFIG_COUNT", "0"))
+    return [(os.environ[f"GIT_CONFIG_KEY_{n}"], os.environ[f"GIT_CONFIG_VALUE_{n}"]) for n in range(count)]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root makes files of other owners")
+def test_projects_of_a_mounted_folder_s_owner_are_not_dubious(
+    surroundings: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounted = tmp_path / "my work"
+    for name in (".", "one", "one/inner", "stranger", "plain"):
+        (mounted / name).mkdir(parents=True, exist_ok=True)
+        if name != "plain":
+            (mounted / name / ".git").mkdir()
+        os.chown(mounted / name, 4321 if name != "stranger" else 4322, 0)
+    monkeypatch.setattr(surroundings, "MOUNTS", tmp_path / "mountinfo")
+    line = "36 35 98:0 / {} rw,noatime master:1 - {} /dev/root rw\n"
+    place = str(mounted).replace(" ", "\\040")
+    (tmp_path / "mountinfo").write_text(
+        line.format("/", "overlay") + line.format(place, "ext4") + line.format("/proc", "proc")
+    )
+    monkeypatch.setattr(surroundings, "SYSTEM", ())
+    os.environ |= {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "a.b", "GIT_CONFIG_VALUE_0": "c"}
+    surroundings.trust_mounts()
+    projects = [mounted, mounted / "one", mounted / "one/inner"]
+    assert git_settings() == [("a.b", "c"), *(("safe.directory", str(one)) for one in projects)]
+
+
+def test_without_a_mount_git_is_told_nothing(surroundings: ModuleType) -> None:
+    surroundings.trust_mounts()
+    assert git_settings() == []
+
+
+# --- what users add ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def envs(tmp_path: Path) -> Path:
+    """An environment `x`, as uv makes it, in a folder that stands for /opt/envs."""
+    subprocess.run(["python3", "-m", "venv", "--without-pip", tmp_path / "envs/x"], check=True)
+    (site,) = (tmp_path / "envs/x/lib").glob("python3.*/site-packages")
+    (site / "given.py").write_text("WHERE = 'image'\n")
+    (site / "pip").mkdir()
+    (site / "pip/__main__.py").write_text("import sys; print('pip in', sys.prefix)\n")
+    return tmp_path / "envs"
+
+
+def own_python(envs: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    env: dict[str, Any] = {"PATH": os.environ["PATH"], "DSVM_ENVS": str(envs), **environment}
+    return subprocess.run([IMAGE / "dsvm-python", *words], env=env, capture_output=True, text=True, check=False)
+
+
+def test_what_a_user_adds_comes_before_what_the_image_has(envs: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    show = "import given, sys; print(given.WHERE, sys.prefix)"
+    first = own_python(envs, "x", "-c", show, HOME=str(home)).stdout.split()
+    (layer,) = (home / ".local/share/dsvm").glob("x-python3.*")
+    assert first == ["image", str(layer)]
+    (site,) = (layer / "lib").glob("python3.*/site-packages")
+    (site / "given.py").write_text("WHERE = 'mine'\n")
+    assert own_python(envs, "x", "-c", show, HOME=str(home)).stdout.split()[0] == "mine"
+    assert own_python(envs, "--bin", "x", HOME=str(home)).stdout == f"{layer}/bin\n"
+    done = subprocess.run([layer / "bin/pip"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"pip in {layer}\n"
+
+
+def test_kernels_that_start_at_once_share_one_layer(envs: Path, tmp_path: Path) -> None:
+    env = {"PATH": os.environ["PATH"], "DSVM_ENVS": str(envs), "HOME": str(tmp_path)}
+    several = [
+        subprocess.Popen([IMAGE / "dsvm-python", "x", "-c", "import given"], env=env, stderr=subprocess.PIPE)
+        for _ in range(8)
+    ]
+    assert [one.wait(30) for one in several] == [0] * 8
+    assert len([*(tmp_path / ".local/share/dsvm").iterdir()]) == 1
+
+
+def test_without_a_home_it_is_the_image_s_environment(envs: Path) -> None:
+    done = own_python(envs, "x", "-c", "import sys; print(sys.prefix)", HOME="/proc/nothing")
+    assert done.stdout == f"{envs}/x\n", done.stderr
+
+
+def test_an_environment_that_is_none(envs: Path) -> None:
+    done = own_python(envs, "y", "-c", "")
+    assert (done.returncode, "there is no environment 'y'" in done.stderr) == (2, True)
