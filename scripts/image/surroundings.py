@@ -418,7 +418,5 @@ def base_path() -> str:
     name = next((name for name in ("DSVM_BASE_URL", "NB_PREFIX") if os.environ.get(name)), None)
     path = os.environ[name] if name else "/"
     if not BASE_PATH.fullmatch(path) or {".", ".."} & {*path.split("/")}:
-        raise Refusal(
-            f"{name}: '{path}' is no path such as /notebook/me/mine: letters, digits and -._~ between slashes"
-        )
+        raise Refusal(f"{name}: {path!r} is no path such as /notebook/me: letters, digits and -._~ between slashes")
     return f"{path.rstrip('/')}/"
