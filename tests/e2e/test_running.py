@@ -1,0 +1,322 @@
+"""A started image serves whoever runs it, behind whatever stands before it, and keeps what users add."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import time
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from workbench import BIG, Done, docker, run
+
+IMAGE = f"dsvm/{BIG}"
+TOKEN = "correct-horse-battery"
+pytestmark = pytest.mark.usefixtures("cpu_debian")
+
+
+def shell(script: str, *options: str) -> Done:
+    """A command of the image's shell, as somebody would run it; docker's options before it."""
+    return run(["docker", "run", "--rm", *options, IMAGE, "bash", "-c", script])
+
+
+# --- users -------------------------------------------------------------------------------------------------
+
+WHO = "whoami; python -c 'import getpass; print(getpass.getuser())'; touch ~/mine ~/.cache 2>&1; echo $HOME; id -g"
+
+
+def test_any_user_of_group_0_has_a_name_and_a_home() -> None:
+    done = shell(WHO, "--user", "12345:0").passed()
+    assert done.out.split() == ["ds", "ds", "/tmp/home-12345", "0"]
+    known = shell("ssh -G host | head -1; java -XshowSettings:properties -version 2>&1", "--user", "12345:0").passed()
+    assert "user.name = ds" in known.out
+
+
+def test_a_command_of_root_stays_root_s() -> None:
+    assert shell("id -u; echo $HOME", "--user", "root").passed().out.split() == ["0", "/root"]
+
+
+def test_the_user_gets_the_numbers_that_were_asked_for(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    (tmp_path / "theirs").write_text("of somebody else")
+    os.chown(tmp_path / "theirs", 999, 999)
+    numbers = ("--user", "root", "-e", "DSVM_UID=4242", "-e", "DSVM_GID=4343")
+    done = shell(
+        "id -u; id -g; whoami; stat -c %u ~ ~/.bashrc ~/work/theirs; touch ~/new && sudo -n id -u",
+        *numbers, "-v", f"{tmp_path}:/home/ds/work",
+    ).passed()  # fmt: skip
+    assert done.out.split() == ["4242", "4343", "ds", "4242", "4242", "999", "0"]
+
+
+def test_numbers_that_cannot_be_given_are_refused() -> None:
+    for options, words in (
+        (("--read-only", "--user", "root", "-e", "DSVM_UID=77"), "/etc/passwd cannot be written"),
+        (("-e", "DSVM_UID=77"), "add --user root"),
+        (("--user", "root", "-e", "DSVM_UID=0"), "no number of a user"),
+    ):
+        done = shell("id", *options)
+        assert (done.code, words in done.err, "Traceback" in done.err) == (2, True, False), done.text
+
+
+@pytest.fixture
+def volume() -> Iterator[str]:
+    name = docker("volume", "create").strip()
+    yield name
+    docker("volume", "rm", "--force", name)
+
+
+def test_an_empty_home_of_root_s_becomes_the_user_s(tmp_path: Path) -> None:
+    """As Kubernetes and bind mounts bring it; docker itself fills a new volume."""
+    home = tmp_path / "home"
+    home.mkdir(mode=0o755)
+    mount = ("-v", f"{home}:/home/ds")
+    lost = shell("echo $HOME", *mount).passed()
+    assert lost.out.strip() == "/tmp/home-1000"
+    assert "WHAT IS SAVED THERE IS LOST" in lost.err and "DSVM_UID=1000" in lost.err
+    found = shell("echo saved > ~/file; ls -A ~", *mount, "--user", "root", "-e", "DSVM_UID=1000").passed()
+    assert {".bash_logout", ".bashrc", "file"} <= {*found.out.split()}
+    assert shell("cat ~/file", *mount).passed().out == "saved\n"
+    assert home.stat().st_uid == 1000
+
+
+def test_a_read_only_root() -> None:
+    assert shell("true", "--read-only").passed().err == ""
+    spaces = ("--read-only", "--tmpfs", "/tmp", "--tmpfs", "/home/ds:uid=1000,gid=1000")
+    assert (
+        shell("touch ~/x && python -c 'import numpy, sys; print(sys.prefix)'", *spaces)
+        .passed()
+        .out.startswith("/home/ds/.local/")
+    )
+
+
+def test_a_mounted_project_of_another_owner_is_not_dubious(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    for name in ("one", "group/two"):
+        subprocess.run(["git", "init", "-q", tmp_path / name], check=True)
+    for path in (tmp_path, *tmp_path.rglob("*")):
+        os.chown(path, 3333, 3333)
+    ask = "git -C ~/work/one status -sb && git -C ~/work/group/two status -sb"
+    done = shell(ask, "-v", f"{tmp_path}:/home/ds/work")
+    assert done.code == 0, done.text
+
+
+# --- services ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def started(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A container of the image with the options that the test asks for; its id, once it is healthy."""
+    options: Sequence[str] = request.param
+    container = docker("run", "--detach", "-e", f"DSVM_TOKEN={TOKEN}", *options, IMAGE).strip()
+    try:
+        end = time.monotonic() + 180
+        while (state := health(container)) == "starting" and time.monotonic() < end:
+            time.sleep(1)
+        assert state == "healthy", docker("logs", container)
+        yield container
+    finally:
+        docker("rm", "--force", "--volumes", container)
+
+
+def health(container: str) -> str:
+    return docker("inspect", "--format", "{{.State.Health.Status}}", container).strip()
+
+
+def asked(container: str, path: str) -> str:
+    program = f"curl -s -o /dev/null -w '%{{http_code}}' -H 'Authorization: token {TOKEN}' http://127.0.0.1:{path}"
+    return docker("exec", container, "bash", "-c", program).strip()
+
+
+@pytest.mark.parametrize("started", [("--user", "root"), ("--user", "12345:0")], indirect=True, ids=["root", "any"])
+def test_services_of_any_user(started: str) -> None:
+    assert asked(started, "8888/api/contents") == "200"
+    assert asked(started, "8080/healthz") == "200"
+    users = docker("exec", started, "bash", "-c", "stat -c %u /proc/[0-9]*").split()
+    assert {*users} & {"1000", "12345"}, "the services are not root's"
+
+
+KERNEL = """
+import json, sys, urllib.request, uuid
+from tornado import gen, ioloop, websocket
+site, token = sys.argv[1:]
+def ask(path, data=None):
+    request = urllib.request.Request(f"http://{site}{path}", data, {"Authorization": f"token {token}"})
+    return json.load(urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60))
+kernel = ask("api/kernels", b"{}")["id"]
+async def main():
+    socket = await websocket.websocket_connect(f"ws://{site}api/kernels/{kernel}/channels?token={token}")
+    header = {"msg_id": uuid.uuid4().hex, "msg_type": "execute_request", "username": "", "session": "x"}
+    content = {"code": "print(6 * 7)", "silent": False, "store_history": False, "user_expressions": {}}
+    await socket.write_message(json.dumps({
+        "header": {**header, "version": "5.3"}, "content": {**content, "allow_stdin": False},
+        "parent_header": {}, "metadata": {}, "channel": "shell", "buffers": [],
+    }))
+    while True:
+        message = json.loads(await socket.read_message())
+        if message["msg_type"] == "stream":
+            print(message["content"]["text"].strip())
+            return
+ioloop.IOLoop.current().run_sync(lambda: gen.with_timeout(__import__("datetime").timedelta(seconds=90), main()))
+"""
+
+
+@pytest.mark.parametrize("started", [("-e", "NB_PREFIX=/notebook/team/me")], indirect=True)
+def test_behind_a_path_jupyterlab_serves_below_it_and_its_websockets_too(started: str) -> None:
+    assert asked(started, "8888/notebook/team/me/api/contents") == "200"
+    assert asked(started, "8888/api/contents") == "404"
+    site = "127.0.0.1:8888/notebook/team/me/"
+    assert docker("exec", started, "/opt/envs/base/bin/python", "-c", KERNEL, site, TOKEN).strip() == "42"
+
+
+# --- what users add ----------------------------------------------------------------------------------------
+
+
+def wheel(path: Path, name: str, version: str, text: str) -> Path:
+    stem = f"{name}-{version}"
+    made = path / f"{stem}-py3-none-any.whl"
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr(f"{name}.py", text)
+        archive.writestr(f"{stem}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        archive.writestr(f"{stem}.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{stem}.dist-info/RECORD", "")
+    made.chmod(0o644)
+    return made
+
+
+def test_packages_that_a_user_adds_to_a_kernel_s_environment_survive_on_a_mounted_home(
+    tmp_path: Path, volume: str
+) -> None:
+    tmp_path.chmod(0o755)
+    wheel(tmp_path, "added", "1.0", "WHERE = __file__\n")
+    wheel(tmp_path, "cloudpickle", "99.0", "")  # one that the image has, in a newer version
+    mounts = ("-v", f"{tmp_path}:/wheels:ro", "-v", f"{volume}:/home/ds")
+    install = "%s -m pip install -q --no-index --find-links /wheels added"
+    for env in ("base", "pytorch"):
+        shell(install % f"dsvm-python {env}", *mounts).passed()
+        found = shell(f"dsvm-python {env} -c 'import added; print(added.WHERE)'", *mounts).passed().out
+        assert re.match(rf"/home/ds/\.local/share/dsvm/{env}-python3\.\d+/lib/", found), found
+    assert "added" not in shell("/opt/envs/base/bin/python -m pip list", *mounts).passed().out
+    shell("pip install -q --no-index --find-links /wheels cloudpickle==99.0", *mounts).passed()
+    version = 'import importlib.metadata as m; print(m.version("cloudpickle"))'
+    assert shell(f"python -c '{version}'", *mounts).passed().out == "99.0\n"
+    assert shell(f"/opt/envs/base/bin/python -c '{version}'", *mounts).passed().out != "99.0\n"
+    # what a terminal in the browser is: a login shell
+    assert shell("bash -lc \"python -c 'import added; print(added.WHERE)'\"", *mounts).passed().out == found.replace(
+        "/pytorch-", "/base-"
+    )
+
+
+def test_packages_of_r_go_to_the_home_and_survive(tmp_path: Path, volume: str) -> None:
+    package = tmp_path / "mine"
+    (package / "R").mkdir(parents=True)
+    (package / "DESCRIPTION").write_text("Package: mine\nVersion: 1.0\nTitle: T\nDescription: D.\nLicense: MIT\n")
+    (package / "NAMESPACE").write_text("export(answer)\n")
+    (package / "R/a.R").write_text("answer <- function() 42\n")
+    for path in (tmp_path, *tmp_path.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    mounts = ("-v", f"{tmp_path}:/src:ro", "-v", f"{volume}:/home/ds")
+    shell('Rscript -e \'install.packages("/src/mine", repos = NULL, type = "source")\'', *mounts).passed()
+    assert shell("Rscript -e 'cat(mine::answer())'", *mounts).passed().out == "42"
+    assert shell("Rscript -e 'cat(getOption(\"repos\"))'", "-e", "DSVM_CRAN=https://r.invalid/x").passed().out == (
+        "https://r.invalid/x"
+    )
+
+
+# --- a company's network -----------------------------------------------------------------------------------
+
+SERVE = """
+import http.server, ssl
+server = http.server.HTTPServer(("127.0.0.1", 8443), http.server.SimpleHTTPRequestHandler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain("/ca/server.pem", "/ca/server.key")
+server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
+"""
+JAVA = """
+public class Ask {
+    public static void main(String[] words) throws Exception {
+        new java.net.URL(words[0]).openStream().close();
+    }
+}
+"""
+CLIENTS = {
+    "curl": "curl -sf $site/file >/dev/null",
+    "python": "python -c 'import sys, urllib.request as u; u.urlopen(sys.argv[1])' $site/file",
+    "requests": "python -c 'import sys, requests; requests.get(sys.argv[1]).raise_for_status()' $site/file",
+    "pip": "pip download -q --no-deps --index-url $site/simple/ -d /tmp/got added",
+    "git": "git ls-remote $site/project.git",
+    "node": "/opt/code-server/lib/node -e 'require(\"https\").get(process.argv[1], (a) => a.resume())' $site/file",
+    "R": "Rscript -e 'download.file(commandArgs(TRUE), \"/tmp/r\", quiet = TRUE)' $site/file",
+    "java": "java /ca/Ask.java $site/file",
+}
+
+
+@pytest.fixture(scope="module")
+def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An authority of a company's own, a certificate of 127.0.0.1 by it, and what a server there serves."""
+    folder = tmp_path_factory.mktemp("company")
+
+    def openssl(*words: str) -> None:
+        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
+    openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=A company")
+    openssl("req", "-x509", *key, "-keyout", "server.key", "-out", "server.pem", "-subj", "/CN=127.0.0.1",
+            "-CA", "ca.pem", "-CAkey", "ca.key", "-addext", "subjectAltName=IP:127.0.0.1",
+            "-addext", "basicConstraints=critical,CA:FALSE")  # fmt: skip
+    (folder / "serve.py").write_text(SERVE)
+    (folder / "Ask.java").write_text(JAVA)
+    (folder / "file").write_text("content")
+    (folder / "simple/added").mkdir(parents=True)
+    made = wheel(folder / "simple/added", "added", "1.0", "")
+    (folder / "simple/added/index.html").write_text(f'<a href="{made.name}">{made.name}</a>')
+    subprocess.run(["git", "init", "-q", "--bare", folder / "project.git"], check=True)
+    subprocess.run(["git", "-C", folder / "project.git", "update-server-info"], check=True)
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    return folder
+
+
+def clients(company: Path, *options: str) -> dict[str, int]:
+    lines = "\n".join(
+        f"({command}) >/tmp/said 2>&1; echo {name} $?; cat /tmp/said >&2" for name, command in CLIENTS.items()
+    )
+    serve = "cd /ca && { /usr/bin/python3 serve.py >/dev/null 2>&1 & }; sleep 2; site=https://127.0.0.1:8443; cd /tmp"
+    script = f"{serve}\n{lines}"
+    done = shell(script, "-v", f"{company}:/ca:ro", *options).passed()
+    return {name: int(code) for name, code in (line.split() for line in done.out.splitlines())}
+
+
+def test_every_program_trusts_a_company_s_authority(company: Path) -> None:
+    without = clients(company)
+    assert 0 not in without.values(), "else they trust anybody"
+    assert clients(company, "-e", "DSVM_CA_BUNDLE=/ca/ca.pem") == dict.fromkeys(CLIENTS, 0)
+
+
+def test_a_bundle_that_cannot_be_read_starts_nothing() -> None:
+    done = shell("true", "-e", "DSVM_CA_BUNDLE=/nowhere.pem")
+    assert (done.code, "cannot read /nowhere.pem" in done.err) == (2, True)
+
+
+# --- limits ------------------------------------------------------------------------------------------------
+
+
+def test_a_quota_of_processors_is_what_programs_count() -> None:
+    if (os.cpu_count() or 1) < 2:
+        pytest.fail("one processor leaves nothing to limit")
+    counts: dict[str, Any] = json.loads(
+        shell(
+            "java -XshowSettings:system -version 2>/tmp/java; julia=$(julia -e 'print(Threads.nthreads())');"
+            "python -c 'import json, os, sys; print(json.dumps({"
+            '"java": "Effective CPU Count: 1" in open("/tmp/java").read(), "julia": sys.argv[1],'
+            '"omp": os.environ["OMP_NUM_THREADS"], "make": os.environ["MAKEFLAGS"]}))\' "$julia"',
+            "--cpus", "1",
+        ).passed().out
+    )  # fmt: skip
+    # Spark's local[*] is what Java counts
+    assert counts == {"java": True, "julia": "1", "omp": "1", "make": "-j1"}
