@@ -16,7 +16,6 @@ import os
 import re
 import shutil
 import tarfile
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,6 +30,7 @@ from dsvm.ecosystems import Context, Request
 from dsvm.errors import LockError, ProgramError, StoreError
 from dsvm.model import Base, BaseKind, Pin, Section, digest_of
 from dsvm.run import run
+from dsvm.scratch import scratch
 from dsvm.store.hashed import Hashed
 
 OCI = "application/vnd.oci.image"
@@ -241,8 +241,8 @@ def layout(
         else:
             partial = folder.with_suffix(".part")
             shutil.rmtree(partial, ignore_errors=True)
-            with tempfile.TemporaryDirectory(prefix="dsvm-base-") as work:
-                tar = ecosystems.system(base).bootstrap(base, section, context.store, Path(work), log)
+            with scratch("base") as work:
+                tar = ecosystems.system(base).bootstrap(base, section, context.store, work, log)
                 digest = write_layout(partial, tar, base=base, epoch=section.epoch)
         (partial / "digest").write_text(digest + "\n")
         partial.rename(folder)

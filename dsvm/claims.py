@@ -8,8 +8,10 @@ A claim is a lock of the operating system on a file of the store: it goes with t
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
+import platform
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +28,11 @@ def folder() -> Path:
     from platformdirs import user_state_path
 
     return user_state_path("dsvm")
+
+
+def owner() -> str:
+    """A word for whose claims these are: one engine serves several users, and several machines."""
+    return hashlib.sha256(f"{platform.node()} {os.getuid()} {folder()}".encode()).hexdigest()[:16]
 
 
 def _path(root: Path, name: str) -> Path:

@@ -7,7 +7,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, get_args
 
 from dsvm import pipeline
@@ -16,6 +15,7 @@ from dsvm.model import DISK_FORMATS, MACHINE_FORMATS, Format, Plan
 from dsvm.pipeline import BuildOptions, Workshop
 from dsvm.plan import make_plan
 from dsvm.run import run
+from dsvm.scratch import scratch
 from dsvm.units import GIB
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def _google_archive(image: Path, target: Path) -> Path:
 
     https://cloud.google.com/compute/docs/import/import-existing-image
     """
-    with TemporaryDirectory(prefix=".google-", dir=target.parent) as work:
+    with scratch("google", target.parent) as work:
         raw, part = Path(work, "disk.raw"), Path(work, "part")
         run(["qemu-img", "convert", "-O", "raw", image, raw], timeout=7200)
         size = -(-raw.stat().st_size // GIB) * GIB

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, get_args
 
 from dsvm import claims, compat
@@ -27,6 +26,7 @@ from dsvm.errors import (
 )
 from dsvm.model import Format, Lock, Pin, Plan, Report, Section
 from dsvm.plan import make_plan
+from dsvm.scratch import scratch
 
 if TYPE_CHECKING:
     from dsvm.builders.docker import Built
@@ -81,12 +81,12 @@ class Workshop:
         from dsvm.ecosystems import Context
 
         one = self.catalog.variant(variant)
-        with TemporaryDirectory(prefix="dsvm-") as work:
+        with scratch("lock") as work:
             yield Context(
                 base=self.catalog.bases[one.base],
                 machine=self.machine,
                 store=self.store,
-                work=Path(work),
+                work=work,
                 accelerator=one.accelerator,
                 indexes=self.catalog.indexes,
                 repositories=self.catalog.repositories,
@@ -109,8 +109,12 @@ class Workshop:
     @contextmanager
     def using_store(self) -> Iterator[None]:
         """Use the store while nobody cleans it."""
-        with self.store.faults(self.store.root), claims.of_store(self.store.root):
-            yield
+        with self.store.faults(self.store.root):
+            with claims.to_clean(self.store.root) as alone:
+                if alone:
+                    self.store.sweep()
+            with claims.of_store(self.store.root):
+                yield
 
     def folder(self, variant: str) -> Path:
         """Where everything that is made for `variant` lies."""
@@ -402,7 +406,7 @@ def _build(shop: Workshop, variant: str, options: BuildOptions) -> tuple[str, Bu
     with shop.context(variant) as context:
         section = next(section for section in plan.sections if section.id == "base")
         layout = bases.layout(plan.base, plan.base_kind, section, context, log=folder / "base.log", say=shop.say)
-    images.forget_runs(variant, env)  # nobody else works on it: those were killed
+    _forget_killed(shop, variant)
     tag = docker.run_tag()
     try:
         built = docker.build(
@@ -431,6 +435,15 @@ def _build(shop: Workshop, variant: str, options: BuildOptions) -> tuple[str, Bu
     finally:
         images.untag(docker.image_name(variant, tag), env)
     return name, built
+
+
+def _forget_killed(shop: Workshop, variant: str) -> None:
+    """Take away what killed runs on a variant left in the engine. Only we work on it, so it is nobody's."""
+    from dsvm import checks, images
+
+    images.forget_runs(variant, shop.engine.env)
+    for name in checks.forget_killed(variant, shop.engine.env):
+        shop.say(f"{name} of a run that was killed is removed")
 
 
 def say_report(shop: Workshop, image: str, report: Report, begun: float) -> None:
@@ -500,6 +513,7 @@ def verify(shop: Workshop, variant: str, *, plan: Plan | None = None, only: Sequ
         if plan is None:
             plan = make_plan(shop.catalog, need_lock(shop, variant, locked=True))
         env = shop.engine.env
+        _forget_killed(shop, variant)
         candidates = [image_name(variant, images.UNVERIFIED), image_name(variant)]
         found = next(((one, seen) for one in candidates if (seen := images.inspect(one, env)) is not None), None)
         if found is None:

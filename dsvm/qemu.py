@@ -12,13 +12,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from dsvm.engine import Finding
 from dsvm.errors import EngineError, ProgramError, VerifyError
 from dsvm.ports import free_port
 from dsvm.run import Background, background, run, tail
+from dsvm.scratch import scratch
 
 Accelerator = Literal["kvm", "tcg"]
 SYSTEM = "qemu-system-x86_64"
@@ -83,7 +83,7 @@ def accelerator() -> Accelerator:
     """kvm where firmware starts under it, else tcg. The device file alone says little: it may be there and not work."""
     if not Path("/dev/kvm").exists():
         return "tcg"
-    with TemporaryDirectory(prefix="dsvm-kvm-") as folder:
+    with scratch("kvm") as folder:
         serial = Path(folder, "serial")
         argv: list[str | Path] = [
             *(SYSTEM, "-accel", "kvm", "-machine", "pc", "-m", "256", "-display", "none", "-nodefaults"),
@@ -125,7 +125,7 @@ def make_seed(path: Path, user_data: Mapping[str, Any], *, instance: str, hostna
 
     https://cloudinit.readthedocs.io/en/latest/reference/datasources/nocloud.html
     """
-    with TemporaryDirectory(prefix="dsvm-seed-") as folder:
+    with scratch("seed") as folder:
         texts = {
             # JSON is YAML, and quotes everything
             "user-data": f"#cloud-config\n{json.dumps(user_data)}\n",
@@ -284,8 +284,7 @@ def started(
     """
     require()
     # a short path: sockets lie in it
-    with TemporaryDirectory(prefix="dsvm-vm-") as place:
-        folder = Path(place)
+    with scratch("vm") as folder:
         key = folder / "key"
         public = make_key(key)
         user = {"name": "checker", "shell": "/bin/bash", "sudo": "ALL=(ALL) NOPASSWD:ALL"}

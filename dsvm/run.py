@@ -58,7 +58,7 @@ def run(
     words = [which(os.fspath(argv[0])), *(os.fspath(word) for word in argv[1:])]
     try:
         done = subprocess.run(
-            words,
+            with_us(words),
             env={**os.environ, **(env or {})},
             cwd=cwd,
             input=stdin,
@@ -100,7 +100,7 @@ def stream(
     """
     words = [which(os.fspath(argv[0])), *(os.fspath(word) for word in argv[1:])]
     process = subprocess.Popen(
-        words,
+        with_us(words),
         env={**os.environ, **(env or {})},
         cwd=cwd,
         stdin=subprocess.DEVNULL,
@@ -121,6 +121,22 @@ def stream(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def with_us(words: Sequence[str]) -> list[str]:
+    """The same words for a program that is killed when we are, where this system can do that."""
+    setpriv = shutil.which("setpriv")
+    return [*([setpriv, "--pdeathsig", "KILL"] if setpriv else []), *words]
+
+
+def in_namespaces(argv: Sequence[str | os.PathLike[str]]) -> list[str | os.PathLike[str]]:
+    """The command with processes and mounts of its own, which go when it goes; as it is where we are not root.
+
+    Whoever is not root makes such namespaces otherwise, or not at all.
+    """
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        return [*argv]
+    return ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", *argv]
 
 
 def mortal(argv: Sequence[str | os.PathLike[str]], word: str = "KILL") -> list[str]:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from packaging.version import Version
@@ -19,6 +18,7 @@ from dsvm import qemu
 from dsvm.errors import BuildError, EngineError
 from dsvm.model import Plan
 from dsvm.run import mortal, run, stream, tail
+from dsvm.scratch import scratch
 
 OLDEST = Version("1.6")  # the first that reads HCL
 PLUGINS = Version("1.7")  # the first that knows required_plugins
@@ -69,8 +69,8 @@ def build_local(plan: Plan, folder: Path, disk: Path, *, say: Callable[[str], No
     shutil.rmtree(output, ignore_errors=True)
     serial.unlink(missing_ok=True)
     accelerator = qemu.accelerator()
-    with TemporaryDirectory(prefix="dsvm-packer-") as place:
-        key = Path(place, "key")
+    with scratch("packer") as place:
+        key = place / "key"
         values: dict[str, Any] = {
             "output": str(output),
             "disk": str(disk),
@@ -83,7 +83,7 @@ def build_local(plan: Plan, folder: Path, disk: Path, *, say: Callable[[str], No
             "key": str(key),
             "ssh_timeout": f"{qemu.BOOT_TIMEOUT[accelerator]:.0f}s",
         }
-        variables = Path(place, "run.pkrvars.json")
+        variables = place / "run.pkrvars.json"
         variables.write_text(json.dumps(values))
         try:
             _run(folder / "packer", variables, log, place, say=say)
@@ -107,8 +107,8 @@ def build_cloud(folder: Path, values: Mapping[str, Any], *, say: Callable[[str],
     Packer takes away what it has begun when that fails. Raises BuildError with the end of its output.
     """
     log = folder / "packer.log"
-    with TemporaryDirectory(prefix="dsvm-packer-") as place:
-        variables = Path(place, "run.pkrvars.json")
+    with scratch("packer") as place:
+        variables = place / "run.pkrvars.json"
         variables.write_text(json.dumps(values))
         try:
             _run(folder / "packer", variables, log, place, say=say)
@@ -117,8 +117,8 @@ def build_cloud(folder: Path, values: Mapping[str, Any], *, say: Callable[[str],
             raise BuildError(f"packer build failed:\n{output}", hint=f"Full output: {log}") from None
 
 
-def _run(template: Path, variables: Path, log: Path, place: str, *, say: Callable[[str], None]) -> None:
-    env = {**QUIET, "TMPDIR": place, "PACKER_CACHE_DIR": f"{place}/cache"}
+def _run(template: Path, variables: Path, log: Path, place: Path, *, say: Callable[[str], None]) -> None:
+    env = {**QUIET, "TMPDIR": str(place), "PACKER_CACHE_DIR": f"{place}/cache"}
     if needs_plugins():
         run(["packer", "init", template], env=env, timeout=600)
     # TERM, which Packer heeds: it ends its QEMU before itself

@@ -1,6 +1,6 @@
 """Plan -> testinfra run on the started image -> Report."""
 
-from dsvm.checks.container import ENTRYPOINT, SCRIPTS_INSIDE, check_settings
+from dsvm.checks.container import ENTRYPOINT, SCRIPTS_INSIDE, check_settings, forget_killed
 from dsvm.checks.planned import IMAGE, MACHINE, Case, kernels, places, planned_checks
 from dsvm.checks.suite import run_suite, staged_scripts
 from dsvm.checks.verification import MANIFESTS, failures, make_report, report_name, summary, verify, write_report
@@ -17,6 +17,7 @@ __all__ = [
     "Watcher",
     "check_settings",
     "failures",
+    "forget_killed",
     "kernels",
     "make_report",
     "places",

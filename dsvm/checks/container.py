@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from dsvm import claims
 from dsvm.checks.planned import IMAGE
 from dsvm.engine import gpu_options
 from dsvm.errors import ProgramError, VerifyError
@@ -20,6 +21,8 @@ from dsvm.services import SERVICES_ANSWER
 # Where a started image has the check scripts, in its own file system.
 SCRIPTS_INSIDE = "/tmp/dsvm-checks"  # noqa: S108
 ENTRYPOINT = ["/usr/bin/tini", "-g", "--", "/usr/local/bin/dsvm-start"]
+# Labels of a container in which an image is verified: its variant, and whose claims its run has
+MARK, OWNER = "dsvm.verify", "dsvm.owner"
 SECOND = 10**9  # as the engine counts: in nanoseconds
 # as templates/Dockerfile.j2 says it
 HEALTH = {
@@ -48,9 +51,24 @@ def inspect(image: str, plan: Plan, engine_env: Mapping[str, str]) -> Mapping[st
     return settings
 
 
+def forget_killed(variant: str, engine_env: Mapping[str, str]) -> list[str]:
+    """Remove the containers in which runs of ours that were killed verified `variant`; returns their names.
+
+    Only whoever has the claim on the variant may call it: no other run of ours verifies it meanwhile.
+    """
+    marks = (f"label={MARK}={variant}", f"label={OWNER}={claims.owner()}")
+    filters = [word for mark in marks for word in ("--filter", mark)]
+    found = docker(engine_env, "ps", "--all", *filters, "--format", "{{.Names}}").split()
+    for name in found:
+        run(["docker", "rm", "--force", "--volumes", name], env=engine_env, timeout=120, check=False)
+    return found
+
+
 @contextmanager
-def started(image: str, token: str, engine_env: Mapping[str, str], *, serves: bool, gpu: bool) -> Iterator[str]:
-    """A running container of `image`, by name; it is gone afterwards, whatever happens.
+def started(
+    image: str, token: str, engine_env: Mapping[str, str], *, variant: str, serves: bool, gpu: bool
+) -> Iterator[str]:
+    """A running container of `image`, by name; it is gone afterwards, whatever happens: see `forget_killed`.
 
     An image that serves nothing is kept running by a command that does nothing.
     """
@@ -58,7 +76,8 @@ def started(image: str, token: str, engine_env: Mapping[str, str], *, serves: bo
     try:
         run(
             [
-                *("docker", "run", "--detach", "--name", name, "--label", "dsvm.verify"),
+                *("docker", "run", "--detach", "--name", name),
+                *("--label", f"{MARK}={variant}", "--label", f"{OWNER}={claims.owner()}"),
                 *("--network", "none", "--shm-size", "1g", "--no-healthcheck"),
                 *(gpu_options(engine_env) if gpu else []),
                 # The value comes from docker's own environment: process lists show command lines.

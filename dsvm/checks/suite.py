@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from dsvm.checks.watch import Watcher
 from dsvm.errors import VerifyError
 from dsvm.model import CheckResult, Plan, canonical_json
 from dsvm.run import stream, tail
+from dsvm.scratch import scratch
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SUITE = REPOSITORY / "tests" / "image"
@@ -26,8 +26,8 @@ KEPT_OUTPUT = 20_000  # characters of a failure's output in the report
 @contextmanager
 def staged_scripts(cases: Sequence[Case], manifests: Sequence[Path]) -> Iterator[Path]:
     """A folder with the check scripts and what stands beside them, readable for everybody."""
-    with tempfile.TemporaryDirectory(prefix="dsvm-checks-") as scratch:
-        staged = Path(scratch) / "checks"
+    with scratch("checks") as place:
+        staged = place / "checks"
         staged.mkdir()
         for folder in manifests:
             if (folder / "checks").is_dir():
@@ -67,8 +67,7 @@ def run_suite(
     if not SUITE.is_dir():
         raise VerifyError(f"{SUITE}: no such folder", hint="Run DSVM from a checkout of its repository")
     token = env["DSVM_TOKEN"]
-    with tempfile.TemporaryDirectory(prefix="dsvm-verify-") as scratch:
-        work = Path(scratch)
+    with scratch("verify") as work:
         (work / "plan.json").write_text(canonical_json(plan), encoding="utf-8")
         (work / "cases.json").write_text(json.dumps([case.id for case in cases]), encoding="utf-8")
         (work / "settings.json").write_text(json.dumps(settings or {}), encoding="utf-8")

@@ -42,7 +42,8 @@ def verify(
     token = secrets.token_urlsafe(24)
     watcher.step(f"Starting {image}")
     serves = bool(plan.services)
-    with started(image, token, engine_env, serves=serves, gpu=plan.accelerator == "gpu") as container:
+    gpu = plan.accelerator == "gpu"
+    with started(image, token, engine_env, variant=plan.variant, serves=serves, gpu=gpu) as container:
         with staged_scripts(cases, manifests) as scripts:
             copy_scripts(scripts, container, engine_env)
         wait_until_healthy(container, engine_env, serves=serves)

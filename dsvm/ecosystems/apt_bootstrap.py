@@ -8,7 +8,7 @@ from pathlib import Path
 from debian.debfile import DebFile
 
 from dsvm.model import Base, Pin, Section
-from dsvm.run import run
+from dsvm.run import in_namespaces, run
 from dsvm.store import Store
 
 _CLEAN = (
@@ -25,17 +25,19 @@ def make_base(base: Base, section: Section, store: Store, work: Path, log: Path)
     tar = work / "root.tar"
     suite = base.bootstrap.suites[0].partition("/")[2]
     run(
-        [
-            *("mmdebstrap", "--mode=auto", "--variant=custom", f"--architectures={base.arch}"),
-            f"--include={','.join(f'{pin.name}' for pin in section.pins)}",
-            *("--aptopt=Acquire::Languages none", "--aptopt=APT::Install-Recommends false"),
-            "--dpkgopt=force-unsafe-io",
-            # the archive is this run's own folder: no later apt may look for it
-            '--customize-hook=rm -f "$1/etc/apt/sources.list" "$1/etc/apt/apt.conf.d/99mmdebstrap" '
-            '"$1/etc/dpkg/dpkg.cfg.d/99mmdebstrap"',
-            *(f"--customize-hook={hook}" for hook in _CLEAN),
-            *(suite, tar, f"deb [trusted=yes] copy:{archive} ./"),
-        ],
+        in_namespaces(
+            [
+                *("mmdebstrap", "--mode=auto", "--variant=custom", f"--architectures={base.arch}"),
+                f"--include={','.join(f'{pin.name}' for pin in section.pins)}",
+                *("--aptopt=Acquire::Languages none", "--aptopt=APT::Install-Recommends false"),
+                "--dpkgopt=force-unsafe-io",
+                # the archive is this run's own folder: no later apt may look for it
+                '--customize-hook=rm -f "$1/etc/apt/sources.list" "$1/etc/apt/apt.conf.d/99mmdebstrap" '
+                '"$1/etc/dpkg/dpkg.cfg.d/99mmdebstrap"',
+                *(f"--customize-hook={hook}" for hook in _CLEAN),
+                *(suite, tar, f"deb [trusted=yes] copy:{archive} ./"),
+            ]
+        ),
         env={"SOURCE_DATE_EPOCH": str(section.epoch)},
         timeout=1800,
         log=log,

@@ -77,6 +77,10 @@ class Store(Blobs):
         """Hash every artefact; see `care.verify`."""
         return care.verify(self)
 
+    def sweep(self) -> None:
+        """Remove what killed runs left half-made; see `care.sweep`."""
+        care.sweep(self)
+
     def prune(self, keep: set[str]) -> tuple[int, int]:
         """Remove all artefacts but `keep`; see `care.prune`."""
         return care.prune(self, keep)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +24,15 @@ def verify(blobs: Blobs) -> list[str]:
                 place.parent.mkdir(exist_ok=True)
                 blob.replace(place)
     return bad
+
+
+def sweep(blobs: Blobs) -> None:
+    """Remove what killed runs left half-made. Only whoever has the store for itself may call it."""
+    left = [*(blobs.root / "partial").glob("new-*.part"), *blobs.root.glob("new-*.part"), *blobs.root.glob(".*.part")]
+    for path in left:
+        path.unlink(missing_ok=True)
+    for folder in (blobs.root / "bases").glob("*.part"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def prune(blobs: Blobs, keep: set[str]) -> tuple[int, int]:

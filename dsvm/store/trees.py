@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import re
@@ -31,6 +32,8 @@ def lay_out(blobs: Blobs, dest: Path, files: Mapping[str, str]) -> None:
             blobs.hashed.save()
             return
         dest.parent.mkdir(parents=True, exist_ok=True)
+        for left in dest.parent.glob(f".{glob.escape(dest.name[:100])}.????????"):
+            shutil.rmtree(left, ignore_errors=True)  # of a run that was killed: this one has the lock
         new = Path(tempfile.mkdtemp(prefix=f".{dest.name[:100]}.", dir=dest.parent))
         try:
             new.chmod(0o755)

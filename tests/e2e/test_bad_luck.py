@@ -248,6 +248,23 @@ def test_an_artefact_that_was_changed_reaches_no_image(small: Catalog, invoke: I
     done.refused(3, "damaged, its SHA-256 is", pin["file"].rpartition("/")[2], "invoke fetch")
 
 
+def verifying() -> list[str]:
+    return docker("ps", "--filter", "label=dsvm.verify", "--format", "{{.Names}}").split()
+
+
+def test_a_run_that_is_killed_leaves_no_container_for_the_next(small: Catalog, invoke: Invoke, tmp_path: Path) -> None:
+    before = {*verifying()}
+    verify = Running([INVOKE, "verify", *small.words], tmp_path / "verify.log")
+    verify.wait_for("passed")
+    (left,) = {*verifying()} - before
+    verify.process.kill()
+    verify.end()
+    assert left in verifying()
+    done = invoke("verify", *small.words).passed()
+    assert f"{left} of a run that was killed is removed" in done.out
+    assert left not in verifying()
+
+
 # --- a broken image ------------------------------------------------------------------------------------------
 
 

@@ -69,6 +69,15 @@ class SmallWorld:
 
     def invoke(self, *words: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """A command of ours with the user's own catalog, on this machine."""
+        argv, environ = self._command(words, env)
+        return subprocess.run(argv, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=120, check=False)
+
+    def begin(self, *words: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """The same, without waiting for its end; what it prints goes nowhere."""
+        argv, environ = self._command(words, env)
+        return subprocess.Popen(argv, cwd=ROOT, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def _command(self, words: Iterable[str], env: Mapping[str, str] | None) -> tuple[list[str], dict[str, str]]:
         config = self.folder / "config.yaml"
         config.write_text(yaml.safe_dump({"sources": self.sources}))
         path = os.pathsep.join(map(str, (ROOT, *self.python_path)))
@@ -83,11 +92,10 @@ class SmallWorld:
             "PYTHONPATH": path,
             **(env or {}),
         }
-        argv = [sys.executable, "-m", "invoke", *words, "--catalog", str(self.mine)]
-        return subprocess.run(argv, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=120, check=False)
+        return [sys.executable, "-m", "invoke", *words, "--catalog", str(self.mine)], environ
 
 
-BASE = ("apt", "python3-minimal", "tini")
+BASE = ("apt", "python3-minimal", "tini", "libnss-wrapper")
 
 
 def tool(name: str, *sources: Mapping[str, object], **more: object) -> dict[str, object]:

@@ -1,0 +1,80 @@
+"""Folders for a while: gone with the block, and when the run was killed, with the next run.
+
+A run keeps a lock of the operating system on each folder of its own; a folder that nobody has a lock on is a killed
+run's.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+MARK = "dsvm-scratch-"
+MOUNTS = Path("/proc/self/mountinfo")
+
+
+@contextmanager
+def scratch(purpose: str, parent: Path | None = None) -> Iterator[Path]:
+    """A new folder, of this user alone, in `parent` or where temporary files go; killed runs' are removed first.
+
+    `purpose` is a word of its name. Raises OSError.
+    """
+    where = parent or Path(tempfile.gettempdir())
+    sweep(where)
+    path, handle = _take(where, f"{MARK}{os.getuid()}-{purpose}-")
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        os.close(handle)
+
+
+def _take(where: Path, prefix: str) -> tuple[Path, int]:
+    """A new folder and the handle that its lock hangs on."""
+    while True:
+        path = Path(tempfile.mkdtemp(prefix=prefix, dir=where))
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue  # another run has swept it in the moment before the lock
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(handle), path.lstat()):
+                return path, handle
+        except (BlockingIOError, FileNotFoundError):
+            pass
+        os.close(handle)
+
+
+def sweep(where: Path) -> list[Path]:
+    """Remove what killed runs of this user left in a folder; returns it. What something is mounted in stays."""
+    gone = []
+    for path in where.glob(f"{MARK}{os.getuid()}-*"):
+        with suppress(OSError):
+            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                if os.fstat(handle).st_uid != os.getuid():
+                    continue
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if not _holds_mounts(path):
+                    shutil.rmtree(path)
+                    gone.append(path)
+            finally:
+                os.close(handle)
+    return gone
+
+
+def _holds_mounts(folder: Path) -> bool:
+    """https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html"""
+    try:
+        lines = MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return False
+    places = (re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), line.split()[4]) for line in lines)
+    return any(Path(place).is_relative_to(folder.resolve()) for place in places)
