@@ -74,6 +74,8 @@ def plain_errors(task: Task) -> Task:
     @functools.wraps(task)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         signal.signal(signal.SIGTERM, _interrupt)
+        # what goes into images is other users' to read, whoever builds; what is secret says so itself
+        os.umask(0o022)
         _folders[:] = kwargs.get("catalog") or ()
         try:
             return task(*args, **kwargs)

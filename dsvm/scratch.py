@@ -15,6 +15,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from dsvm.errors import ProgramError
+from dsvm.run import run
+
 MARK = "dsvm-scratch-"
 MOUNTS = Path("/proc/self/mountinfo")
 
@@ -31,7 +34,8 @@ def scratch(purpose: str, parent: Path | None = None) -> Iterator[Path]:
     try:
         yield path
     finally:
-        shutil.rmtree(path, ignore_errors=True)
+        with suppress(OSError, ProgramError):
+            _remove(path)
         os.close(handle)
 
 
@@ -56,18 +60,26 @@ def sweep(where: Path) -> list[Path]:
     """Remove what killed runs of this user left in a folder; returns it. What something is mounted in stays."""
     gone = []
     for path in where.glob(f"{MARK}{os.getuid()}-*"):
-        with suppress(OSError):
+        with suppress(OSError, ProgramError):
             handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
                 if os.fstat(handle).st_uid != os.getuid():
                     continue
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if not _holds_mounts(path):
-                    shutil.rmtree(path)
+                    _remove(path)
                     gone.append(path)
             finally:
                 os.close(handle)
     return gone
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder, also with files of the users whom mmdebstrap makes for somebody who is not root."""
+    try:
+        shutil.rmtree(path)
+    except PermissionError:
+        run(["mmdebstrap", "--unshare-helper", "rm", "--recursive", "--force", "--one-file-system", path], timeout=600)
 
 
 def _holds_mounts(folder: Path) -> bool:

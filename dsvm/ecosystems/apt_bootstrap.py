@@ -7,10 +7,12 @@ from pathlib import Path
 
 from debian.debfile import DebFile
 
+from dsvm.errors import ProgramError
 from dsvm.model import Base, Pin, Section
 from dsvm.run import in_namespaces, run
 from dsvm.store import Store
 
+NO_MODE = "unable to pick chroot mode"  # what mmdebstrap says
 _CLEAN = (
     'rm -rf "$1"/var/log/* "$1"/var/cache/ldconfig/aux-cache "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*.bin',
     'rm -f "$1"/etc/*- "$1"/var/lib/dpkg/*-old "$1"/etc/hostname "$1"/etc/resolv.conf "$1"/etc/machine-id',
@@ -24,6 +26,19 @@ def make_base(base: Base, section: Section, store: Store, work: Path, log: Path)
     archive = flat_archive(work / "archive", section.pins, store)
     tar = work / "root.tar"
     suite = base.bootstrap.suites[0].partition("/")[2]
+    try:
+        _mmdebstrap(base, section, archive, tar, suite, work, log)
+    except ProgramError as error:
+        if NO_MODE not in error.output:
+            raise
+        raise ProgramError(
+            f"mmdebstrap finds no way to make a base as a user other than root: {NO_MODE}",
+            hint="Install newuidmap, and give this user a line in /etc/subuid and /etc/subgid: apt-get install uidmap",
+        ) from error
+    return tar
+
+
+def _mmdebstrap(base: Base, section: Section, archive: Path, tar: Path, suite: str, work: Path, log: Path) -> None:
     run(
         in_namespaces(
             [
@@ -38,11 +53,11 @@ def make_base(base: Base, section: Section, store: Store, work: Path, log: Path)
                 *(suite, tar, f"deb [trusted=yes] copy:{archive} ./"),
             ]
         ),
-        env={"SOURCE_DATE_EPOCH": str(section.epoch)},
+        # what it unpacks goes with the folder of this run
+        env={"SOURCE_DATE_EPOCH": str(section.epoch), "TMPDIR": str(work)},
         timeout=1800,
         log=log,
     )
-    return tar
 
 
 def flat_archive(folder: Path, pins: Sequence[Pin], store: Store) -> Path:

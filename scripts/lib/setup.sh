@@ -71,11 +71,11 @@ setup_venv_locked() {
 # A base image comes from a registry by skopeo, and where none can be reached from the archive by mmdebstrap.
 setup_base_tools() {
     have apt-get || return 0
-    if ! have mmdebstrap || ! have skopeo; then
-        local -a packages=(mmdebstrap debian-archive-keyring skopeo)
-        if ((EUID != 0)); then packages+=(uidmap); fi
-        apt_install "${packages[@]}"
-    fi
+    local -a packages=()
+    if ! have mmdebstrap || ! have skopeo; then packages+=(mmdebstrap debian-archive-keyring skopeo); fi
+    # with it, somebody who is not root makes bases
+    if ((EUID != 0)) && ! have newuidmap; then packages+=(uidmap); fi
+    if ((${#packages[@]})); then apt_install "${packages[@]}"; fi
     if [[ ! -e $machine/usr/share/keyrings/ubuntu-archive-keyring.gpg ]]; then
         setup_ubuntu_keyring || say "without the package ubuntu-keyring no Ubuntu variant can be locked here; all others can"
     fi

@@ -21,7 +21,7 @@ from workbench import BIG, CUT_OFF, INVOKE, ROOT, SMALL, Catalog, Done, Invoke, 
 # time. The last two of the small image's files take its name away.
 GROUPS = (
     ("test_quickstart", "test_start", "test_running", "test_broken_images"),
-    ("test_bad_luck", "test_reproducible", "test_repository", "test_registry_base"),
+    ("test_bad_luck", "test_reproducible", "test_another_user", "test_repository", "test_registry_base"),
     ("test_outside_image",),
     ("test_virtual_machine",),
     # in the slow run alone

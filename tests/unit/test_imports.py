@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[2] / "dsvm"
 # Lower layers first: a module imports only from layers before its own.
 LAYERS = (
     ("errors", "model", "units", "files", "versions", "urls", "conda_solver", "dnf_solver"),
-    ("run", "claims", "console", "config", "platforms", "ports", "services", "cloud_disks"),
+    ("run", "scratch", "claims", "console", "config", "platforms", "ports", "services", "cloud_disks"),
     ("machine", "condarc", "download", "store", "progress", "engine", "qemu"),
     ("ecosystems",),
     ("catalog",),
