@@ -90,6 +90,8 @@ class Workshop:
                 accelerator=one.accelerator,
                 indexes=self.catalog.indexes,
                 repositories=self.catalog.repositories,
+                say=lambda line: self.say(f"lock: {line}"),
+                warn=self.warn,
             )
 
     @contextmanager

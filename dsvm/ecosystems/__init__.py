@@ -38,6 +38,9 @@ class Context:
     repositories: Mapping[str, Repository] = field(default_factory=dict)
     # What the base image itself holds, in its system ecosystem's own form; "" while the base is resolved.
     base_status: str = ""
+    # what people should know of where packages come from
+    say: Callable[[str], None] = lambda line: None
+    warn: Callable[[str], None] = lambda line: None
 
 
 @dataclass(frozen=True)

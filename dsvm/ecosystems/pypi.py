@@ -14,10 +14,10 @@ import textwrap
 import tomllib
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from packaging.markers import Marker
 from packaging.metadata import RawMetadata, parse_email
@@ -34,21 +34,18 @@ from packaging.version import Version
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from dsvm.ecosystems import Asked, Context, Described, Request, RunInImage
+from dsvm.ecosystems.pypi_indexes import EXTRA, ORDINARY, in_folders, index_places, page_files, told_apart
 from dsvm.ecosystems.pypi_platforms import markers, uv_platform, wheel_tags
 from dsvm.errors import LockError, ProgramError, StoreError
-from dsvm.machine import Machine
 from dsvm.model import Base, Index, Model, Pin, Section, Step, digest_of, is_empty, is_none
 from dsvm.platforms import PLATFORMS, traits
 from dsvm.run import bundled, run
-from dsvm.urls import redact
 
 # What a kernel's environment holds beside its tools: the kernel itself, and pip for `%pip install` in a notebook
 KERNEL_PACKAGES = ("ipykernel", "pip")
 # An environment falls into so many parts: large packages, which seldom change and take long, and small ones.
 LARGE = 8_000_000  # bytes of a wheel
 LARGE_PARTS, SMALL_PARTS = 8, 4
-# Registries of what no index's manifest names
-ORDINARY = ("pypi",)
 MOST = 16 << 20  # bytes of what a package says of itself
 
 
@@ -124,7 +121,8 @@ class Pypi:
                 f"{request.section}: {', '.join(sdists)}: nothing is built from source on {context.base.base}",
                 hint="Give its tool a source for this base, with wheels, or tie this one to others with when:",
             )
-        return self._pins(request, context), _extra(request, context.base).model_dump(mode="json")
+        pins = told_apart(self._pins(request, context), request.section, context)
+        return pins, _extra(request, context.base).model_dump(mode="json")
 
     def _pins(self, request: Request, context: Context) -> list[Pin]:
         wanted = _wanted(request)
@@ -132,12 +130,20 @@ class Pypi:
         project = context.work / f"pypi-{request.section}"
         project.mkdir(parents=True, exist_ok=True)
         faults = []
-        for places in _index_places(indexes, context):
+        for places in index_places(indexes, context):
 
             def solve(wanted: Sequence[str], known: Sequence[RawMetadata], places: Any = places) -> list[Pin]:
-                (project / "pyproject.toml").write_text(_project(wanted, indexes, places, context.base))
                 (project / "uv.toml").write_text(_metadata_file(known))
-                return [self._pin(context, indexes, *pair) for pair in self._compile(project, request, context)]
+                bound = {name for index in indexes for name in index.packages}
+                asked = {_name(text) for text in wanted}
+                while True:
+                    (project / "pyproject.toml").write_text(_project(wanted, indexes, places, context.base))
+                    chosen = self._compile(project, request, context)
+                    # uv knows the index of what a project itself asks for, and not of what others need
+                    more = {package.name for package, _ in chosen} & bound - asked
+                    if not more:
+                        return [self._pin(context, indexes, *pair) for pair in chosen]
+                    wanted, asked = [*wanted, *sorted(more)], asked | more
 
             try:
                 pins = self._with_sdists(solve, wanted, _sdists(request), context)
@@ -176,6 +182,7 @@ class Pypi:
     ) -> list[tuple[Any, PackageWheel | PackageSdist]]:
         base, machine = context.base, context.machine
         sdists = _sdists(request)
+        uv = bundled("uv")
         output = project / "pylock.toml"
         output.unlink(missing_ok=True)
         # by the environment: URLs may hold passwords, and a command line is everybody's to read
@@ -187,7 +194,7 @@ class Pypi:
         try:
             run(
                 [
-                    *(bundled("uv"), "pip", "compile", "--quiet", "--no-header", "--upgrade"),
+                    *(uv, "pip", "compile", "--quiet", "--no-header", "--upgrade"),
                     # and no file of the machine's
                     *("--config-file", project / "uv.toml"),
                     *("--format", "pylock.toml", "--output-file", output, "--only-binary", ":all:"),
@@ -236,7 +243,7 @@ class Pypi:
             file=filename,
             size=size,
             sha256=sha256,
-            registry=index.index if index else "pypi",
+            registry=index.index if index else ORDINARY,
         )
         if fault := _local_fault(pin, index):
             raise LockError(fault, hint="The index serves another build than its name says")
@@ -250,8 +257,8 @@ class Pypi:
         sources = _sdists(request)
         for pin in section.pins:
             index = next((one for one in indexes if pin.name in one.packages), None)
-            if pin.registry not in ([index.index] if index else ORDINARY):
-                yield f"{pin.name}: it comes from '{index.index if index else 'pypi'}', and not from '{pin.registry}'"
+            if pin.registry not in ([index.index] if index else (ORDINARY, EXTRA)):
+                yield f"{pin.name}: it comes from '{index.index if index else ORDINARY}', and not from '{pin.registry}'"
             if fault := _local_fault(pin, index):
                 yield fault
             if _file_of(pin.file, sources) != (pin.name, Version(pin.version)):
@@ -281,7 +288,7 @@ class Pypi:
     def locate(self, pin: Pin, context: Context) -> Iterator[str]:
         machine = context.machine
         index = context.indexes.get(pin.registry)
-        here = list(_in_folders(machine.find_links, pin.filename))
+        here = list(in_folders(machine.find_links, pin.filename))
         yield from here
         pages = machine.source(pin.registry) or ((index.url,) if index else machine.pypi_indexes)
         links = [link for link in machine.find_links if link.startswith("http")]
@@ -389,46 +396,6 @@ def _is_sdist(pin: Pin) -> bool:
     return not pin.file.endswith(".whl")
 
 
-def _in_folders(links: Iterable[str], filename: str) -> Iterator[str]:
-    """Where `filename` lies in the find-links that are folders of this machine."""
-    for link in links:
-        if not link.startswith("http"):
-            path = Path(unquote(urlsplit(link).path)) / filename
-            if path.is_file():
-                yield path.as_uri()
-
-
-def page_files(machine: Machine, page: str) -> Iterator[tuple[str, str, str | None]]:
-    """(file name, URL, SHA-256 if it is given) of every file on a page of a package index; none for a missing page.
-
-    https://packaging.python.org/en/latest/specifications/simple-repository-api/
-    Raises StoreError when the index cannot be asked.
-    """
-    from pypi_simple import ACCEPT_ANY, ProjectPage, UnsupportedRepoVersionError
-
-    project = urlsplit(page).path.rstrip("/").rsplit("/", 1)[-1]
-    try:
-        if page.startswith("file:"):
-            path = Path(unquote(urlsplit(page).path)) / "index.html"
-            if not path.is_file():
-                return
-            found = ProjectPage.from_html(project, path.read_text(encoding="utf-8"), base_url=page)
-        else:
-            answer = machine.get(page, accept=ACCEPT_ANY)
-            if answer.status_code in (404, 410):
-                return
-            if answer.status_code >= 400:
-                raise StoreError(f"{redact(page)}: HTTP {answer.status_code}")
-            if "json" in answer.headers.get("content-type", ""):
-                found = ProjectPage.from_json_data(answer.json(), base_url=str(answer.url))
-            else:
-                found = ProjectPage.from_html(project, answer.text, base_url=str(answer.url))
-    except (UnsupportedRepoVersionError, ValueError, OSError) as error:
-        raise StoreError(f"{redact(page)}: {error}") from error
-    for file in found.packages:
-        yield file.filename, file.url, (file.digests or {}).get("sha256")
-
-
 def _extra(request: Request, base: Base) -> Extra:
     return Extra(
         python=None if base.platform == "linux" else traits(base).env_python(request.env),
@@ -523,17 +490,6 @@ def _called(need: Requirement) -> list[str]:
     """What a requirement asks for, as `Pypi.described` offers it."""
     name = canonicalize_name(need.name)
     return [name, *(f"{name}[{canonicalize_name(extra)}]" for extra in sorted(need.extras))]
-
-
-def _index_places(indexes: Sequence[Index], context: Context) -> Iterator[Mapping[str, tuple[str, bool]]]:
-    """Where named indexes may be found, as index -> (place, flat): as configured, then in find-links folders."""
-    if not indexes:
-        yield {}
-        return
-    machine = context.machine
-    yield {index.index: ((machine.source(index.index) or (index.url,))[0], False) for index in indexes}
-    for link in machine.find_links:
-        yield {index.index: (link, True) for index in indexes}
 
 
 def _project(

@@ -20,6 +20,7 @@ from dsvm.catalog import Catalog
 from dsvm.ecosystems import Asked, Ecosystem, Request
 from dsvm.errors import LockError
 from dsvm.lock.choosing import choice_of
+from dsvm.lock.sources import tools_of
 from dsvm.lock.wanted import Wanted, wanted_sections
 from dsvm.model import Base, Lock, Section
 
@@ -53,6 +54,10 @@ def faults(catalog: Catalog, lock: Lock) -> Iterator[str]:
     """What a lock that fits the manifests says beyond them, a line each."""
     variant = catalog.variant(lock.variant)
     base = catalog.bases[variant.base]
+    tools = {tool.tool for tool in tools_of(catalog, variant, (left.tool for left in lock.left_out))}
+    if tools != {choice.tool for choice in lock.choices}:
+        yield "its choices are of other tools than those of the variant that are not left out"
+        return
     for choice in lock.choices:
         if choice.formats != choice_of(catalog.tools[choice.tool], choice.source).formats:
             yield f"{choice.tool}: it is for other formats than its manifest says"

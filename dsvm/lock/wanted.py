@@ -116,7 +116,7 @@ def _grouped(catalog: Catalog, variant: Variant, choices: Sequence[Choice], *, m
             of_system = ecosystems.get(name).placement == "system"
             parsed = ecosystems.parse_request(name, raw)
             beside = tuple(dict.fromkeys((*base.repositories, *own))) if of_system else ()
-            request = Request(section, section, (parsed,), repositories=beside)
+            request = Request(section, section, (parsed,), _everywhere(catalog, name), repositories=beside)
             sections.append(Wanted(section, name, (tool.tool,), request))
     for (name, env), parts in envs.items():
         taken = any(one.id == f"env-{env}" for one in sections)
@@ -125,7 +125,7 @@ def _grouped(catalog: Catalog, variant: Variant, choices: Sequence[Choice], *, m
             section,
             env,
             tuple(item for _, item, _ in parts),
-            tuple(dict.fromkeys(index for _, _, index in parts if index)),
+            tuple(dict.fromkeys((*(index for _, _, index in parts if index), *_everywhere(catalog, name)))),
             kernel=any(tool.kernel and not tool.kernel.argv for tool, _, _ in parts),
             runtimes=tuple(
                 one
@@ -165,11 +165,18 @@ def _grouped(catalog: Catalog, variant: Variant, choices: Sequence[Choice], *, m
         system.insert(0, ecosystems.parse_request(base.ecosystem, base.runtimes[INSIDE]))
     for (name, other), items in builders.items():
         section = f"builder-{name}-{other}"
-        sections.append(Wanted(section, other, (), Request(section, section, tuple(items))))
+        request = Request(section, section, tuple(items), _everywhere(catalog, other))
+        sections.append(Wanted(section, other, (), request))
     if system:
         request = Request(place, place, tuple(system), repositories=tuple(repositories))
         sections.append(Wanted(place, base.ecosystem, tuple(system_tools), request))
     return sorted(sections, key=lambda one: one.id)
+
+
+def _everywhere(catalog: Catalog, ecosystem: str) -> tuple[str, ...]:
+    """Indexes that serve their packages to every environment."""
+    in_environments = ecosystems.get(ecosystem).placement == "env"
+    return tuple(name for name, one in catalog.indexes.items() if one.everywhere) if in_environments else ()
 
 
 def _runtimes(catalog: Catalog, choices: Sequence[Choice], tool: str) -> list[Runtime]:

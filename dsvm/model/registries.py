@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import operator
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
@@ -18,6 +19,12 @@ class Index(Model):
     packages: tuple[Name, ...] = Field(
         (), description="packages that come from here and nowhere else; all, when it is a snapshot with a date"
     )
+    everywhere: bool = Field(
+        False,
+        exclude_if=operator.not_,
+        description="its Python packages come from here in every environment, whoever needs them, and not only where a "
+        "tool's source names it",
+    )
     local: Line | None = Field(None, description="local version label that proves the build, for example cpu")
     date: datetime.date | None = Field(None, description="day of the snapshot, for {date} in URLs")
     tree: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")] | None = Field(
@@ -29,6 +36,8 @@ class Index(Model):
         state = {name: value for name in ("date", "tree") if (value := getattr(self, name)) is not None}
         if len(state) + bool(self.packages) != 1:
             raise ValueError("an index has either 'packages' or, for a whole snapshot, a 'date' or a 'tree'")
+        if self.everywhere and not self.packages:
+            raise ValueError("'everywhere' is for an index with 'packages'")
         if missing := [f"{{{name}}}" for name in state if f"{{{name}}}" not in self.url]:
             raise ValueError(f"the 'url' of a snapshot has a place for its state: {missing[0]}")
         return self

@@ -123,6 +123,56 @@ def test_all_indexes_of_the_machine_count_the_same(tmp_path: Path) -> None:
     assert resolve(context(tmp_path, second, first), "one")["one"].version == "2.0"
 
 
+def told(here: Context) -> tuple[Context, list[str], list[str]]:
+    """The context, with what is said and what is warned of."""
+    said: list[str] = []
+    warned: list[str] = []
+    return replace(here, say=said.append, warn=warned.append), said, warned
+
+
+def test_a_package_of_an_extra_index_says_so_in_the_lock_and_who_else_has_its_name(tmp_path: Path) -> None:
+    """Dependency confusion: 99.0 of a name that somebody registered elsewhere."""
+    first = index(tmp_path / "a", wheel("one", "1.0", requires=("two",)), wheel("two", "1.0"), wheel("three", "3.0"))
+    second = index(tmp_path / "b", wheel("two", "99.0"), wheel("own", "1.0"))
+    here, said, warned = told(context(tmp_path, first, second))
+    pins = resolve(here, "one", "three", "own")
+    assert {name: pin.registry for name, pin in pins.items()} == {
+        "one": "pypi", "three": "pypi", "two": "pypi-extra", "own": "pypi-extra"
+    }  # fmt: skip
+    assert said == ["env-x: 2 of 4 packages come from extra indexes: own, two"]
+    (warning,) = warned
+    assert f"two: 99.0 of {second} was taken, and the ordinary index has this name too" in warning
+    assert "own:" not in warning and "everywhere: true" in warning
+
+
+def test_a_name_that_an_extra_index_has_in_an_older_version_is_said_as_well(tmp_path: Path) -> None:
+    first, second = (index(tmp_path / name, wheel("one", version)) for name, version in (("a", "2.0"), ("b", "1.0")))
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    name, data = wheel("one", "0.5")
+    (folder / name).write_bytes(data)
+    here, said, warned = told(context(tmp_path, first, second, find_links=folder))
+    assert resolve(here, "one")["one"].registry == "pypi"
+    assert said == []
+    assert f"one: {second}, {folder} has this name too; 2.0 of the ordinary index was taken" in warned[0]
+
+
+def test_with_one_index_nobody_is_asked_twice(tmp_path: Path) -> None:
+    here, said, warned = told(context(tmp_path, index(tmp_path / "a", wheel("one", "1.0"))))
+    assert resolve(here, "one")["one"].registry == "pypi"
+    assert (said, warned) == ([], [])
+
+
+def test_an_index_that_binds_a_name_everywhere_serves_it_to_whoever_needs_it(tmp_path: Path) -> None:
+    first = index(tmp_path / "a", wheel("one", "1.0", requires=("two",)), wheel("two", "99.0"))
+    second = index(tmp_path / "b", wheel("two", "1.0"))
+    bound = {"ours": Index(index="ours", url=second, packages=("two",), everywhere=True)}
+    here, _, warned = told(replace(context(tmp_path, first), indexes=bound))
+    pins = resolve(here, "one", indexes=("ours",))
+    assert (pins["two"].version, pins["two"].registry) == ("1.0", "ours")
+    assert warned == []
+
+
 def test_a_kernel_s_environment_gets_a_kernel_and_pip(tmp_path: Path) -> None:
     url = index(tmp_path / "index", wheel("one", "1.0"), wheel("ipykernel", "7.0"), wheel("pip", "26.0"))
     assert set(resolve(context(tmp_path, url), "one", kernel=True)) == {"one", "ipykernel", "pip"}

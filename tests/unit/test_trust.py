@@ -194,6 +194,15 @@ def test_every_fault_is_said_at_once_and_not_more_than_twenty() -> None:
     assert len(lines) == 22 and lines[-1].endswith("more")
 
 
+def test_a_tool_that_is_not_chosen_and_one_that_nobody_knows() -> None:
+    lock = tiny.lock()
+    for choices in ((), lock.choices[1:], (*lock.choices, lock.choices[0].model_copy(update={"tool": "nobody"}))):
+        changed = lock.model_copy(update={"choices": choices})
+        assert [*trust.faults(CATALOG, changed)] == [
+            "its choices are of other tools than those of the variant that are not left out"
+        ]
+
+
 def test_a_tool_or_a_section_that_stands_twice() -> None:
     lock = tiny.lock()
     twice = lock.model_copy(update={"sections": (*lock.sections, lock.sections[-1]), "choices": (*lock.choices,) * 2})
