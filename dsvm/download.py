@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from dsvm.errors import GoneError, StoreError
-from dsvm.urls import CA_HINT, NETWORK_HINT, UNTRUSTED, explain, redact
+from dsvm.urls import CA_HINT, NETWORK_HINT, PORTAL, UNTRUSTED, explain, redact
 
 if TYPE_CHECKING:
     import httpx
@@ -136,6 +136,10 @@ def download(
                     break
                 found = file.digest()
                 fault = _mismatch(found, file.size, sha256) or (verify(part) if verify is not None else None)
+                if fault is not None and _is_web_page(part):
+                    file.restart()
+                    faults.append(f"{shown}: {PORTAL}")
+                    break
                 if fault is None:
                     return Downloaded(shown, found, file.size)
                 if resumed and not last:
@@ -386,6 +390,11 @@ def _mismatch(found: str, size: int, sha256: str | None) -> str | None:
     if sha256 is None or found == sha256:
         return None
     return f"its SHA-256 is not the expected one\n  expected  {sha256}\n  received  {found} ({size} bytes)"
+
+
+def _is_web_page(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(512).lstrip().lower().startswith((b"<!doctype html", b"<html"))
 
 
 def _set_aside(file: _Part, quarantine: Path | None, name: str, found: str) -> str:

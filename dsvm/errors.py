@@ -55,6 +55,10 @@ class StoreError(DsvmError):
     exit_code = 3
 
 
+class AccessError(StoreError):
+    """A place asks for credentials, or answers with a page of somebody else's: that says nothing of what it holds."""
+
+
 class GoneError(StoreError):
     """Locked artefacts that their registry no longer serves, by file name."""
 

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from dsvm.config import config_home, config_path, read_sources
-from dsvm.errors import DsvmError, InputError, StoreError
-from dsvm.urls import CA_HINT, NETWORK_HINT, UNTRUSTED, clean_url, explain, redact
+from dsvm.errors import AccessError, DsvmError, InputError, StoreError
+from dsvm.urls import ACCESS_HINT, CA_HINT, NETWORK_HINT, UNTRUSTED, clean_url, explain, redact
 
 if TYPE_CHECKING:
     import ssl
@@ -358,6 +358,17 @@ class Machine:
         request.headers["Authorization"] = f"Basic {token}"
         return request
 
+    def credentials(self, url: str) -> tuple[str, str] | None:
+        """User and password for a URL: its own, or what this machine's clients know for its host; None without."""
+        import httpx
+
+        parts = urlsplit(url)
+        if parts.username or parts.password:
+            return unquote(parts.username or ""), unquote(parts.password or "")
+        if parts.scheme not in ("http", "https"):
+            return None
+        return next((found for find in self._credentials if (found := find(httpx.URL(url)))), None)
+
     @cached_property
     def _credentials(self) -> tuple[Callable[[httpx.URL], tuple[str, str] | None], ...]:
         import netrc
@@ -409,7 +420,8 @@ class Machine:
     def get(self, url: str, *, accept: str = "*/*") -> httpx.Response:
         """A small document, asked for up to four times; the answer may be one of status 404 or 403, say.
 
-        Raises StoreError when there is no answer, at once for a host that could not be reached before.
+        Raises StoreError when there is no answer, at once for a host that could not be reached before, and AccessError
+        when it asks for credentials.
         """
         import logging
 
@@ -438,6 +450,9 @@ class Machine:
                 raise self._dead[host] from error
             raise StoreError(f"{redact(url)}: {why}", hint=hint) from error
         assert response is not None  # noqa: S101 - for the type checker
+        if response.status_code in (401, 407):
+            said = f"{redact(url)}: HTTP {response.status_code} {response.reason_phrase}".rstrip()
+            raise AccessError(said, hint=ACCESS_HINT)
         return response
 
     @cached_property

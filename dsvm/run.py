@@ -48,17 +48,19 @@ def run(
     timeout: float | None = None,
     log: Path | None = None,
     check: bool = True,
+    apart: bool = False,
 ) -> subprocess.CompletedProcess[str]:
     """Run a program to its end and return what it printed.
 
-    `env` is added to the current environment, `timeout` is in seconds, `log` keeps the whole output.
+    `env` is added to the current environment, `timeout` is in seconds, `log` keeps the whole output. What runs `apart`
+    has processes and mounts of its own, which go when it goes; only where we are root, as others make them otherwise.
     Raises ProgramError when the program is missing, fails (unless `check` is false) or runs out of time. What stays of
     it, in the error and in `log`, has no secrets of URLs; what is returned is as it was printed.
     """
     words = [which(os.fspath(argv[0])), *(os.fspath(word) for word in argv[1:])]
     try:
         done = subprocess.run(
-            with_us(words),
+            with_us([*(_own_namespaces() if apart else ()), *words]),
             env={**os.environ, **(env or {})},
             cwd=cwd,
             input=stdin,
@@ -129,14 +131,9 @@ def with_us(words: Sequence[str]) -> list[str]:
     return [*([setpriv, "--pdeathsig", "KILL"] if setpriv else []), *words]
 
 
-def in_namespaces(argv: Sequence[str | os.PathLike[str]]) -> list[str | os.PathLike[str]]:
-    """The command with processes and mounts of its own, which go when it goes; as it is where we are not root.
-
-    Whoever is not root makes such namespaces otherwise, or not at all.
-    """
-    if os.geteuid() != 0 or shutil.which("unshare") is None:
-        return [*argv]
-    return ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", *argv]
+def _own_namespaces() -> list[str]:
+    unshare = shutil.which("unshare") if os.geteuid() == 0 else None
+    return [unshare, "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"] if unshare else []
 
 
 def mortal(argv: Sequence[str | os.PathLike[str]], word: str = "KILL") -> list[str]:

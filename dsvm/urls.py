@@ -10,6 +10,11 @@ NETWORK_HINT = (
     "and the mirrors that pip, npm and apt of this machine are set up with."
 )
 UNTRUSTED = "is not trusted"
+ACCESS_HINT = (
+    "Correct user and password: in the URL, in ~/.netrc, in apt's auth.conf, or of the proxy. They are taken from this "
+    "machine's own configuration of each client"
+)
+PORTAL = "a web page came in its place: is there a captive portal, or is a login needed?"
 CA_HINT = "Name your certificate authority's PEM file in SSL_CERT_FILE."
 
 
@@ -26,6 +31,12 @@ def explain(error: Exception, url: str) -> str:
     if isinstance(error, httpx.ConnectError | httpx.ProxyError):
         return f"no network connection to {host}: {why}"
     return why
+
+
+def without_user(url: str) -> str:
+    """The URL without user and password."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if "@" in parts.netloc else url
 
 
 def redact(text: str) -> str:

@@ -11,7 +11,7 @@ from io import BytesIO
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from debian.arfile import ArError, ArFile
 from debian.deb822 import Deb822
@@ -21,10 +21,11 @@ from dsvm.ecosystems import Asked, Context, Described, Request, RunInImage
 from dsvm.ecosystems.apt_bootstrap import make_base
 from dsvm.ecosystems.apt_repositories import UNTRUSTED, keyring, preferences, release_pin, source_line
 from dsvm.ecosystems.repositories import OutOfReach, Untrusted, named_by, out_of_place, roots
-from dsvm.errors import LockError, ProgramError, StoreError
+from dsvm.errors import AccessError, LockError, ProgramError, StoreError
 from dsvm.model import Base, Model, NoExtra, Pin, Repository, Section, Sha256, Step
 from dsvm.run import run, which
 from dsvm.store import Store
+from dsvm.urls import ACCESS_HINT, PORTAL, redact, without_user
 
 # https://www.debian.org/doc/debian-policy/ch-controlfields.html#s-f-source
 Package = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9+.-]+$")]
@@ -259,7 +260,7 @@ def _repository_fault(repository: Repository, output: str) -> LockError:
     """What apt says of a repository that it cannot read, sorted by whether another source may take over."""
     said = [line for line in output.splitlines() if line.startswith(("E:", "W:", "Err:"))]
     name = f"repository '{repository.repository}'"
-    if any(UNTRUSTED.search(line) for line in said):
+    if any(UNTRUSTED.search(line) for line in said) and not re.search(r"\b403 ", output):
         return Untrusted(
             f"{name}: it is not signed by the key that its manifest names:\n"
             + "\n".join(f"    {line}" for line in said[-4:]),
@@ -267,6 +268,32 @@ def _repository_fault(repository: Repository, output: str) -> LockError:
         )
     reasons = [line.partition(": ")[2] for line in said if line.startswith("E:")] or [output.strip()[-200:]]
     return OutOfReach(f"{name} cannot be read: {reasons[0].strip()}", hint="Check the network and its URI")
+
+
+def _access_fault(whose: str, output: str) -> AccessError | None:
+    """What apt says of a place that asks for credentials, or shows a page of its own: no fault of a signature."""
+    if refused := re.search(r"\b40[17]  ?[A-Z][A-Za-z ]+", output):
+        return AccessError(f"{whose} does not serve us: {refused[0].strip()}", hint=ACCESS_HINT)
+    if "NOSPLIT" in output or "does the network require authentication" in output:
+        return AccessError(f"{whose}: {PORTAL}", hint=ACCESS_HINT)
+    return None
+
+
+def _write_credentials(path: Path, places: Iterable[str], context: Context) -> None:
+    """What this machine knows for these places as apt_auth.conf(5), for nobody else to read."""
+    lines = []
+    for place in dict.fromkeys(places):
+        found, parts = context.machine.credentials(place), urlsplit(without_user(place))
+        if found is not None:
+            if re.search(r"\s", "".join(found)):
+                raise AccessError(
+                    f"{redact(place)}: apt takes no user or password with blanks",
+                    hint="Have another password set for it",
+                )
+            where = f"{parts.scheme}://{parts.netloc}{parts.path}"
+            lines.append(f"machine {where} login {found[0]} password {found[1]}\n")
+    path.touch(mode=0o600)
+    path.write_text("".join(lines))
 
 
 def _digests(path: Path) -> Iterator[str]:
@@ -324,7 +351,7 @@ class _AptRoot:
         (folder / "status").write_text(context.base_status)
         # longest first: debian-security's URI may start with debian's
         self.mirrors: list[tuple[str, str]] = []
-        sources = []
+        sources, places = [], []
         for suite in bootstrap.suites:
             distribution, _, name = suite.partition("/")
             mirrors = context.machine.apt_mirrors(distribution)
@@ -333,10 +360,15 @@ class _AptRoot:
                     f"no mirror known for '{distribution}'",
                     hint=f"Name one in DSVM's configuration: sources: {{{distribution}: URL}}",
                 )
-            self.mirrors.append((mirrors[0].rstrip("/") + "/", distribution))
+            places.append(mirrors[0])
+            mirror = without_user(mirrors[0])
+            self.mirrors.append((mirror.rstrip("/") + "/", distribution))
             options = f"arch={context.base.arch} signed-by={bootstrap.keyring}"
-            sources.append(f"deb [{options}] {mirrors[0]} {name} {' '.join(bootstrap.components)}\n")
-        self.mirrors += [(roots(one, context)[0] + "/", one.repository) for one in repositories]
+            sources.append(f"deb [{options}] {mirror} {name} {' '.join(bootstrap.components)}\n")
+        for repository in repositories:
+            places.append(roots(repository, context)[0])
+            self.mirrors.append((without_user(places[-1]) + "/", repository.repository))
+        _write_credentials(folder / "auth.conf", places, context)
         # apt says file:/ for what we write as file:///
         known = {re.sub(r"^file:/+", "file:/", uri): registry for uri, registry in reversed(self.mirrors)}
         self.mirrors = sorted(known.items(), key=lambda pair: -len(pair[0]))
@@ -354,6 +386,8 @@ class _AptRoot:
             f'Dir::Etc::SourceParts "{folder}/etc/sources.list.d";\n'
             f'Dir::Etc::Parts "{folder}/etc/empty";\n'
             f'Dir::Etc::Preferences "{folder}/etc/preferences";\n'
+            f'Dir::Etc::Netrc "{folder}/auth.conf";\n'
+            f'Dir::Etc::NetrcParts "{folder}/etc/empty";\n'
             f'Dir::Etc::PreferencesParts "{folder}/etc/empty";\n'
             f'Dir::State::Lists "{self.lists.folder}";\n'
             f'Dir::State::Status "{folder}/status";\n'
@@ -401,6 +435,8 @@ class _AptRoot:
             try:
                 self._read(main)
             except ProgramError as error:
+                if refused := _access_fault("the distribution's archive", error.output):
+                    raise refused from error
                 raise LockError(
                     "the distribution's archive cannot be read:\n" + _explanation(error.output),
                     hint="Check the network, the mirror and the proxy (apt-get update)",
@@ -417,6 +453,8 @@ class _AptRoot:
                 if name not in self.lists.read:
                     self._read(line)
             except ProgramError as error:
+                if refused := _access_fault(f"repository '{name}'", error.output):
+                    raise refused from error
                 self.lists.read[name] = _repository_fault(repository, error.output)
             except LockError as error:
                 self.lists.read[name] = error

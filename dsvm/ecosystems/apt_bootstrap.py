@@ -9,7 +9,7 @@ from debian.debfile import DebFile
 
 from dsvm.errors import ProgramError
 from dsvm.model import Base, Pin, Section
-from dsvm.run import in_namespaces, run
+from dsvm.run import run
 from dsvm.store import Store
 
 NO_MODE = "unable to pick chroot mode"  # what mmdebstrap says
@@ -40,19 +40,18 @@ def make_base(base: Base, section: Section, store: Store, work: Path, log: Path)
 
 def _mmdebstrap(base: Base, section: Section, archive: Path, tar: Path, suite: str, work: Path, log: Path) -> None:
     run(
-        in_namespaces(
-            [
-                *("mmdebstrap", "--mode=auto", "--variant=custom", f"--architectures={base.arch}"),
-                f"--include={','.join(f'{pin.name}' for pin in section.pins)}",
-                *("--aptopt=Acquire::Languages none", "--aptopt=APT::Install-Recommends false"),
-                "--dpkgopt=force-unsafe-io",
-                # the archive is this run's own folder: no later apt may look for it
-                '--customize-hook=rm -f "$1/etc/apt/sources.list" "$1/etc/apt/apt.conf.d/99mmdebstrap" '
-                '"$1/etc/dpkg/dpkg.cfg.d/99mmdebstrap"',
-                *(f"--customize-hook={hook}" for hook in _CLEAN),
-                *(suite, tar, f"deb [trusted=yes] copy:{archive} ./"),
-            ]
-        ),
+        [
+            *("mmdebstrap", "--mode=auto", "--variant=custom", f"--architectures={base.arch}"),
+            f"--include={','.join(f'{pin.name}' for pin in section.pins)}",
+            *("--aptopt=Acquire::Languages none", "--aptopt=APT::Install-Recommends false"),
+            "--dpkgopt=force-unsafe-io",
+            # the archive is this run's own folder: no later apt may look for it
+            '--customize-hook=rm -f "$1/etc/apt/sources.list" "$1/etc/apt/apt.conf.d/99mmdebstrap" '
+            '"$1/etc/dpkg/dpkg.cfg.d/99mmdebstrap"',
+            *(f"--customize-hook={hook}" for hook in _CLEAN),
+            *(suite, tar, f"deb [trusted=yes] copy:{archive} ./"),
+        ],
+        apart=True,
         # what it unpacks goes with the folder of this run
         env={"SOURCE_DATE_EPOCH": str(section.epoch), "TMPDIR": str(work)},
         timeout=1800,

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from dsvm.ecosystems import Context
 from dsvm.ecosystems.repositories import Untrusted, place_of, roots, signing_key
 from dsvm.model import Repository
+from dsvm.urls import without_user
 
 # How gpgv and sqv, by way of apt, say that a signature is not the wanted key's.
 UNTRUSTED = re.compile(r"NO_PUBKEY|EXPKEYSIG|REVKEYSIG|BADSIG|EXPSIG|signature|not signed|Missing key", re.IGNORECASE)
@@ -21,7 +22,8 @@ def source_line(repository: Repository, keyring: Path, context: Context) -> str:
     """The line of a sources.list that names the repository."""
     place = place_of(repository, context)
     options = f"arch={context.base.arch} signed-by={keyring}"
-    return " ".join(("deb", f"[{options}]", roots(repository, context)[0] + "/", place.suite, *place.components))
+    root = without_user(roots(repository, context)[0])
+    return " ".join(("deb", f"[{options}]", f"{root}/", place.suite, *place.components))
 
 
 def keyring(repository: Repository, folder: Path, context: Context) -> Path:

@@ -19,7 +19,7 @@ from dsvm import conda_solver
 from dsvm.condarc import channel_urls, expand
 from dsvm.download import download
 from dsvm.ecosystems import Asked, Context, Request, RunInImage
-from dsvm.errors import GoneError, LockError, StoreError
+from dsvm.errors import AccessError, GoneError, LockError, StoreError
 from dsvm.model import Base, Model, Pin, Section, Step
 from dsvm.run import run
 from dsvm.urls import redact
@@ -102,6 +102,8 @@ class Conda:
     def probe(self, request: Environment, index: str | None, context: Context) -> str | None:
         try:
             self._solve(request, context)
+        except AccessError:
+            raise
         except (LockError, StoreError) as error:
             return error.message
         return None
@@ -133,6 +135,8 @@ class Conda:
         channels = expand(asked.channels)
         try:
             indexes = [[name, *one] for name in channels for one in _indexes(name, context)]
+        except AccessError:
+            raise
         except StoreError as error:
             raise LockError(f"conda: {error.message}", hint=error.hint) from error
         machine = _virtual_packages(asked, context)
@@ -266,6 +270,8 @@ def _index(channel: str, subdir: str, context: Context) -> Path:
             except GoneError:
                 _get(place, path.with_name("part"), context).replace(path)
             return path
+        except AccessError:
+            raise
         except StoreError as error:
             faults.append(error)
         except zstd.ZstdError as error:

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AfterValidator, Field
 
 from dsvm.ecosystems import Asked, Context, Described, Request, RunInImage, get, parse_request
-from dsvm.errors import LockError, StoreError
+from dsvm.errors import AccessError, LockError, StoreError
 from dsvm.machine import Machine
 from dsvm.model import Base, Index, Model, Pin, Section, Step
 from dsvm.urls import redact
@@ -213,6 +213,8 @@ def _packages(name: str, context: Context) -> Mapping[str, tuple[Package, ...]]:
     for repository in repositories(name, context):
         try:
             return read_index(context.machine, repository)
+        except AccessError:
+            raise
         except StoreError as error:
             faults.append(error)
     date = f" of {index.date}" if index.date else ""
@@ -225,13 +227,15 @@ def _packages(name: str, context: Context) -> Mapping[str, tuple[Package, ...]]:
 @lru_cache(maxsize=4)
 def read_index(machine: Machine, repository: str) -> Mapping[str, tuple[Package, ...]]:
     """Name -> its packages in the source index of a repository. StoreError when there is none."""
+    refused: list[str] = []
     for name in ("PACKAGES.gz", "PACKAGES"):
         url = f"{repository}/src/contrib/{name}"
-        content = _document(machine, url)
+        content = _document(machine, url, refused)
         if content is not None:
             break
     else:
-        raise StoreError(f"{redact(repository)}: no R repository: it has no src/contrib/PACKAGES")
+        fault = refused[0] if refused else f"{redact(repository)}: no R repository: it has no src/contrib/PACKAGES"
+        raise StoreError(fault)
     try:
         text = (gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content).decode()
     except (OSError, EOFError, UnicodeDecodeError) as error:
@@ -244,12 +248,17 @@ def read_index(machine: Machine, repository: str) -> Mapping[str, tuple[Package,
     return {name: tuple(packages) for name, packages in found.items()}
 
 
-def _document(machine: Machine, url: str) -> bytes | None:
-    """A small file, or None when its place says that there is none."""
+def _document(machine: Machine, url: str, refused: list[str]) -> bytes | None:
+    """A small file, or None when its place says that there is none, or refuses it: then what it says is in `refused`.
+
+    Places in a cloud's storage refuse whatever they do not have.
+    """
     if url.startswith("file:"):
         path = Path(unquote(urlsplit(url).path))
         return path.read_bytes() if path.is_file() else None
     answer = machine.get(url)
+    if answer.status_code == 403:
+        refused.append(f"{redact(url)}: HTTP 403 Forbidden")
     if answer.status_code in (403, 404, 410):
         return None
     if answer.status_code >= 400:

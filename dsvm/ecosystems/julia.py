@@ -28,7 +28,7 @@ from dsvm.ecosystems.julia_depot import (
 from dsvm.ecosystems.julia_locked import PACKAGE_FILE, Extra, odd_files, odd_texts
 from dsvm.ecosystems.julia_registry import NAME, UUID, Julia, Registry, Release, read_registry, solve
 from dsvm.ecosystems.julia_versions import ANY, Ranges, Version, compat
-from dsvm.errors import DsvmError, LockError, StoreError
+from dsvm.errors import AccessError, DsvmError, LockError, StoreError
 from dsvm.model import Base, Index, Pin, Section, Step
 from dsvm.versions import upstream_version
 
@@ -222,6 +222,8 @@ def _download(file: str, name: str, registry: str, tree: str, context: Context) 
             verify=_of_tree(tree),
             key=f"julia {file}",
         )
+    except AccessError:
+        raise
     except StoreError as error:
         place = "Another package server: JULIA_PKG_SERVER, or sources: {julia: URL} in DSVM's configuration"
         raise LockError(error.message, hint=f"{error.hint}\n{place}".strip()) from error

@@ -34,7 +34,15 @@ from packaging.version import Version
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from dsvm.ecosystems import Asked, Context, Described, Request, RunInImage
-from dsvm.ecosystems.pypi_indexes import EXTRA, ORDINARY, in_folders, index_places, page_files, told_apart
+from dsvm.ecosystems.pypi_indexes import (
+    EXTRA,
+    ORDINARY,
+    in_folders,
+    index_places,
+    page_files,
+    refuse_closed,
+    told_apart,
+)
 from dsvm.ecosystems.pypi_platforms import markers, uv_platform, wheel_tags
 from dsvm.errors import LockError, ProgramError, StoreError
 from dsvm.model import Base, Index, Model, Pin, Section, Step, digest_of, is_empty, is_none
@@ -47,6 +55,8 @@ KERNEL_PACKAGES = ("ipykernel", "pip")
 LARGE = 8_000_000  # bytes of a wheel
 LARGE_PARTS, SMALL_PARTS = 8, 4
 MOST = 16 << 20  # bytes of what a package says of itself
+# What uv says of a name that no index gives, whether it has none or lets nobody in
+NOT_FOUND = re.compile(r"(?:Because|and|no versions of) ([a-z0-9]+(?:-[a-z0-9]+)*)(?= was not found| and )")
 
 
 def _requirement(text: str) -> str:
@@ -210,6 +220,7 @@ class Pypi:
                 timeout=600,
             )
         except ProgramError as error:
+            refuse_closed(machine, NOT_FOUND.findall(error.output))
             raise LockError(
                 f"no set of packages satisfies {request.section}:\n{_explanation(error.output)}",
                 hint="Loosen a requirement, or leave a tool out: --leave-out TOOL",

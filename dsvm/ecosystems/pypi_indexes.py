@@ -11,13 +11,15 @@ from urllib.parse import unquote, urlsplit
 from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
 
 from dsvm.ecosystems import Context
-from dsvm.errors import StoreError
+from dsvm.errors import AccessError, StoreError
 from dsvm.machine import Machine
 from dsvm.model import Index, Pin
-from dsvm.urls import redact
+from dsvm.urls import ACCESS_HINT, PORTAL, redact
 
 # Registries of what no index's manifest names: the machine's ordinary index, and those that it has beside that
 ORDINARY, EXTRA = "pypi", "pypi-extra"
+# How a page of an index says that it is one: https://packaging.python.org/en/latest/specifications/simple-repository-api/
+SIMPLE = "pypi:repository-version"
 
 
 def page_files(machine: Machine, page: str) -> Iterator[tuple[str, str, str | None]]:
@@ -45,6 +47,8 @@ def page_files(machine: Machine, page: str) -> Iterator[tuple[str, str, str | No
                 found = ProjectPage.from_json_data(answer.json(), base_url=str(answer.url))
             else:
                 found = ProjectPage.from_html(project, answer.text, base_url=str(answer.url))
+                if not any(file.package_type for file in found.packages) and SIMPLE not in answer.text:
+                    raise AccessError(f"{redact(page)}: {PORTAL}", hint=ACCESS_HINT)
     except (UnsupportedRepoVersionError, ValueError, TypeError, KeyError, OSError) as error:
         raise StoreError(f"{redact(page)}: {error}") from error
     for file in found.packages:
@@ -69,6 +73,19 @@ def index_places(indexes: Sequence[Index], context: Context) -> Iterator[Mapping
     yield {index.index: ((machine.source(index.index) or (index.url,))[0], False) for index in indexes}
     for link in machine.find_links:
         yield {index.index: (link, True) for index in indexes}
+
+
+def refuse_closed(machine: Machine, names: Iterable[str]) -> None:
+    """Raise AccessError when an index of the machine lets nobody in for one of `names`: that is no missing package."""
+    for index in machine.pypi_indexes:
+        for name in dict.fromkeys(names) if index.startswith("http") else ():
+            try:
+                list(page_files(machine, f"{index.rstrip('/')}/{name}/"))
+            except AccessError:
+                raise
+            except StoreError as error:
+                if "HTTP 403" in error.message:
+                    raise AccessError(f"{error.message} Forbidden", hint=ACCESS_HINT) from error
 
 
 # --- which index it was ------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from pathlib import Path
 from dsvm.errors import ProgramError
 from dsvm.model import Section
 from dsvm.platforms import PLATFORMS
-from dsvm.run import in_namespaces, run
+from dsvm.run import run
 from dsvm.store import Store
 
 # Where a distribution keeps its database, the newer place last: RHEL 8 and 9, Fedora 36 and RHEL 10.
@@ -89,7 +89,8 @@ def make_base(section: Section, store: Store, work: Path, log: Path) -> Path:
     where = ("--root", root, "--define", f"_dbpath /{DATABASES[0]}")
     epoch = str(section.epoch)
     run(
-        in_namespaces(["rpm", *where, "--upgrade", "--nosignature", *sorted(files.iterdir())]),
+        ["rpm", *where, "--upgrade", "--nosignature", *sorted(files.iterdir())],
+        apart=True,
         env={"SOURCE_DATE_EPOCH": epoch, "LC_ALL": "C.UTF-8"},
         timeout=1800,
         log=log,

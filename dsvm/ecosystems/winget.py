@@ -27,7 +27,7 @@ from dsvm.ecosystems.winget_manifests import (
     newest,
     pick,
 )
-from dsvm.errors import LockError, StoreError
+from dsvm.errors import AccessError, LockError, StoreError
 from dsvm.model import Base, Line, Model, Pin, Section, Sha256, Step
 
 # https://aka.ms/winget-manifest.installer.1.10.0.schema.json: PackageIdentifier and PackageVersion
@@ -160,6 +160,8 @@ class Winget:
     def probe(self, request: Sequence[Any], index: str | None, context: Context) -> str | None:
         try:
             chosen = _choose([_whole(one) for one in request], context)
+        except AccessError:
+            raise
         except (LockError, StoreError) as error:
             return error.message
         faults = (context.machine.unreachable(one.url) for one in chosen)
@@ -171,6 +173,8 @@ class Winget:
             raise LockError(f"{request.section}: 'repository' ({named}) is not for winget packages", hint=HINT)
         try:
             chosen = _choose([_whole(one) for item in request.items for one in item], context)
+        except AccessError:
+            raise
         except StoreError as error:
             raise LockError(f"winget's manifests cannot be read: {error.message}", hint=HINT) from error
         with ThreadPoolExecutor(4) as pool:
@@ -367,6 +371,8 @@ def _pin(chosen: Chosen, context: Context) -> Pin:
         sha256, size = context.store.download(
             [chosen.url], name=f"{chosen.name} {chosen.version}", machine=context.machine, sha256=chosen.sha256
         )
+    except AccessError:
+        raise
     except StoreError as error:
         raise LockError(f"{chosen.name} {chosen.version}: {error.message}", hint=error.hint) from error
     return Pin(name=chosen.name, version=chosen.version, file=chosen.url, size=size, sha256=sha256, registry="url")

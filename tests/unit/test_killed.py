@@ -111,7 +111,7 @@ def test_a_link_is_never_followed(tmp_path: Path) -> None:
 
 RUN = """
 import sys
-from dsvm.run import in_namespaces, run, stream
+from dsvm.run import run, stream
 how, word, folder = sys.argv[1:]
 shell = ["bash", "-c", f"touch {folder}/there; exec -a {word} sleep 1000"]
 if how == "run":
@@ -121,7 +121,7 @@ elif how == "stream":
         wait()
 else:
     mount = f"mount -t tmpfs none {folder}/inside; touch {folder}/inside/x; "
-    run(in_namespaces(["bash", "-c", f"{mount} (exec -a {word} sleep 1000) & touch {folder}/there; wait"]))
+    run(["bash", "-c", f"{mount} (exec -a {word} sleep 1000) & touch {folder}/there; wait"], apart=True)
 """
 
 
