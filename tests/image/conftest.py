@@ -91,4 +91,4 @@ def image(host: Host, case: Case) -> Iterator[Image]:
         fcntl.flock(gate, fcntl.LOCK_EX)
         fcntl.flock(room, fcntl.LOCK_EX if case.alone else fcntl.LOCK_SH)
         fcntl.flock(gate, fcntl.LOCK_UN)
-        yield Image(host, SETTINGS)
+        yield Image(host, SETTINGS, PLAN.environment)

@@ -20,6 +20,13 @@ BASE_PYTHON = "/opt/envs/base/bin/python"
 SYSTEM_PYTHON = "/usr/bin/python3"
 NOT_EXERCISED = 77  # exit code of a check that cannot do its work here; its last line is {"reason": ...}
 TIMED_OUT = (124, 137)
+# What no check runs without: the token of a started image, and where a machine's user has its sockets
+KEPT = ("DSVM_TOKEN", "XDG_RUNTIME_DIR")
+CONTAINER = {"HOME": "/home/ds", "USER": "ds", "LOGNAME": "ds"}
+FORGET = (
+    "for name in $(env | sed -n 's/^\\([A-Za-z_][A-Za-z0-9_]*\\)=.*/\\1/p'); do "
+    'case $name in KEPT) ;; *) unset "$name" ;; esac; done; '
+)
 IN_SCRATCH = 'folder=$(mktemp -d) && cd "$folder" || exit 125; "$@"; code=$?; cd /; rm -rf "$folder"; exit "$code"'
 
 
@@ -45,9 +52,18 @@ class Done:
 class Image:
     """A started image."""
 
-    def __init__(self, host: Host, settings: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, host: Host, settings: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.host = host
         known = settings or {}
+        # The environment of every check is the plan's, whatever the image itself sets: nothing there makes one pass.
+        # A machine's user has a home of another name.
+        own = {**({} if "machine" in known else CONTAINER), **(environment or {})}
+        kept = "|".join(KEPT + (("HOME", "USER", "LOGNAME") if "machine" in known else ()))
+        self.environment = FORGET.replace("KEPT", kept) + "".join(
+            f"export {name}={shlex.quote(value)}; " for name, value in own.items()
+        )
         # what a shell does first; a container has it in its environment
         self.prelude = str(known.get("prelude", ""))
         # how many times as long as in a container everything may take
@@ -61,7 +77,7 @@ class Image:
         """Run a program to its end, at most `timeout` seconds long, in a folder of its own."""
         timeout *= self.slowness
         words = ["timeout", "--kill-after=10", str(timeout), *argv]
-        setup = self.prelude + (f"export PATH=/opt/envs/{env}/bin:$PATH; " if env else "")
+        setup = self.environment + self.prelude + (f"export PATH=/opt/envs/{env}/bin:$PATH; " if env else "")
         result = self.host.run(f"exec 2>&1; {setup}set -- {shlex.join(words)}; {IN_SCRATCH}")
         return Done(shown or shlex.join(argv), result.rc, result.stdout + result.stderr, timeout)
 
@@ -92,7 +108,7 @@ class Image:
 
     def read(self, argv: Sequence[str]) -> str:
         """stdout alone, as `dsvm.ecosystems` wants it; ProgramError when the command fails."""
-        result = self.host.run(shlex.join(argv))
+        result = self.host.run(f"{self.environment}{shlex.join(argv)}")
         if result.rc != 0:
             raise ProgramError(
                 f"{argv[0]}: exit code {result.rc} in the image:\n{tail(result.stderr)}",
