@@ -218,14 +218,14 @@ def start(c: Context, variant: str = "", format: str = "docker", mount: list[str
     help={
         "variant": VARIANT,
         "format": FORMAT,
-        "forget": "remove the home too, with all that was saved there",
+        "forget": "remove the home, or a machine's disk, too, with all that was saved there",
         "catalog": CATALOG,
     },
 )
 @plain_errors
 def stop(c: Context, variant: str = "", format: str = "docker", forget: bool = False,
          catalog: list[str] | None = None) -> None:  # fmt: skip
-    """Stop and remove the running container or virtual machine of a variant; a container's home stays."""
+    """Stop and remove the running container or virtual machine of a variant; its home, or disk, stays."""
     from dsvm import roads
 
     roads.stop(_shop(catalog), variant, format, forget=forget)

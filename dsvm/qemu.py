@@ -138,25 +138,30 @@ def make_seed(path: Path, user_data: Mapping[str, Any], *, instance: str, hostna
         run(["mcopy", "-i", path, *(Path(folder, name) for name in texts), "::/"], timeout=60)
 
 
-def make_overlay(image: Path, overlay: Path, *, more: int = 0) -> int:
-    """A copy-on-write disk over `image`, `more` bytes larger; returns its size in bytes."""
-    shown: dict[str, Any] = json.loads(run(["qemu-img", "info", "--output=json", image], timeout=60).stdout)
+def make_overlay(image: Path, overlay: Path, *, more: int = 0, folder: Path | None = None) -> int:
+    """A copy-on-write disk over `image`, `more` bytes larger; returns its size in bytes. Paths may be of `folder`."""
+    info = run(["qemu-img", "info", "--output=json", image], timeout=60, cwd=folder)
+    shown: dict[str, Any] = json.loads(info.stdout)
     size = int(shown["virtual-size"]) + more
     argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", image, "-F", shown["format"], overlay, str(size)]
-    run(argv, timeout=60)
+    run(argv, timeout=60, cwd=folder)
     return size
 
 
 def command(
-    disk: Path, seed: Path, folder: Path, forwards: Mapping[int, int], *, hermetic: bool = True
+    disk: Path, seed: Path, folder: Path, forwards: Mapping[int, int], *, hermetic: bool = True, kept: bool = False
 ) -> list[str | Path]:
-    """QEMU's command line for a machine that keeps its files in `folder`. `forwards`: loopback port -> its port."""
+    """QEMU's command line for a machine that keeps its files in `folder`. `forwards`: loopback port -> its port.
+
+    A disk that is `kept` outlives a crash of this machine; others are quick instead.
+    """
+    cache = "writeback" if kept else "unsafe"
     rules = [f"hostfwd=tcp:127.0.0.1:{port}-:{inside}" for port, inside in forwards.items()]
     return [
         *(SYSTEM, "-accel", accelerator(), "-cpu", processor(), "-smp", "2", "-m", str(memory()), "-machine", "pc"),
         *("-bios", firmware(), "-display", "none"),
         *("-serial", f"file:{folder / 'serial.log'}", "-qmp", f"unix:{folder / 'qmp'},server=on,wait=off"),
-        *("-drive", f"file={_escaped(disk)},if=virtio,format=qcow2,cache=unsafe,discard=unmap"),
+        *("-drive", f"file={_escaped(disk)},if=virtio,format=qcow2,cache={cache},discard=unmap"),
         *("-drive", f"file={_escaped(seed)},if=virtio,format=raw,readonly=on"),
         *("-netdev", ",".join(["user", "id=net", *(["restrict=on"] if hermetic else []), *rules])),
         *("-device", "virtio-net-pci,netdev=net", "-device", "virtio-rng-pci"),

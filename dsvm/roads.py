@@ -48,8 +48,8 @@ def start(shop: Workshop, variant: str, format: str, *, timeout: float | None, m
 
 
 def stop(shop: Workshop, variant: str, format: str, *, forget: bool = False) -> None:
-    """Stop what `start` has started; with `forget`, what was saved in it goes too. A machine forgets in any case."""
+    """Stop what `start` has started; with `forget`, what was saved in it goes too."""
     if format == CONTAINER:
         pipeline.stop_image(shop, variant, forget=forget)
     else:
-        vm.stop(shop, variant, format=format)
+        vm.stop(shop, variant, format=format, forget=forget)

@@ -14,6 +14,7 @@ from dsvm.pipeline import BuildOptions, Workshop, fetch_fresh, format_of, gate, 
 from dsvm.plan import make_plan
 from dsvm.vm import disk_image, making, starting, verification
 from dsvm.vm.disk_image import VERIFIED, Place
+from dsvm.vm.kept import Disk
 
 
 def build(shop: Workshop, variant: str, options: BuildOptions) -> Path:
@@ -144,25 +145,45 @@ def start(shop: Workshop, variant: str, *, format: str = VERIFIED, timeout: floa
     of_name(shop, variant, format)
     place = Place(shop.folder(variant), variant)
     image = place.image(VERIFIED)
-    if place.known(image) is None:
+    described = place.known(image)
+    if described is None:
         shop.catalog.variant(variant)
         hint = f"Run: invoke build --variant {variant} --format {VERIFIED}"
         raise InputError(f"there is no verified machine {image}", hint=hint)
     plan = make_plan(shop.catalog, need_lock(shop, variant, locked=True), VERIFIED)
     services = {name: service.model_dump(mode="json") for name, service in plan.services.items()}
+    disk = Disk.of(variant)
+    kept = disk.known()
+    if kept is not None:
+        shop.say(f"its disk is that of earlier starts, {disk.path}")
+        if kept.image != described.sha256:
+            shop.warn(
+                f"that disk lies on an earlier image of {variant}, and not on the one that was built since\n"
+                f"To begin anew with that: invoke stop --variant {variant} --format {VERIFIED} --forget"
+            )
+    else:
+        kept = disk.make(image, described.sha256, f"dsvm-{time.time_ns()}")
     shop.say(f"starting {image.name} ...")
-    running = starting.start(image, place.running, services, timeout=timeout)
+    running = starting.start(disk, kept, place.running, services, timeout=timeout)
     shop.say(f"  {'login':<12} {running.ssh}")
     for service, url in running.urls.items():
         secret = "" if running.token in url else f"   password: {running.token}"
         shop.say(f"  {service:<12} {url}{secret}")
-    shop.say(f"stop it, and forget what it changed, with: invoke stop --variant {variant} --format {VERIFIED}")
+    command = f"invoke stop --variant {variant} --format {VERIFIED}"
+    shop.say(f"stop it with: {command}, which keeps its disk (--forget removes it)")
 
 
-def stop(shop: Workshop, variant: str, *, format: str = VERIFIED) -> None:
-    """Stop the machine of `variant` and forget what it changed."""
+def stop(shop: Workshop, variant: str, *, format: str = VERIFIED, forget: bool = False) -> None:
+    """Stop the machine of `variant`; with `forget`, its disk goes too."""
     of_name(shop, variant, format)
     stopped = starting.stop(Place(shop.folder(variant), variant).running)
     if not stopped:
         shop.catalog.variant(variant)
     shop.say(f"the machine of {variant} {'is stopped' if stopped else 'was not running'}")
+    disk = Disk.of(variant)
+    if forget:
+        gone = "and all that was saved on it are removed" if disk.forget() else "is not there"
+        shop.say(f"its disk {disk.path} {gone}")
+    elif disk.folder.exists():
+        remove = f"invoke stop --variant {variant} --format {VERIFIED} --forget removes it"
+        shop.say(f"what was saved stays on {disk.path}: {remove}")

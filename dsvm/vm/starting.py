@@ -1,4 +1,4 @@
-"""A verified machine for its user: started on an overlay of its own, its services within reach of loopback."""
+"""A verified machine for its user: started on a disk of its own, its services within reach of loopback."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from dsvm import qemu
-from dsvm.errors import EngineError, InputError
+from dsvm.errors import EngineError, InputError, ProgramError
 from dsvm.ports import free_port
 from dsvm.run import Background, run
 from dsvm.services import SERVICES_ANSWER, service_url
+from dsvm.vm.kept import Disk, Kept
 
 KEYS = ("id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub")
 
@@ -30,8 +31,10 @@ class Running:
     urls: Mapping[str, str]
 
 
-def start(image: Path, folder: Path, services: Mapping[str, Mapping[str, Any]], *, timeout: float | None) -> Running:
-    """Start `image` on an overlay in `folder`, which `stop` removes; returns when SSH and all services answer.
+def start(
+    disk: Disk, kept: Kept, folder: Path, services: Mapping[str, Mapping[str, Any]], *, timeout: float | None
+) -> Running:
+    """Start a machine on its disk, with what only a running one needs in `folder`; returns when all of it answers.
 
     It lets in the keys of ~/.ssh and one of its own. Services come through SSH, for its firewall lets in nothing else.
     Raises EngineError with the end of the serial console when it does not come up.
@@ -41,15 +44,14 @@ def start(image: Path, folder: Path, services: Mapping[str, Mapping[str, Any]], 
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     folder.chmod(0o700)
-    key = folder / "key"
-    publics = [qemu.make_key(key)]
+    publics = [disk.key.with_suffix(".pub").read_text().strip()]
     publics += [path.read_text().strip() for name in KEYS if (path := Path.home() / ".ssh" / name).is_file()]
-    qemu.make_seed(folder / "seed.img", {"ssh_authorized_keys": publics}, instance=f"dsvm-{time.time_ns()}")
-    qemu.make_overlay(image.resolve(), folder / "disk.qcow2")
+    # the same machine to cloud-init as at its first start: it makes no new keys of the host, and no new user
+    qemu.make_seed(folder / "seed.img", {"ssh_authorized_keys": publics}, instance=kept.instance)
     port = free_port()
     forwards = {name: free_port(int(service["port"])) for name, service in services.items()}
-    qemu.write_ssh_config(folder, port, key, {"guest": "ds"})
-    argv = qemu.command(folder / "disk.qcow2", folder / "seed.img", folder, {port: 22}, hermetic=False)
+    qemu.write_ssh_config(folder, port, disk.key, {"guest": "ds"})
+    argv = qemu.command(disk.path, folder / "seed.img", folder, {port: 22}, hermetic=False, kept=True)
     log = folder / "qemu.log"
     run([*argv, "-daemonize", "-pidfile", folder / "pid"], timeout=120, log=log)
     guest = qemu.Guest(folder, Background(lambda: None if is_running(folder) else 1, log), port)
@@ -81,6 +83,16 @@ def _ready(guest: qemu.Guest, timeout: float) -> str:
         time.sleep(2)
 
 
+def _power_off(folder: Path) -> None:
+    """Have the machine write down what it has in memory and end."""
+    with suppress(ProgramError):
+        asked = ["ssh", "-F", folder / "ssh_config", "guest", "sudo -n systemctl poweroff"]
+        run(asked, timeout=qemu.scaled(10), check=False)
+        end = time.monotonic() + qemu.scaled(20)
+        while _process(folder) is not None and time.monotonic() < end:
+            time.sleep(0.2)
+
+
 def is_running(folder: Path) -> bool:
     """Whether the machine that keeps its files in `folder` runs."""
     return _process(folder) is not None
@@ -95,9 +107,11 @@ def _process(folder: Path) -> int | None:
 
 
 def stop(folder: Path) -> bool:
-    """Shut a machine down and remove its overlay; False when there is none."""
+    """Shut a machine down, by itself if it still can; its disk stays. False when none runs."""
     number = _process(folder)
     if number is not None:
+        _power_off(folder)
+    if number is not None and _process(folder) is not None:
         with suppress(OSError):
             os.kill(number, signal.SIGTERM)
         for _ in range(200):

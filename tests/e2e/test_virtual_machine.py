@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from workbench import INVOKE, ROOT, Invoke, Running, Silent, docker, short_folder, small_catalog
+from workbench import INVOKE, ROOT, Invoke, Running, Silent, docker, run, short_folder, small_catalog
 
 from dsvm import checks
 from dsvm.model import Plan, Report
@@ -141,6 +142,29 @@ def test_a_broken_machine_is_caught(spoiled: Path, tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_what_is_saved_in_a_machine_survives_its_stop(machine: tuple[str, ...], invoke: Invoke) -> None:
+    words = (*machine, "--format", "qcow2")
+    try:
+        started = invoke("start", *words).passed()
+        login = re.search(r"^  login +(ssh .*)$", started.out, re.MULTILINE)
+        assert login is not None
+        run([*login[1].split(), "echo saved > notebook; cat /etc/ssh/ssh_host_ed25519_key.pub > host"]).passed()
+        stopped = invoke("stop", *words).passed().out
+        assert "is stopped" in stopped and "what was saved stays on" in stopped
+        again = invoke("start", *words).passed()
+        assert "its disk is that of earlier starts" in again.out
+        login = re.search(r"^  login +(ssh .*)$", again.out, re.MULTILINE)
+        assert login is not None
+        seen = run(
+            [*login[1].split(), "cat notebook; cmp host /etc/ssh/ssh_host_ed25519_key.pub && echo same"]
+        ).passed()
+        assert seen.out.split() == ["saved", "same"]
+    finally:
+        done = invoke("stop", *words, "--forget")
+    assert "all that was saved on it are removed" in done.passed().out
+
+
 def test_a_machine_that_does_not_start_is_said(machine: tuple[str, ...], tmp_path: Path) -> None:
     from dsvm.errors import VerifyError
     from dsvm.qemu import started
