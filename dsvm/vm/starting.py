@@ -86,7 +86,7 @@ def _ready(guest: qemu.Guest, timeout: float) -> str:
 def _power_off(folder: Path) -> None:
     """Have the machine write down what it has in memory and end."""
     with suppress(ProgramError):
-        asked = ["ssh", "-F", folder / "ssh_config", "guest", "sudo -n systemctl poweroff"]
+        asked: list[str | Path] = ["ssh", "-F", folder / "ssh_config", "guest", "sudo -n systemctl poweroff"]
         run(asked, timeout=qemu.scaled(10), check=False)
         end = time.monotonic() + qemu.scaled(20)
         while _process(folder) is not None and time.monotonic() < end:

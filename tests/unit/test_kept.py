@@ -30,7 +30,7 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
 
 
 def holds(disk: Disk, pattern: int, at: str) -> bool:
-    words = ["qemu-io", "-r", "-c", f"read -P {pattern} {at} 64k", disk.path]
+    words: list[str | Path] = ["qemu-io", "-r", "-c", f"read -P {pattern} {at} 64k", disk.path]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     return done.returncode == 0 and "verification failed" not in done.stdout
 
