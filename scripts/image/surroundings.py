@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -47,7 +48,6 @@ JAVA = "JAVA_TOOL_OPTIONS"
 MOST_PROJECTS = 500  # folders of a mount that are looked at
 # Where the system's own mounts are
 SYSTEM = ("/proc", "/sys", "/dev", "/etc", "/run", "/usr", "/opt", "/tmp", "/var")
-KINDS = ("proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2", "overlay")
 BASE_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
 
 
@@ -91,7 +91,7 @@ def become_user(*, always: bool) -> None:
             ) from error
     _own_home(account.pw_uid, uid, gid)
     try:
-        os.setgroups(sorted({gid, *(one.gr_gid for one in grp.getgrall() if USER in one.gr_mem)}))
+        os.setgroups(sorted({gid, *_groups_of(USER), *_added_groups()}))
         os.setgid(gid)
         os.setuid(uid)
     except OSError as error:
@@ -116,32 +116,68 @@ def _renumber(path: Path, password: str, new: str, *, numbers: int) -> None:
         path.write_text(text, encoding="utf-8")
 
 
+def _groups_of(user: str) -> Iterator[int]:
+    """The groups that list a user as a member."""
+    return (one.gr_gid for one in grp.getgrall() if user in one.gr_mem)
+
+
+def _added_groups() -> set[int]:
+    """What --group-add and Kubernetes' fsGroup gave us beyond root's own groups: it opens a volume or a device."""
+    return {*os.getgroups(), os.getgid()} - {0, *_groups_of("root")}
+
+
 def _own_home(before: int, uid: int, gid: int) -> None:
-    """Make the usual home the user's own: what was the old number's, and a new volume, which is root's and empty."""
+    """Make the usual home the user's own: what was the old number's, and a new volume, which is root's."""
+    mounts = _mounts()
     try:
+        USUAL_HOME.mkdir(exist_ok=True)
         home = os.lstat(USUAL_HOME)
-        if home.st_uid == 0 and not any(USUAL_HOME.iterdir()):
+        if home.st_uid == 0 and _is_new(USUAL_HOME, mounts):
             os.chown(USUAL_HOME, uid, gid)
             _furnish(USUAL_HOME, uid, gid)
-            return
-        if home.st_uid not in (before, uid) or before == uid:
-            return
-        for path in (str(USUAL_HOME), *_below(USUAL_HOME, home.st_dev)):
-            one = os.lstat(path)
-            if one.st_uid == before:
-                os.chown(path, uid, gid, follow_symlinks=False)
+        elif home.st_uid in (before, uid) and before != uid:
+            _pass_on(USUAL_HOME, before, uid, gid, mounts)
+        if os.lstat(USUAL_HOME).st_uid == uid:
+            _own_ways(USUAL_HOME, uid, gid, mounts)
     except OSError as error:
         say(f"warning: {error.filename or USUAL_HOME} is not made yours: {error.strerror}")
 
 
-def _below(folder: Path, device: int) -> Iterator[str]:
-    """Everything below a folder on the same device: what is mounted there stays its owner's."""
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.stat(follow_symlinks=False).st_dev == device:
-                yield entry.path
-                if entry.is_dir(follow_symlinks=False):
-                    yield from _below(Path(entry.path), device)
+def _is_new(folder: Path, mounts: set[Path]) -> bool:
+    """Whether nobody saved anything: mkfs leaves lost+found, and whoever mounts below makes folders on the way."""
+    with os.scandir(folder) as entries:
+        return all(
+            entry.name == "lost+found"
+            or Path(entry) in mounts
+            or (entry.is_dir(follow_symlinks=False) and _leads(Path(entry), mounts) and _is_new(Path(entry), mounts))
+            for entry in entries
+        )
+
+
+def _leads(folder: Path, mounts: set[Path]) -> bool:
+    return any(folder in place.parents for place in mounts)
+
+
+def _pass_on(home: Path, before: int, uid: int, gid: int, mounts: set[Path]) -> None:
+    """Give what one number owns to another; what is mounted below stays its owner's, on the same disk or not.
+
+    By descriptors of folders: whoever has the volume too could put a link in the place of a folder meanwhile.
+    """
+    os.chown(home, uid, gid)
+    for path, folders, files, folder in os.fwalk(home, follow_symlinks=False):
+        folders[:] = [name for name in folders if Path(path, name) not in mounts]
+        for name in (*folders, *files):
+            if Path(path, name) not in mounts and os.lstat(name, dir_fd=folder).st_uid == before:
+                os.chown(name, uid, gid, dir_fd=folder, follow_symlinks=False)
+
+
+def _own_ways(home: Path, uid: int, gid: int, mounts: set[Path]) -> None:
+    """The folders that lead to mounts below: an engine makes them as root's, and one of them may be ~/.config."""
+    for place in mounts:
+        ways = [way for way in place.parents if home in way.parents and way not in mounts]
+        for way in ways:
+            if way.lstat().st_uid == 0 and not way.is_symlink():
+                os.chown(way, uid, gid, follow_symlinks=False)
 
 
 def _furnish(home: Path, uid: int, gid: int) -> None:
@@ -176,13 +212,16 @@ def find_home() -> None:
 
 def _warn_of_loss(own: Path) -> None:
     """Somebody who mounts a home means to keep it."""
-    if USUAL_HOME not in {place for place, _ in _mounts()}:
+    mounts = _mounts() - {Path("/")}
+    place = next((one for one in (USUAL_HOME, *USUAL_HOME.parents) if one in mounts), None)
+    if place is None:
         return
-    owner = USUAL_HOME.stat()
+    owner = place.stat()
     say(
         f"warning: uid {os.getuid()} cannot write to {USUAL_HOME}, of {owner.st_uid}:{owner.st_gid}; the home is\n"
         f"{own}, AND WHAT IS SAVED THERE IS LOST with this container. Make the volume that user's (chown\n"
-        f"{os.getuid()}:{os.getgid()}, fsGroup in Kubernetes), or start with --user root -e DSVM_UID={os.getuid()}"
+        f"{os.getuid()}:{os.getgid()}, fsGroup in Kubernetes), or, while it is empty, start with\n"
+        f"--user root -e DSVM_UID={os.getuid()}"
     )
 
 
@@ -231,13 +270,14 @@ def private_folder() -> Path | None:
 # --- mounted projects --------------------------------------------------------------------------------------
 
 
-def _mounts() -> Iterator[tuple[Path, str]]:
-    """Mount points and kinds of file systems: https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html"""
-    with contextlib.suppress(OSError):
-        for line in MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
-            words = line.split()
-            place = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), words[4])
-            yield Path(place), words[words.index("-") + 1]
+def _mounts() -> set[Path]:
+    """Mount points: https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html"""
+    try:
+        lines = MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return set()
+    escape = re.compile(r"\\([0-7]{3})")
+    return {Path(escape.sub(lambda match: chr(int(match[1], 8)), line.split()[4])) for line in lines}
 
 
 def trust_mounts() -> None:
@@ -245,7 +285,7 @@ def trust_mounts() -> None:
 
     Only those that the mounted folder's own owner has, and only for what is started here.
     """
-    projects = [str(project) for place, kind in _mounts() for project in _projects(place, kind)]
+    projects = [str(project) for place in sorted(_mounts()) for project in _projects(place)]
     count = os.environ.get("GIT_CONFIG_COUNT", "0")
     if not projects or not count.isdigit():
         return
@@ -254,17 +294,23 @@ def trust_mounts() -> None:
         os.environ["GIT_CONFIG_COUNT"] = str(number + 1)
 
 
-def _projects(place: Path, kind: str) -> Iterator[Path]:
+def _projects(place: Path) -> Iterator[Path]:
     """Git's projects in a mounted folder of another owner: itself, its folders, and those in them."""
-    if kind in KINDS or place == Path("/") or any(place.is_relative_to(one) for one in SYSTEM):
+    if place == Path("/") or any(place.is_relative_to(one) for one in SYSTEM):
         return
     with contextlib.suppress(OSError):
         owner = place.stat().st_uid
-        if owner == os.getuid() or not place.is_dir():
-            return
-        seen = [place, *_folders(place, owner)]
-        seen += [inner for one in seen[1:] for inner in _folders(one, owner)]
-        yield from (one for one in seen[:MOST_PROJECTS] if (one / ".git").exists())
+        if owner != os.getuid() and place.is_dir():
+            seen = islice(_near(place, owner), MOST_PROJECTS)
+            yield from (one for one in seen if (one / ".git").exists())
+
+
+def _near(place: Path, owner: int) -> Iterator[Path]:
+    yield place
+    inner = [*_folders(place, owner)]
+    yield from inner
+    for one in inner:
+        yield from _folders(one, owner)
 
 
 def _folders(folder: Path, owner: int) -> Iterator[Path]:

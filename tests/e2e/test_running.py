@@ -37,6 +37,27 @@ def test_any_user_of_group_0_has_a_name_and_a_home() -> None:
     assert "user.name = ds" in known.out
 
 
+CACHES = """
+git config --global user.email me@corp && cd $(mktemp -d) && git init -q && git commit -q --allow-empty -m first
+git log --format=%an
+python -W error -c 'import matplotlib; print(matplotlib.get_configdir()); print(matplotlib.get_cachedir())'
+pip cache dir; julia -e 'println(DEPOT_PATH[1])'
+"""
+
+
+def test_any_user_commits_and_has_caches_in_the_home() -> None:
+    author, *places = shell(CACHES, "--user", "12345:0").passed().out.splitlines()
+    assert author == "Data scientist"
+    assert len(places) == 4
+    assert [place for place in places if not place.startswith("/tmp/home-12345/")] == []
+
+
+def test_groups_that_were_added_stay() -> None:
+    """As Kubernetes' fsGroup opens a volume, and --group-add a device."""
+    done = shell("id -G", "--user", "root", "--group-add", "777", "-e", "DSVM_UID=4242").passed()
+    assert {*done.out.split()} == {"777", "1000"}
+
+
 def test_a_command_of_root_stays_root_s() -> None:
     assert shell("id -u; echo $HOME", "--user", "root").passed().out.split() == ["0", "/root"]
 
@@ -82,6 +103,22 @@ def test_an_empty_home_of_root_s_becomes_the_user_s(tmp_path: Path) -> None:
     assert {".bash_logout", ".bashrc", "file"} <= {*found.out.split()}
     assert shell("cat ~/file", *mount).passed().out == "saved\n"
     assert home.stat().st_uid == 1000
+
+
+def test_a_new_disk_and_a_folder_mounted_into_it_make_a_home(tmp_path: Path) -> None:
+    """mkfs leaves lost+found in it, and the engine the folders that lead to what is mounted below."""
+    for name in ("disk/lost+found", "work"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "work/theirs").touch()
+    os.chown(tmp_path / "work/theirs", 1000, 1000)
+    mounts = ("-v", f"{tmp_path}/disk:/home/ds", "-v", f"{tmp_path}/work:/home/ds/.config/some/where")
+    done = shell(
+        "echo $HOME; touch ~/new ~/.config/other ~/.bashrc; stat -c %u ~/.config/some/where/theirs",
+        "--user", "root", "-e", "DSVM_UID=4242", *mounts,
+    ).passed()  # fmt: skip
+    assert done.out.split() == ["/home/ds", "1000"], "what is mounted is its owner's still"
+    assert done.err == ""
+    assert (tmp_path / "disk/new").stat().st_uid == 4242
 
 
 def test_a_read_only_root() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import importlib.util
 import os
 import subprocess
@@ -149,6 +150,16 @@ def test_accounts_get_new_numbers_and_nothing_else(surroundings: ModuleType, tmp
     assert path.read_text() == "ds:x:43:\nother:x:1000:ds\n"
 
 
+def test_groups_that_were_added_are_kept_and_root_s_own_are_not(
+    surroundings: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = [grp.struct_group(("disk", "x", 6, ["root"])), grp.struct_group(("video", "x", 44, ["ds"]))]
+    monkeypatch.setattr(grp, "getgrall", lambda: named)
+    monkeypatch.setattr(os, "getgroups", lambda: [0, 6, 777])
+    monkeypatch.setattr(os, "getgid", lambda: 100)
+    assert surroundings._added_groups() == {100, 777}
+
+
 # --- mounts ------------------------------------------------------------------------------------------------
 
 
@@ -157,9 +168,18 @@ def git_settings() -> list[tuple[str, str]]:
     return [(os.environ[f"GIT_CONFIG_KEY_{n}"], os.environ[f"GIT_CONFIG_VALUE_{n}"]) for n in range(count)]
 
 
+def mount(surroundings: ModuleType, patch: pytest.MonkeyPatch, file: Path, *places: Path, kind: str = "ext4") -> None:
+    """Have the kernel say that these places are mounted."""
+    escaped = [str(place).replace(" ", "\\040") for place in places]
+    file.write_text("".join(f"36 35 98:0 / {one} rw,noatime master:1 - {kind} /dev/root rw\n" for one in escaped))
+    patch.setattr(surroundings, "MOUNTS", file)
+
+
+# a host's /tmp is a tmpfs often, and the disk of a container that runs containers an overlay
+@pytest.mark.parametrize("kind", ["ext4", "tmpfs", "overlay"])
 @pytest.mark.skipif(os.getuid() != 0, reason="only root makes files of other owners")
 def test_projects_of_a_mounted_folder_s_owner_are_not_dubious(
-    surroundings: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    surroundings: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     mounted = tmp_path / "my work"
     for name in (".", "one", "one/inner", "stranger", "plain"):
@@ -167,12 +187,7 @@ def test_projects_of_a_mounted_folder_s_owner_are_not_dubious(
         if name != "plain":
             (mounted / name / ".git").mkdir()
         os.chown(mounted / name, 4321 if name != "stranger" else 4322, 0)
-    monkeypatch.setattr(surroundings, "MOUNTS", tmp_path / "mountinfo")
-    line = "36 35 98:0 / {} rw,noatime master:1 - {} /dev/root rw\n"
-    place = str(mounted).replace(" ", "\\040")
-    (tmp_path / "mountinfo").write_text(
-        line.format("/", "overlay") + line.format(place, "ext4") + line.format("/proc", "proc")
-    )
+    mount(surroundings, monkeypatch, tmp_path / "mountinfo", Path("/"), mounted, kind=kind)
     monkeypatch.setattr(surroundings, "SYSTEM", ())
     os.environ |= {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "a.b", "GIT_CONFIG_VALUE_0": "c"}
     surroundings.trust_mounts()
@@ -183,6 +198,75 @@ def test_projects_of_a_mounted_folder_s_owner_are_not_dubious(
 def test_without_a_mount_git_is_told_nothing(surroundings: ModuleType) -> None:
     surroundings.trust_mounts()
     assert git_settings() == []
+
+
+# --- homes -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def home(surroundings: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What stands for /home/ds, as a mounted folder of root's; a folder `work` below it and `deep/inside` are too."""
+    if os.getuid() != 0:
+        pytest.skip("only root makes files of other owners")
+    home, skeleton = tmp_path / "home", tmp_path / "skel"
+    for folder in (home, skeleton):
+        folder.mkdir()
+    (skeleton / ".profile").write_text("# given\n")
+    monkeypatch.setattr(surroundings, "USUAL_HOME", home)
+    monkeypatch.setattr(surroundings, "SKELETON", skeleton)
+    mount(surroundings, monkeypatch, tmp_path / "mountinfo", Path("/"), home, home / "work", home / "deep/inside")
+    return home
+
+
+def test_a_new_volume_is_new_whatever_mkfs_and_the_engine_left_in_it(surroundings: ModuleType, home: Path) -> None:
+    for name in ("lost+found", "work", "deep/inside"):
+        (home / name).mkdir(parents=True)
+    surroundings._own_home(1000, 4242, 4343)
+    assert (home / ".profile").read_text() == "# given\n"
+    owners = {
+        name: (home / name).stat().st_uid for name in (".", ".profile", "lost+found", "work", "deep", "deep/inside")
+    }
+    assert owners == {".": 4242, ".profile": 4242, "lost+found": 0, "work": 0, "deep": 4242, "deep/inside": 0}
+
+
+@pytest.mark.parametrize("name", ["notebook", "deep/notebook", "lost+found2/notebook"])
+def test_what_root_saved_stays_root_s(surroundings: ModuleType, home: Path, name: str) -> None:
+    (home / name).parent.mkdir(exist_ok=True)
+    (home / name).write_text("saved")
+    surroundings._own_home(1000, 4242, 4343)
+    assert home.stat().st_uid == (home / name).stat().st_uid == 0
+    assert not (home / ".profile").exists()
+
+
+def test_a_new_number_takes_what_the_old_one_had_but_nothing_that_is_mounted(
+    surroundings: ModuleType, home: Path, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    for name in ("work", "deep/inside", "own/folder"):
+        (home / name).mkdir(parents=True)
+    for name in ("file", "work/file", "deep/inside/file", "own/folder/file", "theirs"):
+        (home / name).write_text("")
+    (home / "link").symlink_to(outside)
+    for path in (outside, home, *home.rglob("*")):
+        os.chown(path, 1000, 1000, follow_symlinks=False)
+    os.chown(home / "theirs", 77, 77)
+    surroundings._own_home(1000, 4242, 4343)
+    changed = {str(one.relative_to(home)) for one in (home, *home.rglob("*")) if one.lstat().st_uid == 4242}
+    assert changed == {".", "file", "own", "own/folder", "own/folder/file", "link", "deep"}
+    assert outside.stat().st_uid == 1000
+
+
+def test_a_home_that_is_lost_says_so_when_a_parent_is_mounted_too(
+    surroundings: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(surroundings, "USUAL_HOME", tmp_path / "homes/ds")
+    mount(surroundings, monkeypatch, tmp_path / "mountinfo", Path("/"))
+    surroundings._warn_of_loss(tmp_path)
+    assert capsys.readouterr().err == ""
+    mount(surroundings, monkeypatch, tmp_path / "mountinfo", Path("/"), tmp_path)
+    surroundings._warn_of_loss(tmp_path)
+    assert "WHAT IS SAVED THERE IS LOST" in capsys.readouterr().err
 
 
 # --- what users add ----------------------------------------------------------------------------------------
