@@ -452,8 +452,9 @@ def use_added_packages() -> None:
         own = done.stdout.strip()
         if done.returncode == 0 and own.startswith("/") and not own.startswith("/opt/envs/"):
             os.environ["PATH"] = f"{own}:{os.environ.get('PATH', os.defpath)}"
+            # The image's kernels come first: a newer ipykernel in the layer has one that would pass the layer over.
             data = os.environ.get("JUPYTER_PATH")
-            os.environ["JUPYTER_PATH"] = ":".join([f"{Path(own).parent}/share/jupyter", *([data] if data else [])])
+            os.environ["JUPYTER_PATH"] = ":".join([*([data] if data else []), f"{Path(own).parent}/share/jupyter"])
 
 
 # --- a path of a proxy -------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import subprocess
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -145,10 +146,9 @@ def test_a_mounted_project_of_another_owner_is_not_dubious(tmp_path: Path) -> No
 # --- services ----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def started(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A container of the image with the options that the test asks for; its id, once it is healthy."""
-    options: Sequence[str] = request.param
+@contextmanager
+def serving(*options: str) -> Iterator[str]:
+    """A container of the image with these options; its id, once it is healthy."""
     container = docker("run", "--detach", "-e", f"DSVM_TOKEN={TOKEN}", *options, IMAGE).strip()
     try:
         end = time.monotonic() + 180
@@ -160,8 +160,22 @@ def started(request: pytest.FixtureRequest) -> Iterator[str]:
         docker("rm", "--force", "--volumes", container)
 
 
+@pytest.fixture
+def started(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A container with the options that the test asks for."""
+    options: Sequence[str] = request.param
+    with serving(*options) as container:
+        yield container
+
+
 def health(container: str) -> str:
     return docker("inspect", "--format", "{{.State.Health.Status}}", container).strip()
+
+
+def fetched(container: str, path: str, *options: str) -> str:
+    """What JupyterLab answers."""
+    words = ("curl", "-sS", "-H", f"Authorization: token {TOKEN}", *options, f"http://127.0.0.1:8888/{path}")
+    return docker("exec", container, *words)
 
 
 def asked(container: str, path: str) -> str:
@@ -246,6 +260,55 @@ def test_packages_that_a_user_adds_to_a_kernel_s_environment_survive_on_a_mounte
     assert shell("bash -lc \"python -c 'import added; print(added.WHERE)'\"", *mounts).passed().out == found.replace(
         "/pytorch-", "/base-"
     )
+
+
+NOTEBOOKS = """
+import json, sys
+import nbformat
+from jupyter_client.kernelspec import KernelSpecManager
+from nbclient import NotebookClient
+specs = KernelSpecManager().get_all_specs()
+for name in sorted(name for name, spec in specs.items() if spec["spec"]["language"] == "python"):
+    for cell in ("%pip install -q --no-index --find-links /wheels added", "import added; print(added.WHERE)"):
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
+        NotebookClient(notebook, kernel_name=name, timeout=120, startup_timeout=120).execute()
+    print(name, notebook.cells[0].outputs[0]["text"].strip())
+"""
+
+
+def test_pip_in_a_notebook_of_every_kernel_adds_to_the_home(tmp_path: Path) -> None:
+    """By the Python of JupyterLab's server, which starts the kernels."""
+    tmp_path.chmod(0o755)
+    wheel(tmp_path, "added", "1.0", "WHERE = __file__\n")
+    (tmp_path / "notebooks.py").write_text(NOTEBOOKS)
+    done = shell("/opt/envs/base/bin/python /wheels/notebooks.py", "-v", f"{tmp_path}:/wheels:ro").passed()
+    found = dict(line.split() for line in done.out.splitlines())
+    assert {"python3", "pytorch", "tensorflow", "jax"} <= found.keys()
+    assert [place for place in found.values() if not place.startswith("/home/ds/.local/share/dsvm/")] == []
+    assert len({*found.values()}) == len(found), "each has a layer of its own"
+
+
+def test_extensions_of_code_server_survive_on_a_mounted_home(tmp_path: Path, volume: str) -> None:
+    tmp_path.chmod(0o755)
+    package = {"name": "mine", "publisher": "me", "version": "1.0.0", "engines": {"vscode": "^1.60.0"}}
+    with zipfile.ZipFile(tmp_path / "mine.vsix", "w") as archive:
+        archive.writestr("extension/package.json", json.dumps(package))
+    (tmp_path / "mine.vsix").chmod(0o644)
+    mounts = ("-v", f"{tmp_path}:/src:ro", "-v", f"{volume}:/home/ds")
+    shell("code-server --install-extension /src/mine.vsix", *mounts).passed()
+    listed = shell("code-server --list-extensions; ls ~/.local/share/code-server/extensions", *mounts).passed().out
+    assert "me.mine\n" in listed and "me.mine-1.0.0" in listed
+
+
+def test_settings_of_jupyterlab_survive_on_a_mounted_home(volume: str) -> None:
+    options = ("-v", f"{volume}:/home/ds", "-e", "DSVM_SERVICES=jupyterlab")
+    setting = "lab/api/settings/@jupyterlab/apputils-extension:themes"
+    with serving(*options) as container:
+        dark = json.dumps({"raw": json.dumps({"theme": "JupyterLab Dark"})})
+        fetched(container, setting, "-f", "-X", "PUT", "--data", dark)
+        docker("exec", container, "test", "-d", "/home/ds/.jupyter/lab/user-settings")
+    with serving(*options) as container:
+        assert json.loads(fetched(container, setting))["settings"]["theme"] == "JupyterLab Dark"
 
 
 def test_packages_of_r_go_to_the_home_and_survive(tmp_path: Path, volume: str) -> None:

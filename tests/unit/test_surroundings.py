@@ -283,6 +283,17 @@ def envs(tmp_path: Path) -> Path:
     return tmp_path / "envs"
 
 
+def test_the_image_s_kernels_come_before_those_in_the_layer(surroundings: ModuleType, tmp_path: Path) -> None:
+    """A newer ipykernel that is added to the layer brings one whose Python is the server's."""
+    fake = tmp_path / "dsvm-python"
+    fake.write_text("#!/bin/sh\necho /home/me/layer/bin\n")
+    fake.chmod(0o755)
+    os.environ |= {"PATH": f"{tmp_path}:{os.environ['PATH']}", "JUPYTER_PATH": "/usr/local/share/jupyter"}
+    surroundings.use_added_packages()
+    assert os.environ["JUPYTER_PATH"] == "/usr/local/share/jupyter:/home/me/layer/share/jupyter"
+    assert os.environ["PATH"].startswith("/home/me/layer/bin:")
+
+
 def own_python(envs: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     env: dict[str, Any] = {"PATH": os.environ["PATH"], "DSVM_ENVS": str(envs), **environment}
     return subprocess.run([IMAGE / "dsvm-python", *words], env=env, capture_output=True, text=True, check=False)
