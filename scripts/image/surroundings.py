@@ -34,7 +34,6 @@ THREADS = (
 )
 # What systems call the file with the authorities that they trust
 BUNDLES = (Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pki/tls/certs/ca-bundle.crt"))
-JAVA_STORES = (Path("/etc/ssl/certs/java/cacerts"), Path("/etc/pki/ca-trust/extracted/java/cacerts"))
 # What programs and languages call it: OpenSSL and with it Python, uv, conda, Ruby; requests; curl and R; pip; git;
 # Julia; the AWS CLI; gRPC
 BUNDLE_VARIABLES = (
@@ -42,8 +41,9 @@ BUNDLE_VARIABLES = (
     *("JULIA_SSL_CA_ROOTS_PATH", "AWS_CA_BUNDLE", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"),
 )
 CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
-MOST_CERTIFICATES = 50  # of a company; each costs Java's keytool half a second
+MOST_CERTIFICATES = 50  # beside those that the system has; each costs Java's keytool half a second
 PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
+LOOPBACK = "localhost,127.0.0.1,::1"
 JAVA = "JAVA_TOOL_OPTIONS"
 MOST_PROJECTS = 500  # folders of a mount that are looked at
 # Where the system's own mounts are
@@ -350,28 +350,45 @@ def quota() -> int | None:
 
 
 def follow_proxies() -> None:
-    """Set each variable of a proxy in both spellings, for programs read one or the other, and tell Java."""
-    for name in PROXIES:
-        value = os.environ.get(name) or os.environ.get(name.upper())
-        if value:
-            os.environ.setdefault(name, value)
-            os.environ.setdefault(name.upper(), value)
-    options = []
-    for scheme in ("http", "https"):
-        proxy = urlsplit(os.environ.get(f"{scheme}_proxy", ""))
-        with contextlib.suppress(ValueError):
-            if proxy.hostname:
-                options += [f"-D{scheme}.proxyHost={proxy.hostname}", f"-D{scheme}.proxyPort={proxy.port or 80}"]
-    if options and (direct := os.environ.get("no_proxy")):
-        hosts = (one.strip() for one in direct.split(","))
-        options.append("-Dhttp.nonProxyHosts=" + "|".join(f"*{one}" if one[0] == "." else one for one in hosts if one))
-    if options:
-        _tell_java(*options)
+    """Set each variable of a proxy in both spellings, for programs read one or the other, and tell Java and Node.js."""
+    given = {name: os.environ.get(name) or os.environ.get(name.upper()) or "" for name in PROXIES}
+    if any(given.values()) and not given["no_proxy"]:
+        given["no_proxy"] = LOOPBACK  # what a notebook serves itself is not the proxy's
+    for name, value in given.items():
+        for spelling in (name, name.upper()) if value else ():
+            os.environ[spelling] = os.environ.get(spelling) or value
+    web = {scheme: given[f"{scheme}_proxy"] for scheme in ("http", "https") if given[f"{scheme}_proxy"]}
+    options = {scheme: _java_proxy(scheme, proxy) for scheme, proxy in web.items()}
+    if any(options.values()):
+        direct = f"-Dhttp.nonProxyHosts={'|'.join(_java_direct(given['no_proxy']))}"
+        _tell_java(*(one for words in options.values() for one in words), direct)
+        # Node.js ends at once where one of them is no URL
+        if all(options[scheme] and re.match("https?://", proxy) for scheme, proxy in web.items()):
+            os.environ.setdefault("NODE_USE_ENV_PROXY", "1")
+
+
+def _java_proxy(scheme: str, proxy: str) -> list[str]:
+    """https://docs.oracle.com/en/java/javase/21/docs/api/java.base/java/net/doc-files/net-properties.html"""
+    with contextlib.suppress(ValueError):
+        place = urlsplit(proxy if "://" in proxy else f"//{proxy}")
+        if place.hostname and re.fullmatch(r"[A-Za-z0-9._:-]+", place.hostname):
+            return [f"-D{scheme}.proxyHost={place.hostname}", f"-D{scheme}.proxyPort={place.port or 80}"]
+    return []
+
+
+def _java_direct(hosts: str) -> Iterator[str]:
+    """Hosts without a proxy as Java writes them; a name stands for what is below it too, as it does in no_proxy."""
+    yield from ("localhost", "127.*", "[::1]")  # Java's own, which ours replace
+    for host in (one.strip() for one in hosts.split(",")):
+        if host and host not in LOOPBACK.split(","):
+            yield from (f"*{host}",) if host[0] in ".*" else (host, f"*.{host}")
 
 
 def _tell_java(*options: str) -> None:
+    """Options come before those that somebody gave, for Java goes by the last one."""
     already = os.environ.get(JAVA, "")
-    os.environ[JAVA] = " ".join([*([already] if already else []), *(one for one in options if one not in already)])
+    new = [one for one in options if one not in already.split()]
+    os.environ[JAVA] = " ".join([*new, *([already] if already else [])])
 
 
 def trust_authorities() -> None:
@@ -380,28 +397,38 @@ def trust_authorities() -> None:
     if not named:
         return
     try:
-        found = CERTIFICATE.findall(Path(named).read_text(encoding="utf-8", errors="replace"))
+        found = _certificates(Path(named).read_text(encoding="utf-8", errors="replace"))
     except OSError as error:
         raise Refusal(f"DSVM_CA_BUNDLE: cannot read {named}: {error.strerror}") from error
-    if not 0 < len(found) <= MOST_CERTIFICATES:
+    if not found:
+        raise Refusal(f"DSVM_CA_BUNDLE: {named} holds no certificates in PEM form")
+    system = next((one.read_text(encoding="utf-8") for one in BUNDLES if one.is_file()), "")
+    # Who has a company's machine gives its whole bundle: most of that is in the image too.
+    known = _certificates(system)
+    new = [text for key, text in found.items() if key not in known]
+    if len(new) > MOST_CERTIFICATES:
         raise Refusal(
-            f"DSVM_CA_BUNDLE: {named} holds {len(found) or 'no'} certificates in PEM form; "
-            f"1 to {MOST_CERTIFICATES} are wanted, of authorities of your own"
+            f"DSVM_CA_BUNDLE: {named} holds {len(new)} certificates that the system does not trust already; "
+            f"{MOST_CERTIFICATES} at most are wanted, of authorities of your own"
         )
     folder = private_folder()
     if folder is None:
         raise Refusal("DSVM_CA_BUNDLE: nothing can be written for it; give a tmpfs: --tmpfs /tmp")
-    system = next((one.read_text(encoding="utf-8") for one in BUNDLES if one.is_file()), "")
     bundle = folder / "ca.pem"
-    _write(bundle, "\n".join([system.rstrip("\n"), *found]).lstrip("\n") + "\n")
-    os.environ |= dict.fromkeys(BUNDLE_VARIABLES, str(bundle))
+    _write(bundle, "\n".join([system.rstrip("\n"), *new]).lstrip("\n") + "\n")
     # Node.js and npm add to their own
-    os.environ["NODE_EXTRA_CA_CERTS"] = str(bundle)
-    if shutil.which("keytool"):
-        _tell_java(f"-Djavax.net.ssl.trustStore={_java_store(found, folder)}")
+    for name in (*BUNDLE_VARIABLES, "NODE_EXTRA_CA_CERTS"):
+        os.environ.setdefault(name, str(bundle))
+    if new and (keytool := shutil.which("keytool")):
+        _tell_java(f"-Djavax.net.ssl.trustStore={_java_store(new, folder, Path(keytool))}")
 
 
-def _java_store(certificates: list[str], folder: Path) -> Path:
+def _certificates(text: str) -> dict[str, str]:
+    """Certificates by what is in them, without regard to line breaks."""
+    return {"".join(one.split()): one for one in CERTIFICATE.findall(text)}
+
+
+def _java_store(certificates: list[str], folder: Path, keytool: Path) -> Path:
     """A trust store of Java's with these certificates; made once for each set of them."""
     store, made_of = folder / "cacerts", folder / "cacerts.pem"
     text = "\n".join(certificates)
@@ -409,17 +436,16 @@ def _java_store(certificates: list[str], folder: Path) -> Path:
         return store
     with tempfile.TemporaryDirectory(dir=folder) as work:
         part = Path(work) / "cacerts"
-        for known in JAVA_STORES:
-            if known.is_file():
-                part.write_bytes(known.read_bytes())
-                break
+        usual = keytool.resolve().parents[1] / "lib/security/cacerts"
+        if usual.is_file():
+            part.write_bytes(usual.read_bytes())
         environment = {name: value for name, value in os.environ.items() if name != JAVA}
         for number, certificate in enumerate(certificates):
             pem = Path(work) / "one.pem"
             pem.write_text(certificate)
             done = subprocess.run(
                 [
-                    *("keytool", "-importcert", "-noprompt", "-alias", f"dsvm-{number}", "-file", pem),
+                    *(keytool, "-importcert", "-noprompt", "-alias", f"dsvm-{number}", "-file", pem),
                     # the password of every such store; it guards nothing
                     *("-keystore", part, "-storepass", "changeit"),
                 ],

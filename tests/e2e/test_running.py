@@ -6,14 +6,16 @@ import json
 import os
 import re
 import subprocess
+import tarfile
 import time
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from uv import find_uv_bin
 from workbench import BIG, Done, docker, run
 
 IMAGE = f"dsvm/{BIG}"
@@ -311,12 +313,15 @@ def test_settings_of_jupyterlab_survive_on_a_mounted_home(volume: str) -> None:
         assert json.loads(fetched(container, setting))["settings"]["theme"] == "JupyterLab Dark"
 
 
+def r_package(folder: Path) -> None:
+    (folder / "R").mkdir(parents=True)
+    (folder / "DESCRIPTION").write_text("Package: mine\nVersion: 1.0\nTitle: T\nDescription: D.\nLicense: MIT\n")
+    (folder / "NAMESPACE").write_text("export(answer)\n")
+    (folder / "R/a.R").write_text("answer <- function() 42\n")
+
+
 def test_packages_of_r_go_to_the_home_and_survive(tmp_path: Path, volume: str) -> None:
-    package = tmp_path / "mine"
-    (package / "R").mkdir(parents=True)
-    (package / "DESCRIPTION").write_text("Package: mine\nVersion: 1.0\nTitle: T\nDescription: D.\nLicense: MIT\n")
-    (package / "NAMESPACE").write_text("export(answer)\n")
-    (package / "R/a.R").write_text("answer <- function() 42\n")
+    r_package(tmp_path / "mine")
     for path in (tmp_path, *tmp_path.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
     mounts = ("-v", f"{tmp_path}:/src:ro", "-v", f"{volume}:/home/ds")
@@ -329,8 +334,14 @@ def test_packages_of_r_go_to_the_home_and_survive(tmp_path: Path, volume: str) -
 
 # --- a company's network -----------------------------------------------------------------------------------
 
+# A server with a certificate of the company's, and a proxy that has the same for every host
 SERVE = """
-import http.server, ssl
+import http.server, ssl, threading, urllib.parse
+class Proxy(http.server.SimpleHTTPRequestHandler):
+    def translate_path(self, path):
+        return super().translate_path(urllib.parse.urlsplit(path).path)
+proxy = http.server.HTTPServer(("127.0.0.1", 3128), Proxy)
+threading.Thread(target=proxy.serve_forever, daemon=True).start()
 server = http.server.HTTPServer(("127.0.0.1", 8443), http.server.SimpleHTTPRequestHandler)
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain("/ca/server.pem", "/ca/server.key")
@@ -350,9 +361,12 @@ CLIENTS = {
     "requests": "python -c 'import sys, requests; requests.get(sys.argv[1]).raise_for_status()' $site/file",
     "pip": "pip download -q --no-deps --index-url $site/simple/ -d /tmp/got added",
     "git": "git ls-remote $site/project.git",
-    "node": "/opt/code-server/lib/node -e 'require(\"https\").get(process.argv[1], (a) => a.resume())' $site/file",
+    "uv": "uv pip install -q --python /opt/envs/base/bin/python --target /tmp/by-uv --index-url $site/simple/ added",
+    "node": "/opt/code-server/lib/node -e "
+    "'require(process.argv[1].split(\":\")[0]).get(process.argv[1], (a) => a.resume())' $site/file",
     "R": "Rscript -e 'download.file(commandArgs(TRUE), \"/tmp/r\", quiet = TRUE)' $site/file",
     "java": "java /ca/Ask.java $site/file",
+    "julia": "julia -e 'download(ARGS[1], \"/tmp/j\")' $site/file",
 }
 
 
@@ -377,25 +391,66 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "simple/added/index.html").write_text(f'<a href="{made.name}">{made.name}</a>')
     subprocess.run(["git", "init", "-q", "--bare", folder / "project.git"], check=True)
     subprocess.run(["git", "-C", folder / "project.git", "update-server-info"], check=True)
+    (folder / "cran/src/contrib").mkdir(parents=True)
+    r_package(folder / "mine")
+    with tarfile.open(folder / "cran/src/contrib/mine_1.0.tar.gz", "w:gz") as archive:
+        archive.add(folder / "mine", "mine")
+    (folder / "cran/src/contrib/PACKAGES").write_text("Package: mine\nVersion: 1.0\n")
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
     return folder
 
 
-def clients(company: Path, *options: str) -> dict[str, int]:
+def clients(company: Path, site: str, *options: str, commands: Mapping[str, str] = CLIENTS) -> dict[str, int]:
+    """The exit code of every client that asks a server at `site`; the image has no uv, so this project's is there."""
     lines = "\n".join(
-        f"({command}) >/tmp/said 2>&1; echo {name} $?; cat /tmp/said >&2" for name, command in CLIENTS.items()
+        f"({command}) >/tmp/said 2>&1; echo {name} $?; cat /tmp/said >&2" for name, command in commands.items()
     )
-    serve = "cd /ca && { /usr/bin/python3 serve.py >/dev/null 2>&1 & }; sleep 2; site=https://127.0.0.1:8443; cd /tmp"
+    serve = f"cd /ca && {{ /usr/bin/python3 serve.py >/dev/null 2>&1 & }}; sleep 2; site={site}; cd /tmp"
     script = f"{serve}\n{lines}"
-    done = shell(script, "-v", f"{company}:/ca:ro", *options).passed()
+    done = shell(script, "-v", f"{company}:/ca:ro", "-v", f"{find_uv_bin()}:/usr/local/bin/uv:ro", *options).passed()
     return {name: int(code) for name, code in (line.split() for line in done.out.splitlines())}
 
 
 def test_every_program_trusts_a_company_s_authority(company: Path) -> None:
-    without = clients(company)
+    site = "https://127.0.0.1:8443"
+    without = clients(company, site)
     assert 0 not in without.values(), "else they trust anybody"
-    assert clients(company, "-e", "DSVM_CA_BUNDLE=/ca/ca.pem") == dict.fromkeys(CLIENTS, 0)
+    assert clients(company, site, "-e", "DSVM_CA_BUNDLE=/ca/ca.pem") == dict.fromkeys(CLIENTS, 0)
+
+
+def test_the_whole_bundle_of_a_machine_will_do(company: Path) -> None:
+    """As /etc/ssl/certs/ca-certificates.crt of a company's machine, of which the image has the most."""
+    system = docker("run", "--rm", "--entrypoint", "cat", IMAGE, "/etc/ssl/certs/ca-certificates.crt")
+    (company / "whole.pem").write_text(f"{system}\n{(company / 'ca.pem').read_text()}")
+    (company / "whole.pem").chmod(0o644)
+    assert system.count("BEGIN") > 100
+    bundle = ("-e", "DSVM_CA_BUNDLE=/ca/whole.pem")
+    assert clients(company, "https://127.0.0.1:8443", *bundle) == dict.fromkeys(CLIENTS, 0)
+
+
+MIRRORS = {
+    "pip": "pip install -q added && python -c 'import added'",
+    "uv": "uv pip install -q --python /opt/envs/base/bin/python --target /tmp/by-uv added",
+    "R": "Rscript -e 'install.packages(\"mine\", quiet = TRUE); stopifnot(mine::answer() == 42)'",
+}
+
+
+def test_a_company_s_mirrors_by_the_variables_of_the_programs(company: Path) -> None:
+    site = "https://127.0.0.1:8443"
+    mirrors = {"PIP_INDEX_URL": f"{site}/simple/", "UV_DEFAULT_INDEX": f"{site}/simple/", "DSVM_CRAN": f"{site}/cran"}
+    words = [word for name, value in mirrors.items() for word in ("-e", f"{name}={value}")]
+    found = clients(company, site, "-e", "DSVM_CA_BUNDLE=/ca/ca.pem", *words, commands=MIRRORS)
+    assert found == dict.fromkeys(MIRRORS, 0)
+
+
+def test_every_program_takes_the_way_over_the_proxy(company: Path) -> None:
+    """To a host of which only the proxy knows; in the one spelling that curl does not read."""
+    site = "http://service.invalid"
+    options = ("-e", "PIP_TRUSTED_HOST=service.invalid")
+    assert 0 not in clients(company, site, *options).values()
+    proxied = clients(company, site, *options, "-e", "HTTP_PROXY=http://127.0.0.1:3128")
+    assert proxied == dict.fromkeys(CLIENTS, 0)
 
 
 def test_a_bundle_that_cannot_be_read_starts_nothing() -> None:

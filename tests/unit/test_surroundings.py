@@ -31,13 +31,48 @@ def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
 
 
 def test_a_proxy_in_either_spelling_is_one_in_both(surroundings: ModuleType) -> None:
-    os.environ |= {"HTTPS_PROXY": "http://proxy:3128", "no_proxy": "localhost,.corp"}
+    os.environ |= {"HTTPS_PROXY": "http://proxy:3128", "no_proxy": "localhost,.corp, host.example"}
     surroundings.follow_proxies()
     assert {os.environ[name] for name in ("https_proxy", "HTTPS_PROXY")} == {"http://proxy:3128"}
-    assert os.environ["NO_PROXY"] == "localhost,.corp"
+    assert os.environ["NO_PROXY"] == "localhost,.corp, host.example"
     assert "http_proxy" not in os.environ
     java = os.environ["JAVA_TOOL_OPTIONS"].split()
-    assert java == ["-Dhttps.proxyHost=proxy", "-Dhttps.proxyPort=3128", "-Dhttp.nonProxyHosts=localhost|*.corp"]
+    direct = "-Dhttp.nonProxyHosts=localhost|127.*|[::1]|*.corp|host.example|*.host.example"
+    assert java == ["-Dhttps.proxyHost=proxy", "-Dhttps.proxyPort=3128", direct]
+    assert os.environ["NODE_USE_ENV_PROXY"] == "1"
+
+
+def test_what_a_notebook_serves_itself_is_not_the_proxy_s(surroundings: ModuleType) -> None:
+    os.environ["http_proxy"] = "http://proxy:3128"
+    surroundings.follow_proxies()
+    assert os.environ["no_proxy"] == os.environ["NO_PROXY"] == "localhost,127.0.0.1,::1"
+
+
+@pytest.mark.parametrize(
+    ("proxy", "java"),
+    [
+        ("proxy:3128", ["-Dhttp.proxyHost=proxy", "-Dhttp.proxyPort=3128"]),
+        ("http://me:secret@proxy", ["-Dhttp.proxyHost=proxy", "-Dhttp.proxyPort=80"]),
+        ("http://[bad", []),
+        ("http://proxy:port", []),
+        ("http://a b:1", []),
+    ],
+)
+def test_a_proxy_in_other_words(surroundings: ModuleType, proxy: str, java: list[str]) -> None:
+    os.environ["http_proxy"] = proxy
+    surroundings.follow_proxies()
+    assert os.environ.get("JAVA_TOOL_OPTIONS", "").split()[:2] == java
+    # Node.js would not even start with what is no URL
+    assert ("NODE_USE_ENV_PROXY" in os.environ) == (proxy == "http://me:secret@proxy")
+
+
+def test_options_that_somebody_gave_java_win(surroundings: ModuleType) -> None:
+    os.environ |= {"https_proxy": "http://proxy:3128", "JAVA_TOOL_OPTIONS": "-Dhttps.proxyHost=mine"}
+    surroundings.follow_proxies()
+    once = os.environ["JAVA_TOOL_OPTIONS"]
+    assert once.split()[0] == "-Dhttps.proxyHost=proxy" and once.split()[-1] == "-Dhttps.proxyHost=mine"
+    surroundings.follow_proxies()  # as a program of a started container does that calls dsvm-start
+    assert os.environ["JAVA_TOOL_OPTIONS"] == once
 
 
 def test_without_a_proxy_java_is_told_nothing(surroundings: ModuleType) -> None:
@@ -101,13 +136,31 @@ def test_a_company_s_authority_comes_beside_the_usual_ones(
     assert Path(place).parent.stat().st_mode & 0o777 == 0o700
 
 
+def test_the_bundle_of_a_company_s_machine_holds_what_the_image_has_too(
+    surroundings: ModuleType, certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = [f"-----BEGIN CERTIFICATE-----\nMII{number}\n-----END CERTIFICATE-----\n" for number in range(150)]
+    usual, whole = tmp_path / "usual.crt", tmp_path / "whole.pem"
+    usual.write_text("".join(known))
+    whole.write_text("".join(one.replace("\n", "\r\n") for one in known) + certificate.read_text())
+    monkeypatch.setattr(surroundings, "BUNDLES", (usual,))
+    monkeypatch.setattr(surroundings.shutil, "which", lambda name: None)
+    os.environ |= {"DSVM_CA_BUNDLE": str(whole), "PIP_CERT": "/theirs.pem"}
+    surroundings.trust_authorities()
+    assert Path(os.environ["SSL_CERT_FILE"]).read_text().count("BEGIN CERTIFICATE") == 151
+    assert os.environ["PIP_CERT"] == "/theirs.pem", "what somebody set stays"
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
         (None, "cannot read"),
         ("", "holds no certificates"),
         ("-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----\n", "holds no certificates"),
-        ("-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n" * 51, "holds 51 certificates"),
+        (
+            "".join(f"-----BEGIN CERTIFICATE-----\n{n:04}\n-----END CERTIFICATE-----\n" for n in range(51)),
+            "holds 51 certificates that the system does not trust",
+        ),
     ],
 )
 def test_a_bundle_that_is_none(surroundings: ModuleType, tmp_path: Path, content: str | None, reason: str) -> None:
