@@ -62,10 +62,11 @@ def say(text: str) -> None:
 # --- user --------------------------------------------------------------------------------------------------
 
 
-def become_user(*, always: bool) -> None:
+def become_user(*, always: bool, prepare: bool = True) -> None:
     """Who is root goes on as the image's user, with the numbers of DSVM_UID and DSVM_GID.
 
-    Without `always` only when one of them is set: a command that somebody runs as root stays root's.
+    Without `always` only when one of them is set: a command that somebody runs as root stays root's. Without `prepare`
+    accounts and home stay as they are: they are the business of the start that goes on beside us.
     """
     wanted = [_number(name) for name in ("DSVM_UID", "DSVM_GID")]
     if os.getuid() != 0:
@@ -80,16 +81,21 @@ def become_user(*, always: bool) -> None:
         return  # an image without our user
     uid = account.pw_uid if wanted[0] is None else wanted[0]
     gid = account.pw_gid if wanted[1] is None else wanted[1]
-    if (uid, gid) != (account.pw_uid, account.pw_gid):
+    if prepare:
         try:
-            _renumber(ACCOUNTS, r"[^:\n]*:", f"{uid}:{gid}", numbers=2)
-            _renumber(GROUPS, r"[^:\n]*:", f"{gid}", numbers=1)
+            if renumbered := (uid, gid) != (account.pw_uid, account.pw_gid):
+                for path in (ACCOUNTS, GROUPS):
+                    path.open("r+").close()
+            _own_home(account.pw_uid, uid, gid)
+            # Last: the accounts say whose files a start that was killed on its way has not come to yet.
+            if renumbered:
+                _renumber(GROUPS, r"[^:\n]*:", f"{gid}", numbers=1)
+                _renumber(ACCOUNTS, r"[^:\n]*:", f"{uid}:{gid}", numbers=2)
         except OSError as error:
             raise Refusal(
                 f"DSVM_UID: {error.filename or ACCOUNTS} cannot be written: {error.strerror}; "
                 f"leave --read-only out, or start with --user {uid}:0"
             ) from error
-    _own_home(account.pw_uid, uid, gid)
     try:
         os.setgroups(sorted({gid, *_groups_of(USER), *_added_groups()}))
         os.setgid(gid)

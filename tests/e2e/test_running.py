@@ -185,12 +185,21 @@ def asked(container: str, path: str) -> str:
     return docker("exec", container, "bash", "-c", program).strip()
 
 
-@pytest.mark.parametrize("started", [("--user", "root"), ("--user", "12345:0")], indirect=True, ids=["root", "any"])
-def test_services_of_any_user(started: str) -> None:
+STARTS = {"1000": ("--user", "root"), "12345": ("--user", "12345:0"), "4242": ("--user", "root", "-e", "DSVM_UID=4242")}
+
+
+@pytest.mark.parametrize(("started", "user"), [(words, user) for user, words in STARTS.items()], indirect=["started"])
+def test_services_of_any_user(started: str, user: str) -> None:
     assert asked(started, "8888/api/contents") == "200"
     assert asked(started, "8080/healthz") == "200"
-    users = docker("exec", started, "bash", "-c", "stat -c %u /proc/[0-9]*").split()
-    assert {*users} & {"1000", "12345"}, "the services are not root's"
+    owners = 'for one in /proc/[0-9]*; do echo $(stat -c %u $one) $(tr "\\0" " " <$one/cmdline); done'
+    of_services = [
+        line
+        for line in docker("exec", started, "bash", "-c", owners).splitlines()
+        if re.search("jupyter-lab|entry", line)
+    ]
+    assert len(of_services) >= 2
+    assert {line.split()[0] for line in of_services} == {user}
 
 
 KERNEL = """

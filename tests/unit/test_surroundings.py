@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import importlib.util
 import os
+import pwd
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -251,6 +252,68 @@ def test_projects_of_a_mounted_folder_s_owner_are_not_dubious(
 def test_without_a_mount_git_is_told_nothing(surroundings: ModuleType) -> None:
     surroundings.trust_mounts()
     assert git_settings() == []
+
+
+# --- from root to another ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def became(surroundings: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """What root became in a system with a user `ds`, 1000:1000, whose accounts are files of this test."""
+    (tmp_path / "passwd").write_text("ds:x:1000:1000:ds:/home/ds:/bin/bash\n")
+    (tmp_path / "group").write_text("ds:x:1000:\n")
+    account = pwd.struct_passwd(("ds", "x", 1000, 1000, "ds", "/home/ds", "/bin/bash"))
+    found: dict[str, int] = {}
+    monkeypatch.setattr(surroundings, "ACCOUNTS", tmp_path / "passwd")
+    monkeypatch.setattr(surroundings, "GROUPS", tmp_path / "group")
+    monkeypatch.setattr(pwd, "getpwnam", lambda name: account)
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    monkeypatch.setattr(os, "setgroups", lambda groups: None)
+    monkeypatch.setattr(os, "setgid", lambda gid: found.update(gid=gid))
+    monkeypatch.setattr(os, "setuid", lambda uid: found.update(uid=uid))
+    os.environ |= {"DSVM_UID": "4242", "DSVM_GID": "4343"}
+    return found
+
+
+def accounts(folder: Path) -> str:
+    return (folder / "passwd").read_text() + (folder / "group").read_text()
+
+
+def test_the_check_of_health_leaves_accounts_and_home_to_the_start(
+    surroundings: ModuleType, became: Mapping[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(surroundings, "_own_home", lambda *numbers: pytest.fail("it changed the home"))
+    before = accounts(tmp_path)
+    surroundings.become_user(always=True, prepare=False)
+    assert (became, accounts(tmp_path)) == ({"uid": 4242, "gid": 4343}, before)
+
+
+def test_a_start_that_was_killed_on_its_way_is_taken_up_again(
+    surroundings: ModuleType, became: Mapping[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*numbers: int) -> None:
+        raise KeyboardInterrupt
+
+    before, owned = accounts(tmp_path), list[tuple[int, ...]]()
+    monkeypatch.setattr(surroundings, "_own_home", killed)
+    with pytest.raises(KeyboardInterrupt):
+        surroundings.become_user(always=True)
+    assert accounts(tmp_path) == before
+    monkeypatch.setattr(surroundings, "_own_home", lambda *numbers: owned.append(numbers))
+    surroundings.become_user(always=True)
+    assert owned == [(1000, 4242, 4343)]
+    assert became == {"uid": 4242, "gid": 4343}
+    assert accounts(tmp_path) == "ds:x:4242:4343:ds:/home/ds:/bin/bash\nds:x:4343:\n"
+
+
+def test_where_accounts_cannot_be_written_the_home_stays_as_it_is(
+    surroundings: ModuleType, became: Mapping[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(surroundings, "_own_home", lambda *numbers: pytest.fail("it changed the home"))
+    monkeypatch.setattr(surroundings, "GROUPS", tmp_path)
+    with pytest.raises(surroundings.Refusal, match=r"DSVM_UID: .* cannot be written"):
+        surroundings.become_user(always=True)
+    assert became == {}
 
 
 # --- homes -------------------------------------------------------------------------------------------------
