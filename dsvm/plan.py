@@ -358,8 +358,11 @@ def _kernelspec(tool: Tool, kernel: Kernel, here: Traits) -> str:
 
 
 def _environment(catalog: Catalog, lock: Lock, here: Traits, *, machine: bool) -> dict[str, str]:
-    # JupyterLab's terminals run $SHELL, and sh without it
+    kernels = any(catalog.tools[choice.tool].kernel for choice in lock.choices)
+    # JupyterLab's terminals run $SHELL, and sh without it. ipykernel brings a kernelspec of its own, which Jupyter
+    # would find before ours: its Python is the server's, and what a user adds has no place there.
     linux = {
+        **({"JUPYTER_PATH": str(PurePosixPath(here.kernels).parent)} if kernels else {}),
         **(GPU_ENVIRONMENT if catalog.variants[lock.variant].accelerator == "gpu" and not machine else {}),
         "LANG": "C.UTF-8",
         "PATH": f"{here.envs}/base/bin:{SYSTEM_PATH}",

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -33,7 +34,6 @@ THREADS = (
 )
 # What systems call the file with the authorities that they trust
 BUNDLES = (Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pki/tls/certs/ca-bundle.crt"))
-JAVA_STORES = (Path("/etc/ssl/certs/java/cacerts"), Path("/etc/pki/ca-trust/extracted/java/cacerts"))
 # What programs and languages call it: OpenSSL and with it Python, uv, conda, Ruby; requests; curl and R; pip; git;
 # Julia; the AWS CLI; gRPC
 BUNDLE_VARIABLES = (
@@ -41,13 +41,13 @@ BUNDLE_VARIABLES = (
     *("JULIA_SSL_CA_ROOTS_PATH", "AWS_CA_BUNDLE", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"),
 )
 CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
-MOST_CERTIFICATES = 50  # of a company; each costs Java's keytool half a second
+MOST_CERTIFICATES = 50  # beside those that the system has; each costs Java's keytool half a second
 PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
+LOOPBACK = "localhost,127.0.0.1,::1"
 JAVA = "JAVA_TOOL_OPTIONS"
 MOST_PROJECTS = 500  # folders of a mount that are looked at
 # Where the system's own mounts are
 SYSTEM = ("/proc", "/sys", "/dev", "/etc", "/run", "/usr", "/opt", "/tmp", "/var")
-KINDS = ("proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2", "overlay")
 BASE_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
 
 
@@ -62,10 +62,11 @@ def say(text: str) -> None:
 # --- user --------------------------------------------------------------------------------------------------
 
 
-def become_user(*, always: bool) -> None:
+def become_user(*, always: bool, prepare: bool = True) -> None:
     """Who is root goes on as the image's user, with the numbers of DSVM_UID and DSVM_GID.
 
-    Without `always` only when one of them is set: a command that somebody runs as root stays root's.
+    Without `always` only when one of them is set: a command that somebody runs as root stays root's. Without `prepare`
+    accounts and home stay as they are: they are the business of the start that goes on beside us.
     """
     wanted = [_number(name) for name in ("DSVM_UID", "DSVM_GID")]
     if os.getuid() != 0:
@@ -80,18 +81,23 @@ def become_user(*, always: bool) -> None:
         return  # an image without our user
     uid = account.pw_uid if wanted[0] is None else wanted[0]
     gid = account.pw_gid if wanted[1] is None else wanted[1]
-    if (uid, gid) != (account.pw_uid, account.pw_gid):
+    if prepare:
         try:
-            _renumber(ACCOUNTS, r"[^:\n]*:", f"{uid}:{gid}", numbers=2)
-            _renumber(GROUPS, r"[^:\n]*:", f"{gid}", numbers=1)
+            if renumbered := (uid, gid) != (account.pw_uid, account.pw_gid):
+                for path in (ACCOUNTS, GROUPS):
+                    path.open("r+").close()
+            _own_home(account.pw_uid, uid, gid)
+            # Last: the accounts say whose files a start that was killed on its way has not come to yet.
+            if renumbered:
+                _renumber(GROUPS, r"[^:\n]*:", f"{gid}", numbers=1)
+                _renumber(ACCOUNTS, r"[^:\n]*:", f"{uid}:{gid}", numbers=2)
         except OSError as error:
             raise Refusal(
                 f"DSVM_UID: {error.filename or ACCOUNTS} cannot be written: {error.strerror}; "
                 f"leave --read-only out, or start with --user {uid}:0"
             ) from error
-    _own_home(account.pw_uid, uid, gid)
     try:
-        os.setgroups(sorted({gid, *(one.gr_gid for one in grp.getgrall() if USER in one.gr_mem)}))
+        os.setgroups(sorted({gid, *_groups_of(USER), *_added_groups()}))
         os.setgid(gid)
         os.setuid(uid)
     except OSError as error:
@@ -116,32 +122,68 @@ def _renumber(path: Path, password: str, new: str, *, numbers: int) -> None:
         path.write_text(text, encoding="utf-8")
 
 
+def _groups_of(user: str) -> Iterator[int]:
+    """The groups that list a user as a member."""
+    return (one.gr_gid for one in grp.getgrall() if user in one.gr_mem)
+
+
+def _added_groups() -> set[int]:
+    """What --group-add and Kubernetes' fsGroup gave us beyond root's own groups: it opens a volume or a device."""
+    return {*os.getgroups(), os.getgid()} - {0, *_groups_of("root")}
+
+
 def _own_home(before: int, uid: int, gid: int) -> None:
-    """Make the usual home the user's own: what was the old number's, and a new volume, which is root's and empty."""
+    """Make the usual home the user's own: what was the old number's, and a new volume, which is root's."""
+    mounts = _mounts()
     try:
+        USUAL_HOME.mkdir(exist_ok=True)
         home = os.lstat(USUAL_HOME)
-        if home.st_uid == 0 and not any(USUAL_HOME.iterdir()):
+        if home.st_uid == 0 and _is_new(USUAL_HOME, mounts):
             os.chown(USUAL_HOME, uid, gid)
             _furnish(USUAL_HOME, uid, gid)
-            return
-        if home.st_uid not in (before, uid) or before == uid:
-            return
-        for path in (str(USUAL_HOME), *_below(USUAL_HOME, home.st_dev)):
-            one = os.lstat(path)
-            if one.st_uid == before:
-                os.chown(path, uid, gid, follow_symlinks=False)
+        elif home.st_uid in (before, uid) and before != uid:
+            _pass_on(USUAL_HOME, before, uid, gid, mounts)
+        if os.lstat(USUAL_HOME).st_uid == uid:
+            _own_ways(USUAL_HOME, uid, gid, mounts)
     except OSError as error:
         say(f"warning: {error.filename or USUAL_HOME} is not made yours: {error.strerror}")
 
 
-def _below(folder: Path, device: int) -> Iterator[str]:
-    """Everything below a folder on the same device: what is mounted there stays its owner's."""
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.stat(follow_symlinks=False).st_dev == device:
-                yield entry.path
-                if entry.is_dir(follow_symlinks=False):
-                    yield from _below(Path(entry.path), device)
+def _is_new(folder: Path, mounts: set[Path]) -> bool:
+    """Whether nobody saved anything: mkfs leaves lost+found, and whoever mounts below makes folders on the way."""
+    with os.scandir(folder) as entries:
+        return all(
+            entry.name == "lost+found"
+            or Path(entry) in mounts
+            or (entry.is_dir(follow_symlinks=False) and _leads(Path(entry), mounts) and _is_new(Path(entry), mounts))
+            for entry in entries
+        )
+
+
+def _leads(folder: Path, mounts: set[Path]) -> bool:
+    return any(folder in place.parents for place in mounts)
+
+
+def _pass_on(home: Path, before: int, uid: int, gid: int, mounts: set[Path]) -> None:
+    """Give what one number owns to another; what is mounted below stays its owner's, on the same disk or not.
+
+    By descriptors of folders: whoever has the volume too could put a link in the place of a folder meanwhile.
+    """
+    os.chown(home, uid, gid)
+    for path, folders, files, folder in os.fwalk(home, follow_symlinks=False):
+        folders[:] = [name for name in folders if Path(path, name) not in mounts]
+        for name in (*folders, *files):
+            if Path(path, name) not in mounts and os.lstat(name, dir_fd=folder).st_uid == before:
+                os.chown(name, uid, gid, dir_fd=folder, follow_symlinks=False)
+
+
+def _own_ways(home: Path, uid: int, gid: int, mounts: set[Path]) -> None:
+    """The folders that lead to mounts below: an engine makes them as root's, and one of them may be ~/.config."""
+    for place in mounts:
+        ways = [way for way in place.parents if home in way.parents and way not in mounts]
+        for way in ways:
+            if way.lstat().st_uid == 0 and not way.is_symlink():
+                os.chown(way, uid, gid, follow_symlinks=False)
 
 
 def _furnish(home: Path, uid: int, gid: int) -> None:
@@ -176,13 +218,16 @@ def find_home() -> None:
 
 def _warn_of_loss(own: Path) -> None:
     """Somebody who mounts a home means to keep it."""
-    if USUAL_HOME not in {place for place, _ in _mounts()}:
+    mounts = _mounts() - {Path("/")}
+    place = next((one for one in (USUAL_HOME, *USUAL_HOME.parents) if one in mounts), None)
+    if place is None:
         return
-    owner = USUAL_HOME.stat()
+    owner = place.stat()
     say(
         f"warning: uid {os.getuid()} cannot write to {USUAL_HOME}, of {owner.st_uid}:{owner.st_gid}; the home is\n"
         f"{own}, AND WHAT IS SAVED THERE IS LOST with this container. Make the volume that user's (chown\n"
-        f"{os.getuid()}:{os.getgid()}, fsGroup in Kubernetes), or start with --user root -e DSVM_UID={os.getuid()}"
+        f"{os.getuid()}:{os.getgid()}, fsGroup in Kubernetes), or, while it is empty, start with\n"
+        f"--user root -e DSVM_UID={os.getuid()}"
     )
 
 
@@ -231,13 +276,14 @@ def private_folder() -> Path | None:
 # --- mounted projects --------------------------------------------------------------------------------------
 
 
-def _mounts() -> Iterator[tuple[Path, str]]:
-    """Mount points and kinds of file systems: https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html"""
-    with contextlib.suppress(OSError):
-        for line in MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
-            words = line.split()
-            place = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), words[4])
-            yield Path(place), words[words.index("-") + 1]
+def _mounts() -> set[Path]:
+    """Mount points: https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html"""
+    try:
+        lines = MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return set()
+    escape = re.compile(r"\\([0-7]{3})")
+    return {Path(escape.sub(lambda match: chr(int(match[1], 8)), line.split()[4])) for line in lines}
 
 
 def trust_mounts() -> None:
@@ -245,7 +291,7 @@ def trust_mounts() -> None:
 
     Only those that the mounted folder's own owner has, and only for what is started here.
     """
-    projects = [str(project) for place, kind in _mounts() for project in _projects(place, kind)]
+    projects = [str(project) for place in sorted(_mounts()) for project in _projects(place)]
     count = os.environ.get("GIT_CONFIG_COUNT", "0")
     if not projects or not count.isdigit():
         return
@@ -254,17 +300,23 @@ def trust_mounts() -> None:
         os.environ["GIT_CONFIG_COUNT"] = str(number + 1)
 
 
-def _projects(place: Path, kind: str) -> Iterator[Path]:
+def _projects(place: Path) -> Iterator[Path]:
     """Git's projects in a mounted folder of another owner: itself, its folders, and those in them."""
-    if kind in KINDS or place == Path("/") or any(place.is_relative_to(one) for one in SYSTEM):
+    if place == Path("/") or any(place.is_relative_to(one) for one in SYSTEM):
         return
     with contextlib.suppress(OSError):
         owner = place.stat().st_uid
-        if owner == os.getuid() or not place.is_dir():
-            return
-        seen = [place, *_folders(place, owner)]
-        seen += [inner for one in seen[1:] for inner in _folders(one, owner)]
-        yield from (one for one in seen[:MOST_PROJECTS] if (one / ".git").exists())
+        if owner != os.getuid() and place.is_dir():
+            seen = islice(_near(place, owner), MOST_PROJECTS)
+            yield from (one for one in seen if (one / ".git").exists())
+
+
+def _near(place: Path, owner: int) -> Iterator[Path]:
+    yield place
+    inner = [*_folders(place, owner)]
+    yield from inner
+    for one in inner:
+        yield from _folders(one, owner)
 
 
 def _folders(folder: Path, owner: int) -> Iterator[Path]:
@@ -304,28 +356,45 @@ def quota() -> int | None:
 
 
 def follow_proxies() -> None:
-    """Set each variable of a proxy in both spellings, for programs read one or the other, and tell Java."""
-    for name in PROXIES:
-        value = os.environ.get(name) or os.environ.get(name.upper())
-        if value:
-            os.environ.setdefault(name, value)
-            os.environ.setdefault(name.upper(), value)
-    options = []
-    for scheme in ("http", "https"):
-        proxy = urlsplit(os.environ.get(f"{scheme}_proxy", ""))
-        with contextlib.suppress(ValueError):
-            if proxy.hostname:
-                options += [f"-D{scheme}.proxyHost={proxy.hostname}", f"-D{scheme}.proxyPort={proxy.port or 80}"]
-    if options and (direct := os.environ.get("no_proxy")):
-        hosts = (one.strip() for one in direct.split(","))
-        options.append("-Dhttp.nonProxyHosts=" + "|".join(f"*{one}" if one[0] == "." else one for one in hosts if one))
-    if options:
-        _tell_java(*options)
+    """Set each variable of a proxy in both spellings, for programs read one or the other, and tell Java and Node.js."""
+    given = {name: os.environ.get(name) or os.environ.get(name.upper()) or "" for name in PROXIES}
+    if any(given.values()) and not given["no_proxy"]:
+        given["no_proxy"] = LOOPBACK  # what a notebook serves itself is not the proxy's
+    for name, value in given.items():
+        for spelling in (name, name.upper()) if value else ():
+            os.environ[spelling] = os.environ.get(spelling) or value
+    web = {scheme: given[f"{scheme}_proxy"] for scheme in ("http", "https") if given[f"{scheme}_proxy"]}
+    options = {scheme: _java_proxy(scheme, proxy) for scheme, proxy in web.items()}
+    if any(options.values()):
+        direct = f"-Dhttp.nonProxyHosts={'|'.join(_java_direct(given['no_proxy']))}"
+        _tell_java(*(one for words in options.values() for one in words), direct)
+        # Node.js ends at once where one of them is no URL
+        if all(options[scheme] and re.match("https?://", proxy) for scheme, proxy in web.items()):
+            os.environ.setdefault("NODE_USE_ENV_PROXY", "1")
+
+
+def _java_proxy(scheme: str, proxy: str) -> list[str]:
+    """https://docs.oracle.com/en/java/javase/21/docs/api/java.base/java/net/doc-files/net-properties.html"""
+    with contextlib.suppress(ValueError):
+        place = urlsplit(proxy if "://" in proxy else f"//{proxy}")
+        if place.hostname and re.fullmatch(r"[A-Za-z0-9._:-]+", place.hostname):
+            return [f"-D{scheme}.proxyHost={place.hostname}", f"-D{scheme}.proxyPort={place.port or 80}"]
+    return []
+
+
+def _java_direct(hosts: str) -> Iterator[str]:
+    """Hosts without a proxy as Java writes them; a name stands for what is below it too, as it does in no_proxy."""
+    yield from ("localhost", "127.*", "[::1]")  # Java's own, which ours replace
+    for host in (one.strip() for one in hosts.split(",")):
+        if host and host not in LOOPBACK.split(","):
+            yield from (f"*{host}",) if host[0] in ".*" else (host, f"*.{host}")
 
 
 def _tell_java(*options: str) -> None:
+    """Options come before those that somebody gave, for Java goes by the last one."""
     already = os.environ.get(JAVA, "")
-    os.environ[JAVA] = " ".join([*([already] if already else []), *(one for one in options if one not in already)])
+    new = [one for one in options if one not in already.split()]
+    os.environ[JAVA] = " ".join([*new, *([already] if already else [])])
 
 
 def trust_authorities() -> None:
@@ -334,28 +403,38 @@ def trust_authorities() -> None:
     if not named:
         return
     try:
-        found = CERTIFICATE.findall(Path(named).read_text(encoding="utf-8", errors="replace"))
+        found = _certificates(Path(named).read_text(encoding="utf-8", errors="replace"))
     except OSError as error:
         raise Refusal(f"DSVM_CA_BUNDLE: cannot read {named}: {error.strerror}") from error
-    if not 0 < len(found) <= MOST_CERTIFICATES:
+    if not found:
+        raise Refusal(f"DSVM_CA_BUNDLE: {named} holds no certificates in PEM form")
+    system = next((one.read_text(encoding="utf-8") for one in BUNDLES if one.is_file()), "")
+    # Who has a company's machine gives its whole bundle: most of that is in the image too.
+    known = _certificates(system)
+    new = [text for key, text in found.items() if key not in known]
+    if len(new) > MOST_CERTIFICATES:
         raise Refusal(
-            f"DSVM_CA_BUNDLE: {named} holds {len(found) or 'no'} certificates in PEM form; "
-            f"1 to {MOST_CERTIFICATES} are wanted, of authorities of your own"
+            f"DSVM_CA_BUNDLE: {named} holds {len(new)} certificates that the system does not trust already; "
+            f"{MOST_CERTIFICATES} at most are wanted, of authorities of your own"
         )
     folder = private_folder()
     if folder is None:
         raise Refusal("DSVM_CA_BUNDLE: nothing can be written for it; give a tmpfs: --tmpfs /tmp")
-    system = next((one.read_text(encoding="utf-8") for one in BUNDLES if one.is_file()), "")
     bundle = folder / "ca.pem"
-    _write(bundle, "\n".join([system.rstrip("\n"), *found]).lstrip("\n") + "\n")
-    os.environ |= dict.fromkeys(BUNDLE_VARIABLES, str(bundle))
+    _write(bundle, "\n".join([system.rstrip("\n"), *new]).lstrip("\n") + "\n")
     # Node.js and npm add to their own
-    os.environ["NODE_EXTRA_CA_CERTS"] = str(bundle)
-    if shutil.which("keytool"):
-        _tell_java(f"-Djavax.net.ssl.trustStore={_java_store(found, folder)}")
+    for name in (*BUNDLE_VARIABLES, "NODE_EXTRA_CA_CERTS"):
+        os.environ.setdefault(name, str(bundle))
+    if new and (keytool := shutil.which("keytool")):
+        _tell_java(f"-Djavax.net.ssl.trustStore={_java_store(new, folder, Path(keytool))}")
 
 
-def _java_store(certificates: list[str], folder: Path) -> Path:
+def _certificates(text: str) -> dict[str, str]:
+    """Certificates by what is in them, without regard to line breaks."""
+    return {"".join(one.split()): one for one in CERTIFICATE.findall(text)}
+
+
+def _java_store(certificates: list[str], folder: Path, keytool: Path) -> Path:
     """A trust store of Java's with these certificates; made once for each set of them."""
     store, made_of = folder / "cacerts", folder / "cacerts.pem"
     text = "\n".join(certificates)
@@ -363,17 +442,16 @@ def _java_store(certificates: list[str], folder: Path) -> Path:
         return store
     with tempfile.TemporaryDirectory(dir=folder) as work:
         part = Path(work) / "cacerts"
-        for known in JAVA_STORES:
-            if known.is_file():
-                part.write_bytes(known.read_bytes())
-                break
+        usual = keytool.resolve().parents[1] / "lib/security/cacerts"
+        if usual.is_file():
+            part.write_bytes(usual.read_bytes())
         environment = {name: value for name, value in os.environ.items() if name != JAVA}
         for number, certificate in enumerate(certificates):
             pem = Path(work) / "one.pem"
             pem.write_text(certificate)
             done = subprocess.run(
                 [
-                    *("keytool", "-importcert", "-noprompt", "-alias", f"dsvm-{number}", "-file", pem),
+                    *(keytool, "-importcert", "-noprompt", "-alias", f"dsvm-{number}", "-file", pem),
                     # the password of every such store; it guards nothing
                     *("-keystore", part, "-storepass", "changeit"),
                 ],
@@ -406,8 +484,9 @@ def use_added_packages() -> None:
         own = done.stdout.strip()
         if done.returncode == 0 and own.startswith("/") and not own.startswith("/opt/envs/"):
             os.environ["PATH"] = f"{own}:{os.environ.get('PATH', os.defpath)}"
+            # The image's kernels come first: a newer ipykernel in the layer has one that would pass the layer over.
             data = os.environ.get("JUPYTER_PATH")
-            os.environ["JUPYTER_PATH"] = ":".join([f"{Path(own).parent}/share/jupyter", *([data] if data else [])])
+            os.environ["JUPYTER_PATH"] = ":".join([*([data] if data else []), f"{Path(own).parent}/share/jupyter"])
 
 
 # --- a path of a proxy -------------------------------------------------------------------------------------

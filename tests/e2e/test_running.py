@@ -6,13 +6,16 @@ import json
 import os
 import re
 import subprocess
+import tarfile
 import time
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from uv import find_uv_bin
 from workbench import BIG, Done, docker, run
 
 IMAGE = f"dsvm/{BIG}"
@@ -35,6 +38,27 @@ def test_any_user_of_group_0_has_a_name_and_a_home() -> None:
     assert done.out.split() == ["ds", "ds", "/tmp/home-12345", "0"]
     known = shell("ssh -G host | head -1; java -XshowSettings:properties -version 2>&1", "--user", "12345:0").passed()
     assert "user.name = ds" in known.out
+
+
+CACHES = """
+git config --global user.email me@corp && cd $(mktemp -d) && git init -q && git commit -q --allow-empty -m first
+git log --format=%an
+python -W error -c 'import matplotlib; print(matplotlib.get_configdir()); print(matplotlib.get_cachedir())'
+pip cache dir; julia -e 'println(DEPOT_PATH[1])'
+"""
+
+
+def test_any_user_commits_and_has_caches_in_the_home() -> None:
+    author, *places = shell(CACHES, "--user", "12345:0").passed().out.splitlines()
+    assert author == "Data scientist"
+    assert len(places) == 4
+    assert [place for place in places if not place.startswith("/tmp/home-12345/")] == []
+
+
+def test_groups_that_were_added_stay() -> None:
+    """As Kubernetes' fsGroup opens a volume, and --group-add a device."""
+    done = shell("id -G", "--user", "root", "--group-add", "777", "-e", "DSVM_UID=4242").passed()
+    assert {*done.out.split()} == {"777", "1000"}
 
 
 def test_a_command_of_root_stays_root_s() -> None:
@@ -84,6 +108,22 @@ def test_an_empty_home_of_root_s_becomes_the_user_s(tmp_path: Path) -> None:
     assert home.stat().st_uid == 1000
 
 
+def test_a_new_disk_and_a_folder_mounted_into_it_make_a_home(tmp_path: Path) -> None:
+    """mkfs leaves lost+found in it, and the engine the folders that lead to what is mounted below."""
+    for name in ("disk/lost+found", "work"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "work/theirs").touch()
+    os.chown(tmp_path / "work/theirs", 1000, 1000)
+    mounts = ("-v", f"{tmp_path}/disk:/home/ds", "-v", f"{tmp_path}/work:/home/ds/.config/some/where")
+    done = shell(
+        "echo $HOME; touch ~/new ~/.config/other ~/.bashrc; stat -c %u ~/.config/some/where/theirs",
+        "--user", "root", "-e", "DSVM_UID=4242", *mounts,
+    ).passed()  # fmt: skip
+    assert done.out.split() == ["/home/ds", "1000"], "what is mounted is its owner's still"
+    assert done.err == ""
+    assert (tmp_path / "disk/new").stat().st_uid == 4242
+
+
 def test_a_read_only_root() -> None:
     assert shell("true", "--read-only").passed().err == ""
     spaces = ("--read-only", "--tmpfs", "/tmp", "--tmpfs", "/home/ds:uid=1000,gid=1000")
@@ -108,10 +148,9 @@ def test_a_mounted_project_of_another_owner_is_not_dubious(tmp_path: Path) -> No
 # --- services ----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def started(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A container of the image with the options that the test asks for; its id, once it is healthy."""
-    options: Sequence[str] = request.param
+@contextmanager
+def serving(*options: str) -> Iterator[str]:
+    """A container of the image with these options; its id, once it is healthy."""
     container = docker("run", "--detach", "-e", f"DSVM_TOKEN={TOKEN}", *options, IMAGE).strip()
     try:
         end = time.monotonic() + 180
@@ -123,8 +162,22 @@ def started(request: pytest.FixtureRequest) -> Iterator[str]:
         docker("rm", "--force", "--volumes", container)
 
 
+@pytest.fixture
+def started(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A container with the options that the test asks for."""
+    options: Sequence[str] = request.param
+    with serving(*options) as container:
+        yield container
+
+
 def health(container: str) -> str:
     return docker("inspect", "--format", "{{.State.Health.Status}}", container).strip()
+
+
+def fetched(container: str, path: str, *options: str) -> str:
+    """What JupyterLab answers."""
+    words = ("curl", "-sS", "-H", f"Authorization: token {TOKEN}", *options, f"http://127.0.0.1:8888/{path}")
+    return docker("exec", container, *words)
 
 
 def asked(container: str, path: str) -> str:
@@ -132,12 +185,21 @@ def asked(container: str, path: str) -> str:
     return docker("exec", container, "bash", "-c", program).strip()
 
 
-@pytest.mark.parametrize("started", [("--user", "root"), ("--user", "12345:0")], indirect=True, ids=["root", "any"])
-def test_services_of_any_user(started: str) -> None:
+STARTS = {"1000": ("--user", "root"), "12345": ("--user", "12345:0"), "4242": ("--user", "root", "-e", "DSVM_UID=4242")}
+
+
+@pytest.mark.parametrize(("started", "user"), [(words, user) for user, words in STARTS.items()], indirect=["started"])
+def test_services_of_any_user(started: str, user: str) -> None:
     assert asked(started, "8888/api/contents") == "200"
     assert asked(started, "8080/healthz") == "200"
-    users = docker("exec", started, "bash", "-c", "stat -c %u /proc/[0-9]*").split()
-    assert {*users} & {"1000", "12345"}, "the services are not root's"
+    owners = 'for one in /proc/[0-9]*; do echo $(stat -c %u $one) $(tr "\\0" " " <$one/cmdline); done'
+    of_services = [
+        line
+        for line in docker("exec", started, "bash", "-c", owners).splitlines()
+        if re.search("jupyter-lab|entry", line)
+    ]
+    assert len(of_services) >= 2
+    assert {line.split()[0] for line in of_services} == {user}
 
 
 KERNEL = """
@@ -211,12 +273,64 @@ def test_packages_that_a_user_adds_to_a_kernel_s_environment_survive_on_a_mounte
     )
 
 
+NOTEBOOKS = """
+import json, sys
+import nbformat
+from jupyter_client.kernelspec import KernelSpecManager
+from nbclient import NotebookClient
+specs = KernelSpecManager().get_all_specs()
+for name in sorted(name for name, spec in specs.items() if spec["spec"]["language"] == "python"):
+    for cell in ("%pip install -q --no-index --find-links /wheels added", "import added; print(added.WHERE)"):
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
+        NotebookClient(notebook, kernel_name=name, timeout=120, startup_timeout=120).execute()
+    print(name, notebook.cells[0].outputs[0]["text"].strip())
+"""
+
+
+def test_pip_in_a_notebook_of_every_kernel_adds_to_the_home(tmp_path: Path) -> None:
+    """By the Python of JupyterLab's server, which starts the kernels."""
+    tmp_path.chmod(0o755)
+    wheel(tmp_path, "added", "1.0", "WHERE = __file__\n")
+    (tmp_path / "notebooks.py").write_text(NOTEBOOKS)
+    done = shell("/opt/envs/base/bin/python /wheels/notebooks.py", "-v", f"{tmp_path}:/wheels:ro").passed()
+    found = dict(line.split() for line in done.out.splitlines())
+    assert {"python3", "pytorch", "tensorflow", "jax"} <= found.keys()
+    assert [place for place in found.values() if not place.startswith("/home/ds/.local/share/dsvm/")] == []
+    assert len({*found.values()}) == len(found), "each has a layer of its own"
+
+
+def test_extensions_of_code_server_survive_on_a_mounted_home(tmp_path: Path, volume: str) -> None:
+    tmp_path.chmod(0o755)
+    package = {"name": "mine", "publisher": "me", "version": "1.0.0", "engines": {"vscode": "^1.60.0"}}
+    with zipfile.ZipFile(tmp_path / "mine.vsix", "w") as archive:
+        archive.writestr("extension/package.json", json.dumps(package))
+    (tmp_path / "mine.vsix").chmod(0o644)
+    mounts = ("-v", f"{tmp_path}:/src:ro", "-v", f"{volume}:/home/ds")
+    shell("code-server --install-extension /src/mine.vsix", *mounts).passed()
+    listed = shell("code-server --list-extensions; ls ~/.local/share/code-server/extensions", *mounts).passed().out
+    assert "me.mine\n" in listed and "me.mine-1.0.0" in listed
+
+
+def test_settings_of_jupyterlab_survive_on_a_mounted_home(volume: str) -> None:
+    options = ("-v", f"{volume}:/home/ds", "-e", "DSVM_SERVICES=jupyterlab")
+    setting = "lab/api/settings/@jupyterlab/apputils-extension:themes"
+    with serving(*options) as container:
+        dark = json.dumps({"raw": json.dumps({"theme": "JupyterLab Dark"})})
+        fetched(container, setting, "-f", "-X", "PUT", "--data", dark)
+        docker("exec", container, "test", "-d", "/home/ds/.jupyter/lab/user-settings")
+    with serving(*options) as container:
+        assert json.loads(fetched(container, setting))["settings"]["theme"] == "JupyterLab Dark"
+
+
+def r_package(folder: Path) -> None:
+    (folder / "R").mkdir(parents=True)
+    (folder / "DESCRIPTION").write_text("Package: mine\nVersion: 1.0\nTitle: T\nDescription: D.\nLicense: MIT\n")
+    (folder / "NAMESPACE").write_text("export(answer)\n")
+    (folder / "R/a.R").write_text("answer <- function() 42\n")
+
+
 def test_packages_of_r_go_to_the_home_and_survive(tmp_path: Path, volume: str) -> None:
-    package = tmp_path / "mine"
-    (package / "R").mkdir(parents=True)
-    (package / "DESCRIPTION").write_text("Package: mine\nVersion: 1.0\nTitle: T\nDescription: D.\nLicense: MIT\n")
-    (package / "NAMESPACE").write_text("export(answer)\n")
-    (package / "R/a.R").write_text("answer <- function() 42\n")
+    r_package(tmp_path / "mine")
     for path in (tmp_path, *tmp_path.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
     mounts = ("-v", f"{tmp_path}:/src:ro", "-v", f"{volume}:/home/ds")
@@ -229,8 +343,14 @@ def test_packages_of_r_go_to_the_home_and_survive(tmp_path: Path, volume: str) -
 
 # --- a company's network -----------------------------------------------------------------------------------
 
+# A server with a certificate of the company's, and a proxy that has the same for every host
 SERVE = """
-import http.server, ssl
+import http.server, ssl, threading, urllib.parse
+class Proxy(http.server.SimpleHTTPRequestHandler):
+    def translate_path(self, path):
+        return super().translate_path(urllib.parse.urlsplit(path).path)
+proxy = http.server.HTTPServer(("127.0.0.1", 3128), Proxy)
+threading.Thread(target=proxy.serve_forever, daemon=True).start()
 server = http.server.HTTPServer(("127.0.0.1", 8443), http.server.SimpleHTTPRequestHandler)
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain("/ca/server.pem", "/ca/server.key")
@@ -250,9 +370,12 @@ CLIENTS = {
     "requests": "python -c 'import sys, requests; requests.get(sys.argv[1]).raise_for_status()' $site/file",
     "pip": "pip download -q --no-deps --index-url $site/simple/ -d /tmp/got added",
     "git": "git ls-remote $site/project.git",
-    "node": "/opt/code-server/lib/node -e 'require(\"https\").get(process.argv[1], (a) => a.resume())' $site/file",
+    "uv": "uv pip install -q --python /opt/envs/base/bin/python --target /tmp/by-uv --index-url $site/simple/ added",
+    "node": "/opt/code-server/lib/node -e "
+    "'require(process.argv[1].split(\":\")[0]).get(process.argv[1], (a) => a.resume())' $site/file",
     "R": "Rscript -e 'download.file(commandArgs(TRUE), \"/tmp/r\", quiet = TRUE)' $site/file",
     "java": "java /ca/Ask.java $site/file",
+    "julia": "julia -e 'download(ARGS[1], \"/tmp/j\")' $site/file",
 }
 
 
@@ -277,25 +400,66 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "simple/added/index.html").write_text(f'<a href="{made.name}">{made.name}</a>')
     subprocess.run(["git", "init", "-q", "--bare", folder / "project.git"], check=True)
     subprocess.run(["git", "-C", folder / "project.git", "update-server-info"], check=True)
+    (folder / "cran/src/contrib").mkdir(parents=True)
+    r_package(folder / "mine")
+    with tarfile.open(folder / "cran/src/contrib/mine_1.0.tar.gz", "w:gz") as archive:
+        archive.add(folder / "mine", "mine")
+    (folder / "cran/src/contrib/PACKAGES").write_text("Package: mine\nVersion: 1.0\n")
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
     return folder
 
 
-def clients(company: Path, *options: str) -> dict[str, int]:
+def clients(company: Path, site: str, *options: str, commands: Mapping[str, str] = CLIENTS) -> dict[str, int]:
+    """The exit code of every client that asks a server at `site`; the image has no uv, so this project's is there."""
     lines = "\n".join(
-        f"({command}) >/tmp/said 2>&1; echo {name} $?; cat /tmp/said >&2" for name, command in CLIENTS.items()
+        f"({command}) >/tmp/said 2>&1; echo {name} $?; cat /tmp/said >&2" for name, command in commands.items()
     )
-    serve = "cd /ca && { /usr/bin/python3 serve.py >/dev/null 2>&1 & }; sleep 2; site=https://127.0.0.1:8443; cd /tmp"
+    serve = f"cd /ca && {{ /usr/bin/python3 serve.py >/dev/null 2>&1 & }}; sleep 2; site={site}; cd /tmp"
     script = f"{serve}\n{lines}"
-    done = shell(script, "-v", f"{company}:/ca:ro", *options).passed()
+    done = shell(script, "-v", f"{company}:/ca:ro", "-v", f"{find_uv_bin()}:/usr/local/bin/uv:ro", *options).passed()
     return {name: int(code) for name, code in (line.split() for line in done.out.splitlines())}
 
 
 def test_every_program_trusts_a_company_s_authority(company: Path) -> None:
-    without = clients(company)
+    site = "https://127.0.0.1:8443"
+    without = clients(company, site)
     assert 0 not in without.values(), "else they trust anybody"
-    assert clients(company, "-e", "DSVM_CA_BUNDLE=/ca/ca.pem") == dict.fromkeys(CLIENTS, 0)
+    assert clients(company, site, "-e", "DSVM_CA_BUNDLE=/ca/ca.pem") == dict.fromkeys(CLIENTS, 0)
+
+
+def test_the_whole_bundle_of_a_machine_will_do(company: Path) -> None:
+    """As /etc/ssl/certs/ca-certificates.crt of a company's machine, of which the image has the most."""
+    system = docker("run", "--rm", "--entrypoint", "cat", IMAGE, "/etc/ssl/certs/ca-certificates.crt")
+    (company / "whole.pem").write_text(f"{system}\n{(company / 'ca.pem').read_text()}")
+    (company / "whole.pem").chmod(0o644)
+    assert system.count("BEGIN") > 100
+    bundle = ("-e", "DSVM_CA_BUNDLE=/ca/whole.pem")
+    assert clients(company, "https://127.0.0.1:8443", *bundle) == dict.fromkeys(CLIENTS, 0)
+
+
+MIRRORS = {
+    "pip": "pip install -q added && python -c 'import added'",
+    "uv": "uv pip install -q --python /opt/envs/base/bin/python --target /tmp/by-uv added",
+    "R": "Rscript -e 'install.packages(\"mine\", quiet = TRUE); stopifnot(mine::answer() == 42)'",
+}
+
+
+def test_a_company_s_mirrors_by_the_variables_of_the_programs(company: Path) -> None:
+    site = "https://127.0.0.1:8443"
+    mirrors = {"PIP_INDEX_URL": f"{site}/simple/", "UV_DEFAULT_INDEX": f"{site}/simple/", "DSVM_CRAN": f"{site}/cran"}
+    words = [word for name, value in mirrors.items() for word in ("-e", f"{name}={value}")]
+    found = clients(company, site, "-e", "DSVM_CA_BUNDLE=/ca/ca.pem", *words, commands=MIRRORS)
+    assert found == dict.fromkeys(MIRRORS, 0)
+
+
+def test_every_program_takes_the_way_over_the_proxy(company: Path) -> None:
+    """To a host of which only the proxy knows; in the one spelling that curl does not read."""
+    site = "http://service.invalid"
+    options = ("-e", "PIP_TRUSTED_HOST=service.invalid")
+    assert 0 not in clients(company, site, *options).values()
+    proxied = clients(company, site, *options, "-e", "HTTP_PROXY=http://127.0.0.1:3128")
+    assert proxied == dict.fromkeys(CLIENTS, 0)
 
 
 def test_a_bundle_that_cannot_be_read_starts_nothing() -> None:

@@ -125,6 +125,7 @@ COPY --link --from=env-nets_9 /out/ /
 COPY --link --from=env-nets_11 /out/ /
 COPY --link --from=files-PLAN / /
 ENV ARRAYS_HOME="C:\\temp \$HOME \"x\" `id`"
+ENV JUPYTER_PATH="/usr/local/share/jupyter"
 ENV LANG="C.UTF-8"
 ENV PATH="/opt/envs/base/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ENV SHELL="/bin/bash"

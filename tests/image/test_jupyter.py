@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dsvm.checks import Case, kernels
 from dsvm.model import Plan
+from dsvm.platforms import PLATFORMS
 from image.harness import BASE_PYTHON, Image, fail
 
+KERNELS = PLATFORMS["linux"].kernels
 # A cell for each language; all of them compute 5050.
 CELLS = {
     "python": "import ipykernel; print(sum(range(101)), ipykernel.__file__)",
@@ -28,6 +30,9 @@ def test_kernel(case: Case, image: Image) -> None:
 
 def test_kernelspecs(case: Case, plan: Plan, image: Image) -> None:
     planned = {kernel.name for _, kernel, _ in kernels(plan)}
-    found = set(image.probe("kernelspecs.py", python=BASE_PYTHON))
-    if found != planned:
-        fail(f"missing: {sorted(planned - found)}; not planned: {sorted(found - planned)}")
+    found = image.probe("kernelspecs.py", python=BASE_PYTHON)
+    if found.keys() != planned:
+        fail(f"missing: {sorted(planned - found.keys())}; not planned: {sorted(found.keys() - planned)}")
+    others = [folder for name, folder in sorted(found.items()) if folder != f"{KERNELS}/{name}"]
+    if others:
+        fail(f"kernels of others come before ours: {', '.join(others)}")

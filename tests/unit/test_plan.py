@@ -116,6 +116,12 @@ def test_a_kernel_finds_programs_of_its_own_place_first() -> None:
     assert "env" not in specs["irkernel"], "R is on everybody's PATH"
 
 
+def test_jupyter_finds_the_kernels_of_the_image_before_those_that_packages_bring() -> None:
+    plan = make_plan(tiny.catalog(), tiny.lock())
+    (kernel,) = (path for path in plan.files if path.endswith("/kernel.json"))
+    assert kernel.startswith(f"{plan.environment['JUPYTER_PATH']}/kernels/")
+
+
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"])))
 def test_a_quoted_word_stands_for_itself(value: str) -> None:
     """Read back by the rules of the Dockerfile reference: \\ escapes, $ expands, an unescaped quote ends the word."""

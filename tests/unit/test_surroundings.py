@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import grp
 import importlib.util
 import os
+import pwd
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,13 +32,48 @@ def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
 
 
 def test_a_proxy_in_either_spelling_is_one_in_both(surroundings: ModuleType) -> None:
-    os.environ |= {"HTTPS_PROXY": "http://proxy:3128", "no_proxy": "localhost,.corp"}
+    os.environ |= {"HTTPS_PROXY": "http://proxy:3128", "no_proxy": "localhost,.corp, host.example"}
     surroundings.follow_proxies()
     assert {os.environ[name] for name in ("https_proxy", "HTTPS_PROXY")} == {"http://proxy:3128"}
-    assert os.environ["NO_PROXY"] == "localhost,.corp"
+    assert os.environ["NO_PROXY"] == "localhost,.corp, host.example"
     assert "http_proxy" not in os.environ
     java = os.environ["JAVA_TOOL_OPTIONS"].split()
-    assert java == ["-Dhttps.proxyHost=proxy", "-Dhttps.proxyPort=3128", "-Dhttp.nonProxyHosts=localhost|*.corp"]
+    direct = "-Dhttp.nonProxyHosts=localhost|127.*|[::1]|*.corp|host.example|*.host.example"
+    assert java == ["-Dhttps.proxyHost=proxy", "-Dhttps.proxyPort=3128", direct]
+    assert os.environ["NODE_USE_ENV_PROXY"] == "1"
+
+
+def test_what_a_notebook_serves_itself_is_not_the_proxy_s(surroundings: ModuleType) -> None:
+    os.environ["http_proxy"] = "http://proxy:3128"
+    surroundings.follow_proxies()
+    assert os.environ["no_proxy"] == os.environ["NO_PROXY"] == "localhost,127.0.0.1,::1"
+
+
+@pytest.mark.parametrize(
+    ("proxy", "java"),
+    [
+        ("proxy:3128", ["-Dhttp.proxyHost=proxy", "-Dhttp.proxyPort=3128"]),
+        ("http://me:secret@proxy", ["-Dhttp.proxyHost=proxy", "-Dhttp.proxyPort=80"]),
+        ("http://[bad", []),
+        ("http://proxy:port", []),
+        ("http://a b:1", []),
+    ],
+)
+def test_a_proxy_in_other_words(surroundings: ModuleType, proxy: str, java: list[str]) -> None:
+    os.environ["http_proxy"] = proxy
+    surroundings.follow_proxies()
+    assert os.environ.get("JAVA_TOOL_OPTIONS", "").split()[:2] == java
+    # Node.js would not even start with what is no URL
+    assert ("NODE_USE_ENV_PROXY" in os.environ) == (proxy == "http://me:secret@proxy")
+
+
+def test_options_that_somebody_gave_java_win(surroundings: ModuleType) -> None:
+    os.environ |= {"https_proxy": "http://proxy:3128", "JAVA_TOOL_OPTIONS": "-Dhttps.proxyHost=mine"}
+    surroundings.follow_proxies()
+    once = os.environ["JAVA_TOOL_OPTIONS"]
+    assert once.split()[0] == "-Dhttps.proxyHost=proxy" and once.split()[-1] == "-Dhttps.proxyHost=mine"
+    surroundings.follow_proxies()  # as a program of a started container does that calls dsvm-start
+    assert os.environ["JAVA_TOOL_OPTIONS"] == once
 
 
 def test_without_a_proxy_java_is_told_nothing(surroundings: ModuleType) -> None:
@@ -100,13 +137,31 @@ def test_a_company_s_authority_comes_beside_the_usual_ones(
     assert Path(place).parent.stat().st_mode & 0o777 == 0o700
 
 
+def test_the_bundle_of_a_company_s_machine_holds_what_the_image_has_too(
+    surroundings: ModuleType, certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = [f"-----BEGIN CERTIFICATE-----\nMII{number}\n-----END CERTIFICATE-----\n" for number in range(150)]
+    usual, whole = tmp_path / "usual.crt", tmp_path / "whole.pem"
+    usual.write_text("".join(known))
+    whole.write_text("".join(one.replace("\n", "\r\n") for one in known) + certificate.read_text())
+    monkeypatch.setattr(surroundings, "BUNDLES", (usual,))
+    monkeypatch.setattr(surroundings.shutil, "which", lambda name: None)
+    os.environ |= {"DSVM_CA_BUNDLE": str(whole), "PIP_CERT": "/theirs.pem"}
+    surroundings.trust_authorities()
+    assert Path(os.environ["SSL_CERT_FILE"]).read_text().count("BEGIN CERTIFICATE") == 151
+    assert os.environ["PIP_CERT"] == "/theirs.pem", "what somebody set stays"
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
         (None, "cannot read"),
         ("", "holds no certificates"),
         ("-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----\n", "holds no certificates"),
-        ("-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n" * 51, "holds 51 certificates"),
+        (
+            "".join(f"-----BEGIN CERTIFICATE-----\n{n:04}\n-----END CERTIFICATE-----\n" for n in range(51)),
+            "holds 51 certificates that the system does not trust",
+        ),
     ],
 )
 def test_a_bundle_that_is_none(surroundings: ModuleType, tmp_path: Path, content: str | None, reason: str) -> None:
@@ -149,6 +204,16 @@ def test_accounts_get_new_numbers_and_nothing_else(surroundings: ModuleType, tmp
     assert path.read_text() == "ds:x:43:\nother:x:1000:ds\n"
 
 
+def test_groups_that_were_added_are_kept_and_root_s_own_are_not(
+    surroundings: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = [grp.struct_group(("disk", "x", 6, ["root"])), grp.struct_group(("video", "x", 44, ["ds"]))]
+    monkeypatch.setattr(grp, "getgrall", lambda: named)
+    monkeypatch.setattr(os, "getgroups", lambda: [0, 6, 777])
+    monkeypatch.setattr(os, "getgid", lambda: 100)
+    assert surroundings._added_groups() == {100, 777}
+
+
 # --- mounts ------------------------------------------------------------------------------------------------
 
 
@@ -157,9 +222,18 @@ def git_settings() -> list[tuple[str, str]]:
     return [(os.environ[f"GIT_CONFIG_KEY_{n}"], os.environ[f"GIT_CONFIG_VALUE_{n}"]) for n in range(count)]
 
 
+def mount(surroundings: ModuleType, patch: pytest.MonkeyPatch, file: Path, *places: Path, kind: str = "ext4") -> None:
+    """Have the kernel say that these places are mounted."""
+    escaped = [str(place).replace(" ", "\\040") for place in places]
+    file.write_text("".join(f"36 35 98:0 / {one} rw,noatime master:1 - {kind} /dev/root rw\n" for one in escaped))
+    patch.setattr(surroundings, "MOUNTS", file)
+
+
+# a host's /tmp is a tmpfs often, and the disk of a container that runs containers an overlay
+@pytest.mark.parametrize("kind", ["ext4", "tmpfs", "overlay"])
 @pytest.mark.skipif(os.getuid() != 0, reason="only root makes files of other owners")
 def test_projects_of_a_mounted_folder_s_owner_are_not_dubious(
-    surroundings: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    surroundings: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     mounted = tmp_path / "my work"
     for name in (".", "one", "one/inner", "stranger", "plain"):
@@ -167,12 +241,7 @@ def test_projects_of_a_mounted_folder_s_owner_are_not_dubious(
         if name != "plain":
             (mounted / name / ".git").mkdir()
         os.chown(mounted / name, 4321 if name != "stranger" else 4322, 0)
-    monkeypatch.setattr(surroundings, "MOUNTS", tmp_path / "mountinfo")
-    line = "36 35 98:0 / {} rw,noatime master:1 - {} /dev/root rw\n"
-    place = str(mounted).replace(" ", "\\040")
-    (tmp_path / "mountinfo").write_text(
-        line.format("/", "overlay") + line.format(place, "ext4") + line.format("/proc", "proc")
-    )
+    mount(surroundings, monkeypatch, tmp_path / "mountinfo", Path("/"), mounted, kind=kind)
     monkeypatch.setattr(surroundings, "SYSTEM", ())
     os.environ |= {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "a.b", "GIT_CONFIG_VALUE_0": "c"}
     surroundings.trust_mounts()
@@ -183,6 +252,137 @@ def test_projects_of_a_mounted_folder_s_owner_are_not_dubious(
 def test_without_a_mount_git_is_told_nothing(surroundings: ModuleType) -> None:
     surroundings.trust_mounts()
     assert git_settings() == []
+
+
+# --- from root to another ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def became(surroundings: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """What root became in a system with a user `ds`, 1000:1000, whose accounts are files of this test."""
+    (tmp_path / "passwd").write_text("ds:x:1000:1000:ds:/home/ds:/bin/bash\n")
+    (tmp_path / "group").write_text("ds:x:1000:\n")
+    account = pwd.struct_passwd(("ds", "x", 1000, 1000, "ds", "/home/ds", "/bin/bash"))
+    found: dict[str, int] = {}
+    monkeypatch.setattr(surroundings, "ACCOUNTS", tmp_path / "passwd")
+    monkeypatch.setattr(surroundings, "GROUPS", tmp_path / "group")
+    monkeypatch.setattr(pwd, "getpwnam", lambda name: account)
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    monkeypatch.setattr(os, "setgroups", lambda groups: None)
+    monkeypatch.setattr(os, "setgid", lambda gid: found.update(gid=gid))
+    monkeypatch.setattr(os, "setuid", lambda uid: found.update(uid=uid))
+    os.environ |= {"DSVM_UID": "4242", "DSVM_GID": "4343"}
+    return found
+
+
+def accounts(folder: Path) -> str:
+    return (folder / "passwd").read_text() + (folder / "group").read_text()
+
+
+def test_the_check_of_health_leaves_accounts_and_home_to_the_start(
+    surroundings: ModuleType, became: Mapping[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(surroundings, "_own_home", lambda *numbers: pytest.fail("it changed the home"))
+    before = accounts(tmp_path)
+    surroundings.become_user(always=True, prepare=False)
+    assert (became, accounts(tmp_path)) == ({"uid": 4242, "gid": 4343}, before)
+
+
+def test_a_start_that_was_killed_on_its_way_is_taken_up_again(
+    surroundings: ModuleType, became: Mapping[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*numbers: int) -> None:
+        raise KeyboardInterrupt
+
+    before, owned = accounts(tmp_path), list[tuple[int, ...]]()
+    monkeypatch.setattr(surroundings, "_own_home", killed)
+    with pytest.raises(KeyboardInterrupt):
+        surroundings.become_user(always=True)
+    assert accounts(tmp_path) == before
+    monkeypatch.setattr(surroundings, "_own_home", lambda *numbers: owned.append(numbers))
+    surroundings.become_user(always=True)
+    assert owned == [(1000, 4242, 4343)]
+    assert became == {"uid": 4242, "gid": 4343}
+    assert accounts(tmp_path) == "ds:x:4242:4343:ds:/home/ds:/bin/bash\nds:x:4343:\n"
+
+
+def test_where_accounts_cannot_be_written_the_home_stays_as_it_is(
+    surroundings: ModuleType, became: Mapping[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(surroundings, "_own_home", lambda *numbers: pytest.fail("it changed the home"))
+    monkeypatch.setattr(surroundings, "GROUPS", tmp_path)
+    with pytest.raises(surroundings.Refusal, match=r"DSVM_UID: .* cannot be written"):
+        surroundings.become_user(always=True)
+    assert became == {}
+
+
+# --- homes -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def home(surroundings: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What stands for /home/ds, as a mounted folder of root's; a folder `work` below it and `deep/inside` are too."""
+    if os.getuid() != 0:
+        pytest.skip("only root makes files of other owners")
+    home, skeleton = tmp_path / "home", tmp_path / "skel"
+    for folder in (home, skeleton):
+        folder.mkdir()
+    (skeleton / ".profile").write_text("# given\n")
+    monkeypatch.setattr(surroundings, "USUAL_HOME", home)
+    monkeypatch.setattr(surroundings, "SKELETON", skeleton)
+    mount(surroundings, monkeypatch, tmp_path / "mountinfo", Path("/"), home, home / "work", home / "deep/inside")
+    return home
+
+
+def test_a_new_volume_is_new_whatever_mkfs_and_the_engine_left_in_it(surroundings: ModuleType, home: Path) -> None:
+    for name in ("lost+found", "work", "deep/inside"):
+        (home / name).mkdir(parents=True)
+    surroundings._own_home(1000, 4242, 4343)
+    assert (home / ".profile").read_text() == "# given\n"
+    owners = {
+        name: (home / name).stat().st_uid for name in (".", ".profile", "lost+found", "work", "deep", "deep/inside")
+    }
+    assert owners == {".": 4242, ".profile": 4242, "lost+found": 0, "work": 0, "deep": 4242, "deep/inside": 0}
+
+
+@pytest.mark.parametrize("name", ["notebook", "deep/notebook", "lost+found2/notebook"])
+def test_what_root_saved_stays_root_s(surroundings: ModuleType, home: Path, name: str) -> None:
+    (home / name).parent.mkdir(exist_ok=True)
+    (home / name).write_text("saved")
+    surroundings._own_home(1000, 4242, 4343)
+    assert home.stat().st_uid == (home / name).stat().st_uid == 0
+    assert not (home / ".profile").exists()
+
+
+def test_a_new_number_takes_what_the_old_one_had_but_nothing_that_is_mounted(
+    surroundings: ModuleType, home: Path, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    for name in ("work", "deep/inside", "own/folder"):
+        (home / name).mkdir(parents=True)
+    for name in ("file", "work/file", "deep/inside/file", "own/folder/file", "theirs"):
+        (home / name).write_text("")
+    (home / "link").symlink_to(outside)
+    for path in (outside, home, *home.rglob("*")):
+        os.chown(path, 1000, 1000, follow_symlinks=False)
+    os.chown(home / "theirs", 77, 77)
+    surroundings._own_home(1000, 4242, 4343)
+    changed = {str(one.relative_to(home)) for one in (home, *home.rglob("*")) if one.lstat().st_uid == 4242}
+    assert changed == {".", "file", "own", "own/folder", "own/folder/file", "link", "deep"}
+    assert outside.stat().st_uid == 1000
+
+
+def test_a_home_that_is_lost_says_so_when_a_parent_is_mounted_too(
+    surroundings: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(surroundings, "USUAL_HOME", tmp_path / "homes/ds")
+    mount(surroundings, monkeypatch, tmp_path / "mountinfo", Path("/"))
+    surroundings._warn_of_loss(tmp_path)
+    assert capsys.readouterr().err == ""
+    mount(surroundings, monkeypatch, tmp_path / "mountinfo", Path("/"), tmp_path)
+    surroundings._warn_of_loss(tmp_path)
+    assert "WHAT IS SAVED THERE IS LOST" in capsys.readouterr().err
 
 
 # --- what users add ----------------------------------------------------------------------------------------
@@ -197,6 +397,17 @@ def envs(tmp_path: Path) -> Path:
     (site / "pip").mkdir()
     (site / "pip/__main__.py").write_text("import sys; print('pip in', sys.prefix)\n")
     return tmp_path / "envs"
+
+
+def test_the_image_s_kernels_come_before_those_in_the_layer(surroundings: ModuleType, tmp_path: Path) -> None:
+    """A newer ipykernel that is added to the layer brings one whose Python is the server's."""
+    fake = tmp_path / "dsvm-python"
+    fake.write_text("#!/bin/sh\necho /home/me/layer/bin\n")
+    fake.chmod(0o755)
+    os.environ |= {"PATH": f"{tmp_path}:{os.environ['PATH']}", "JUPYTER_PATH": "/usr/local/share/jupyter"}
+    surroundings.use_added_packages()
+    assert os.environ["JUPYTER_PATH"] == "/usr/local/share/jupyter:/home/me/layer/share/jupyter"
+    assert os.environ["PATH"].startswith("/home/me/layer/bin:")
 
 
 def own_python(envs: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -1,7 +1,7 @@
-"""Print the names of the kernels that Jupyter offers, as JSON."""
+"""Print the kernels that Jupyter offers and the folder of each, as JSON."""
 
 import json
 
 from jupyter_client.kernelspec import KernelSpecManager
 
-print(json.dumps(sorted(KernelSpecManager().find_kernel_specs())))
+print(json.dumps(KernelSpecManager().find_kernel_specs()))
