@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, get_args
 
 from dsvm import pipeline
 from dsvm.errors import InputError
+from dsvm.files import write_whole
 from dsvm.model import DISK_FORMATS, MACHINE_FORMATS, Format, Plan
 from dsvm.pipeline import BuildOptions, Workshop
 from dsvm.plan import make_plan
@@ -67,7 +68,7 @@ def _prepare(shop: Workshop, variant: str, format: Format, *, plugins: bool) -> 
             layout = bases.layout(plan.base, plan.base_kind, section, context, log=place / "base.log", say=shop.say)
         written = archive.write(plan, shop.store, layout, place)
     values = {"archive": str(written.path), "archive_sha256": written.sha256}
-    (place / "packer" / "dsvm.auto.pkrvars.json").write_text(json.dumps(values, indent=1) + "\n")
+    write_whole(place / "packer" / "dsvm.auto.pkrvars.json", json.dumps(values, indent=1) + "\n")
     shop.say(f"{place / 'packer'}: the template; packer build asks for what it does not know")
     shop.say(f"{written.path}: {written.size / 1e6:.0f} MB, SHA-256 {written.sha256}")
     return plan, written

@@ -37,9 +37,15 @@ def warn(line: str) -> None:
 
 
 def say(line: str) -> None:
-    # one write: lines of several threads stay lines
-    sys.stdout.write(with_catalog(line) + "\n")
-    sys.stdout.flush()
+    try:
+        # one write: lines of several threads stay lines
+        sys.stdout.write(with_catalog(line) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _nobody_reads()
+        raise FileError(f"what is said here cannot be written: {error.strerror}") from error
 
 
 COLOURS = {"green": 32, "yellow": 33, "red": 31, "dim": 2}

@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 import stat
 import tarfile
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from dsvm.errors import FileError
@@ -18,6 +20,7 @@ MOST_TEXT = 64 << 20  # bytes of a file that people or we write: the largest loc
 # Of archives from elsewhere: the largest that images hold have a twentieth
 MOST_MEMBERS = 2_000_000
 MOST_UNPACKED = 256 << 30  # bytes
+SMALL = 1 << 16  # bytes
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -95,10 +98,57 @@ def write_whole(path: Path, text: str | bytes, *, mode: int = 0o644) -> None:
         part.replace(path)
         part = None
     except OSError as error:
-        raise fault(path, error) from error
+        # of its own file nobody knows
+        ours = part is not None and error.filename == str(part)
+        raise fault(path, OSError(error.errno, error.strerror) if ours else error) from error
     finally:
         if part is not None:
             part.unlink(missing_ok=True)
+
+
+def is_full(folder: Path) -> bool:
+    """Whether the disk of a folder has no room for a small file."""
+    try:
+        return shutil.disk_usage(folder).free < SMALL
+    except OSError:
+        return False
+
+
+@contextmanager
+def guarded(path: Path) -> Iterator[None]:
+    """Fill a folder, or write a file, at `path`: what goes wrong is a FileError that says where."""
+    try:
+        yield
+    except OSError as error:
+        raise fault(Path(os.fsdecode(error.filename)) if error.filename else path, error) from error
+
+
+class Log:
+    """A file that grows while something runs. Raises FileError when it cannot be opened, or written to."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with guarded(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.file = path.open("w", encoding="utf-8", errors="replace")
+
+    def write(self, text: str) -> int:
+        with guarded(self.path):
+            return self.file.write(text)
+
+    def flush(self) -> None:
+        with guarded(self.path):
+            self.file.flush()
+
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        try:
+            self.file.close()
+        except OSError as failure:
+            if error is None:  # else what ended the block says more
+                raise fault(self.path, failure) from failure
 
 
 def fault(path: Path, error: OSError) -> FileError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -111,12 +111,13 @@ class Workshop:
     @contextmanager
     def using_store(self) -> Iterator[None]:
         """Use the store while nobody cleans it."""
-        with self.store.faults(self.store.root):
-            with claims.to_clean(self.store.root) as alone:
-                if alone:
-                    self.store.sweep()
-            with claims.of_store(self.store.root):
-                yield
+        with ExitStack() as held:
+            with self.store.faults(self.store.root):
+                with claims.to_clean(self.store.root) as alone:
+                    if alone:
+                        self.store.sweep()
+                held.enter_context(claims.of_store(self.store.root))
+            yield
 
     def folder(self, variant: str) -> Path:
         """Where everything that is made for `variant` lies."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 
 from dsvm import packer_sources
 from dsvm.errors import InputError
-from dsvm.files import write_whole
+from dsvm.files import guarded, write_whole
 from dsvm.model import Plan, Stage, Step, canonical_json
 from dsvm.plan import PROVISIONERS, script
 from dsvm.platforms import ROOT, traits
@@ -183,30 +184,39 @@ def files_context(plan: Plan) -> str:
 
 def write_files(plan: Plan, folder: Path) -> None:
     """Fill `folder` with what the image gets beside its tools, with canonical modes and pinned times."""
-    shutil.rmtree(folder, ignore_errors=True)
     texts: dict[str, tuple[str, int]] = {
         path: (file.text or "", int(file.mode, 8)) for path, file in plan.files.items()
     }
     here = traits(plan.base)
     texts |= {path: ((here.scripts / name).read_text(), 0o755) for path, name in here.programs.items()}
     texts[here.manifest] = (canonical_json(image_manifest(plan)), 0o644)
-    for path, (text, mode) in sorted(texts.items()):
-        target = folder / path.lstrip("/")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
-        target.chmod(mode)
-    clamp(folder, plan.epoch)
+    with guarded(folder):
+        _clear(folder)
+        for path, (text, mode) in sorted(texts.items()):
+            target = folder / path.lstrip("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text, encoding="utf-8")
+            target.chmod(mode)
+        clamp(folder, plan.epoch)
+
+
+def _clear(folder: Path) -> None:
+    """Remove a folder of ours that is filled anew. Raises OSError, also for what is none."""
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_scripts(plan: Plan, folder: Path) -> None:
     """Fill `folder` with the scripts of the build; what is right already is left alone."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in plan.scripts:
-        data = script(name, traits(plan.base))
-        target = folder / name
-        if not target.is_file() or target.read_bytes() != data:
-            target.write_bytes(data)
-        target.chmod(0o755)
+    with guarded(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in plan.scripts:
+            data = script(name, traits(plan.base))
+            target = folder / name
+            if not target.is_file() or target.read_bytes() != data:
+                write_whole(target, data)
+            target.chmod(0o755)
 
 
 def clamp(folder: Path, epoch: int) -> None:
@@ -220,13 +230,14 @@ def clamp(folder: Path, epoch: int) -> None:
 
 def write_packer(plan: Plan, folder: Path, *, plugins: bool) -> None:
     """Fill `folder` with the Packer template of a machine and the scripts that it runs there."""
-    shutil.rmtree(folder, ignore_errors=True)
-    (folder / "scripts").mkdir(parents=True)
-    for name, text in packer_files(plan, plugins=plugins).items():
-        (folder / name).write_text(text, encoding="utf-8")
     scripts = [PROVISIONERS / name for name in plan.machine.provisioners] if plan.machine else []
-    for path in (*scripts, *packer_sources.source_of(plan).steps[plan.base.platform].scripts):
-        shutil.copyfile(path, folder / "scripts" / path.name)
+    with guarded(folder):
+        _clear(folder)
+        (folder / "scripts").mkdir(parents=True)
+        for name, text in packer_files(plan, plugins=plugins).items():
+            (folder / name).write_text(text, encoding="utf-8")
+        for path in (*scripts, *packer_sources.source_of(plan).steps[plan.base.platform].scripts):
+            shutil.copyfile(path, folder / "scripts" / path.name)
 
 
 def write(plan: Plan, folder: Path, *, plugins: bool = True) -> Path:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dsvm.errors import ProgramError
+from dsvm.files import Log
 from dsvm.urls import redact
 
 INSTALL_HINTS = {
@@ -75,8 +76,8 @@ def run(
         raise ProgramError(redact(f"{' '.join(words[:3])}: no end after {timeout:.0f} s")) from error
     output = redact(done.stdout + done.stderr)
     if log is not None:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text(output)
+        with Log(log) as file:
+            file.write(output)
     if check and done.returncode != 0:
         where = f"Full output: {log}" if log is not None else ""
         raise ProgramError(

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dsvm.errors import ProgramError
+from dsvm.errors import DsvmError, FileError, ProgramError
+from dsvm.files import FULL, fault, is_full
 from dsvm.run import run
 
 MARK = "dsvm-scratch-"
@@ -26,13 +27,27 @@ MOUNTS = Path("/proc/self/mountinfo")
 def scratch(purpose: str, parent: Path | None = None) -> Iterator[Path]:
     """A new folder, of this user alone, in `parent` or where temporary files go; killed runs' are removed first.
 
-    `purpose` is a word of its name. Raises OSError.
+    `purpose` is a word of its name. Raises OSError, and FileError when what the block writes there does not fit.
     """
-    where = parent or Path(tempfile.gettempdir())
+    # Python passes over a TMPDIR that is full, and other programs do not
+    named = Path(os.environ.get("TMPDIR") or tempfile.gettempdir())
+    where = parent or (named if named.is_dir() else Path(tempfile.gettempdir()))
     sweep(where)
     path, handle = _take(where, f"{MARK}{os.getuid()}-{purpose}-")
     try:
         yield path
+    except OSError as error:
+        if error.filename is None and error.errno in FULL:
+            raise fault(path, error) from error
+        raise
+    except DsvmError as error:
+        # programs call it an archive without a signature, or whatever they did not find in half a file
+        if is_full(path):
+            what = error.message.splitlines()[0]
+            raise FileError(
+                f"{path}: disk full: {what}", hint=f"Make room where {where} lies, or set TMPDIR"
+            ) from error
+        raise
     finally:
         with suppress(OSError, ProgramError):
             _remove(path)

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol
 
 from dsvm.bases import archive
 from dsvm.ecosystems import get
 from dsvm.errors import BuildError, EngineError, ProgramError
-from dsvm.files import write_whole
+from dsvm.files import Log, write_whole
 from dsvm.model import Model, Plan, Section, Stage, canonical_json
 from dsvm.render import context_name, files_context, machine_stages
 from dsvm.run import run, stream, tail
@@ -126,13 +126,12 @@ def prepare(plan: Plan, store: Store, folder: Path) -> dict[str, Path]:
     for name, files in stores(plan).items():
         place = folder / "store" / name
         described = folder / "sections" / f"{name}.json"
-        described.parent.mkdir(parents=True, exist_ok=True)
-        described.write_text(canonical_json(mounted[name]))
+        write_whole(described, canonical_json(mounted[name]))
         sha256, _ = store.add(described)
         texts = {}
         for file, text in mounted[name].extra.get("texts", {}).items():
             # small files that an ecosystem wants to lie beside its pins
-            described.with_name(f"{name}.text").write_text(text, encoding="utf-8")
+            write_whole(described.with_name(f"{name}.text"), text)
             texts[file], _ = store.add(described.with_name(f"{name}.text"))
         store.tree(place, {**files, **texts, "section.json": sha256})
         contexts[context_name(name)] = place
@@ -213,7 +212,7 @@ def _run(
     ]
     progress = Progress(plan, screen)
     try:
-        with log.open("w") as file, stream(argv, env=engine_env) as (lines, wait):
+        with Log(log) as file, stream(argv, env=engine_env) as (lines, wait):
             progress.follow(lines, file)
             code = wait()
     finally:
@@ -330,6 +329,14 @@ def _layers(plan: Plan, image: str, env: Mapping[str, str]) -> tuple[Layer, ...]
     )
 
 
+class Written(Protocol):
+    """Something that takes text: a log."""
+
+    def write(self, text: str, /) -> object: ...
+
+    def flush(self) -> object: ...
+
+
 class Progress:
     """BuildKit's events -> the state of each stage.
 
@@ -351,7 +358,7 @@ class Progress:
         self.failed: tuple[str, str] | None = None
         self.rest = ""
 
-    def follow(self, lines: Iterable[str], log: TextIO) -> None:
+    def follow(self, lines: Iterable[str], log: Written) -> None:
         for event in _events(lines, log, self):
             self._apply(event, log)
             self.screen.update(self.stages)
@@ -360,7 +367,7 @@ class Progress:
                 stage.state, stage.started = "failed" if self.failed else "done", None
         self.screen.update(self.stages)
 
-    def _apply(self, event: Mapping[str, Any], log: TextIO) -> None:
+    def _apply(self, event: Mapping[str, Any], log: Written) -> None:
         for vertex in event.get("vertexes") or ():
             self._vertex(vertex, log)
         for status in event.get("statuses") or ():
@@ -371,12 +378,12 @@ class Progress:
             text = base64.b64decode(line["data"]).decode(errors="replace")
             row = self.vertices.get(line["vertex"], "")
             self.logs.setdefault(line["vertex"], []).append(text)
-            log.writelines(f"[{row}] {one}\n" for one in text.splitlines())
+            log.write("".join(f"[{row}] {one}\n" for one in text.splitlines()))
             if row in self.stages and text.strip():
                 self.stages[row].detail = text.strip().splitlines()[-1][:100]
         log.flush()
 
-    def _vertex(self, vertex: Mapping[str, Any], log: TextIO) -> None:
+    def _vertex(self, vertex: Mapping[str, Any], log: Written) -> None:
         digest, name = vertex["digest"], vertex.get("name", "")
         row = _row(name)
         row = self.vertices.setdefault(digest, self.rows.get(row, row))
@@ -450,7 +457,7 @@ def _covered(intervals: Iterable[tuple[float, float]]) -> float:
     return total
 
 
-def _events(lines: Iterable[str], log: TextIO, progress: Progress) -> Iterator[Mapping[str, Any]]:
+def _events(lines: Iterable[str], log: Written, progress: Progress) -> Iterator[Mapping[str, Any]]:
     """JSON objects of a stream, whether one stands on a line (new buildx) or on many (buildx 0.13)."""
     decoder = json.JSONDecoder()
     pending = ""

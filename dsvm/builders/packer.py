@@ -16,6 +16,7 @@ from packaging.version import Version
 
 from dsvm import qemu
 from dsvm.errors import BuildError, EngineError
+from dsvm.files import Log
 from dsvm.model import Plan
 from dsvm.run import mortal, run, stream, tail
 from dsvm.scratch import scratch
@@ -124,7 +125,7 @@ def _run(template: Path, variables: Path, log: Path, place: Path, *, say: Callab
     # TERM, which Packer heeds: it ends its QEMU before itself
     argv = mortal(["packer", "build", "-color=false", f"-var-file={variables}", template], "TERM")
     begun = time.monotonic()
-    with log.open("w") as file, stream(argv, env=env) as (lines, wait):
+    with Log(log) as file, stream(argv, env=env) as (lines, wait):
         for line in lines:
             file.write(line)
             file.flush()

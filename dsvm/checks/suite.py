@@ -14,6 +14,7 @@ from typing import Any
 from dsvm.checks.planned import Case
 from dsvm.checks.watch import Watcher
 from dsvm.errors import VerifyError
+from dsvm.files import Log
 from dsvm.model import CheckResult, Plan, canonical_json
 from dsvm.run import stream, tail
 from dsvm.scratch import scratch
@@ -90,7 +91,7 @@ def run_suite(
             "PYTHONPATH": os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH")))),
         }
         reader = _ResultReader(lines, cases, watcher)
-        with log.open("w", encoding="utf-8") as file, stream(argv, env=env, cwd=SUITE) as (output, wait):
+        with Log(log) as file, stream(argv, env=env, cwd=SUITE) as (output, wait):
             for line in output:
                 file.write(line.replace(token, "[token]"))
                 reader.read()

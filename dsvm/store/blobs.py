@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dsvm.errors import StoreError
+from dsvm.files import fault
 from dsvm.store.compared import Compared
 from dsvm.store.hashed import Hashed
 
@@ -128,8 +129,11 @@ class Blobs:
         try:
             yield
         except OSError as error:
+            where = Path(os.fsdecode(error.filename)) if error.filename else path
+            if not where.is_relative_to(self.root):  # what is laid out from the store lies elsewhere
+                raise fault(where, error) from error
             raise StoreError(
-                f"{error.filename or path}: {error.strerror or error}",
+                f"{where}: {error.strerror or error}",
                 hint=f"The store is {self.root}; DSVM_STORE puts it elsewhere.",
             ) from error
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dsvm.cloud_disks import vhd_fault
 from dsvm.errors import InputError, VerifyError
-from dsvm.files import sha256_of
+from dsvm.files import sha256_of, write_whole
 from dsvm.model import Format, Model, canonical_json
 from dsvm.run import run
 
@@ -97,7 +97,7 @@ def convert(place: Place, format: Format) -> Path:
         run(["qemu-img", "convert", *CONVERSIONS[format], source, part], timeout=7200)
         check_conversion(source, part, format)
         described = known.model_copy(update={"format": format, "sha256": sha256_of(part), "bytes": part.stat().st_size})
-        place.described(target).write_text(canonical_json(described))
+        write_whole(place.described(target), canonical_json(described))
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)

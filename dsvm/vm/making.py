@@ -13,7 +13,7 @@ from dsvm import qemu
 from dsvm.builders import disk, packer
 from dsvm.builders.docker import export_root
 from dsvm.errors import EngineError
-from dsvm.files import sha256_of
+from dsvm.files import sha256_of, write_whole
 from dsvm.model import Plan, canonical_json
 from dsvm.units import GIB
 from dsvm.vm.disk_image import VERIFIED, MachineImage, Place
@@ -99,7 +99,7 @@ def make(
         accelerator=qemu.accelerator(),
         seconds=seconds,
     )
-    place.described(place.unverified).write_text(canonical_json(made))
+    write_whole(place.described(place.unverified), canonical_json(made))
     spent = ", ".join(f"{step} {value:.0f} s" for step, value in seconds.items())
     say(f"machine: {made.bytes / 1e6:.0f} MB ({spent})")
     return made

@@ -69,15 +69,16 @@ class SmallWorld:
 
     def invoke(self, *words: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """A command of ours with the user's own catalog, on this machine."""
-        argv, environ = self._command(words, env)
+        argv, environ = self.command(words, env)
         return subprocess.run(argv, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=120, check=False)
 
     def begin(self, *words: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         """The same, without waiting for its end; what it prints goes nowhere."""
-        argv, environ = self._command(words, env)
+        argv, environ = self.command(words, env)
         return subprocess.Popen(argv, cwd=ROOT, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
-    def _command(self, words: Iterable[str], env: Mapping[str, str] | None) -> tuple[list[str], dict[str, str]]:
+    def command(self, words: Iterable[str], env: Mapping[str, str] | None) -> tuple[list[str], dict[str, str]]:
+        """The words and the environment of a command."""
         config = self.folder / "config.yaml"
         config.write_text(yaml.safe_dump({"sources": self.sources}))
         path = os.pathsep.join(map(str, (ROOT, *self.python_path)))
