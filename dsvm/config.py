@@ -9,7 +9,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from dsvm.errors import InputError
+from dsvm.files import read_bounded
 from dsvm.urls import clean_url, redact
+
+MOST = 1 << 20  # bytes of the file
 
 
 def config_home(environ: Mapping[str, str]) -> Path:
@@ -29,7 +32,7 @@ def read_sources(path: Path | None, environ: Mapping[str, str]) -> dict[str, tup
     asked_for = path is not None or bool(environ.get("DSVM_CONFIG"))
     path = path or config_path(environ)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_bounded(path, MOST).decode("utf-8")
     except FileNotFoundError:
         if asked_for:
             hint = "DSVM_CONFIG names your own configuration."
@@ -46,6 +49,8 @@ def read_sources(path: Path | None, environ: Mapping[str, str]) -> dict[str, tup
         raise InputError(f"{path}:{line}: {error.problem}") from error
     except yaml.YAMLError as error:
         raise InputError(f"{path}:1: {str(error).splitlines()[0]}") from error
+    except RecursionError as error:
+        raise InputError(f"{path}:1: nested too deeply") from error
     if root is None:
         return {}
     faults: list[str] = []

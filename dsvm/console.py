@@ -10,6 +10,7 @@ import shlex
 import signal
 import sys
 import textwrap
+import unicodedata
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
@@ -30,13 +31,39 @@ def is_terminal(stream: TextIO) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+# What no foreign text may do to a terminal, or to its reader: move, colour, hide or turn around what stands there.
+KEPT = "\n\t"
+UNSEEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
+
+
+def visible(text: str) -> str:
+    """The text with an escape for every character that nobody sees, or that does something."""
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one in KEPT or unicodedata.category(one) not in UNSEEN else one.encode("unicode_escape").decode()
+        for one in text
+    )
+
+
 def warn(line: str) -> None:
     """A warning, on standard error: what a command gives stands alone on standard output."""
-    sys.stderr.write(f"{coloured('warning:', 'yellow', sys.stderr)} {with_catalog(redact(line))}\n")
+    sys.stderr.write(f"{coloured('warning:', 'yellow', sys.stderr)} {with_catalog(visible(redact(line)))}\n")
     sys.stderr.flush()
 
 
 def say(line: str) -> None:
+    """A line of what a command gives, on standard output."""
+    _put(visible(line))
+
+
+def say_marked(mark: str, colour: str, rest: str) -> None:
+    """A line that begins with a word in a colour."""
+    _put(coloured(visible(mark), colour) + visible(rest))
+
+
+def _put(line: str) -> None:
+    """The same for a line that is ours to the last character: colours are."""
     try:
         # one write: lines of several threads stay lines
         sys.stdout.write(with_catalog(line) + "\n")
@@ -88,9 +115,9 @@ def plain_errors(task: Task) -> Task:
         except DsvmError as error:
             if debugging():
                 raise
-            print(f"{coloured('error:', 'red', sys.stderr)} {redact(error.message)}", file=sys.stderr)
+            print(f"{coloured('error:', 'red', sys.stderr)} {visible(redact(error.message))}", file=sys.stderr)
             if error.hint:
-                print(with_catalog(redact(error.hint)), file=sys.stderr)
+                print(with_catalog(visible(redact(error.hint))), file=sys.stderr)
             sys.exit(error.exit_code)
         except (OSError, RecursionError, MemoryError, UnicodeError) as error:
             if debugging():
@@ -98,7 +125,7 @@ def plain_errors(task: Task) -> Task:
             if isinstance(error, BrokenPipeError):
                 _nobody_reads()
                 sys.exit(0)
-            where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+            where = visible(f"{error.filename}: ") if isinstance(error, OSError) and error.filename else ""
             why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
             if isinstance(error, OSError) and not error.filename and error.errno in (errno.ENOSPC, errno.EIO):
                 _nobody_reads()
@@ -181,14 +208,14 @@ def table(
             min_width=0 if may_wrap else max(map(len, (*column.split("\n"), *(row[number] for row in rows)))),
         )
     for row in rows:
-        shown.add_row(*(Text(cell) for cell in row))
+        shown.add_row(*(Text(visible(cell)) for cell in row))
     console = Console(width=terminal_width(), force_terminal=is_terminal(sys.stdout))
     with console.capture() as capture:
         console.print(shown)
-    say("\n".join(line.rstrip() for line in capture.get().splitlines()))
+    _put("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
 def paragraph(text: str) -> None:
     """Say prose, its lines broken between words where a terminal is too narrow for them."""
-    for line in text.splitlines():
+    for line in visible(text).split("\n"):
         say("\n".join(textwrap.wrap(line, terminal_width(), break_on_hyphens=False)) or "")

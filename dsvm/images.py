@@ -10,16 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from dsvm.builders.docker import RUN, image_name
 from dsvm.engine import gpu_options
 from dsvm.errors import EngineError, InputError, ProgramError
-from dsvm.model import Plan
+from dsvm.model import Plan, Service
 from dsvm.ports import answers, free_port
 from dsvm.render import LABELS
 from dsvm.run import run, tail
 from dsvm.services import SERVICES_ANSWER, service_url
 
 HOME, WORK = "/home/ds", "/home/ds/work"
+SERVICES = TypeAdapter(dict[str, Service])
 UNVERIFIED = "unverified"  # the tag of what was built and has not passed its checks
 REACHED_TIMEOUT = 20.0  # seconds until what answers in a container must answer on its published port too
 
@@ -247,9 +250,13 @@ def manifest(image: str, env: Mapping[str, str]) -> Mapping[str, Any]:
     """What an image says of itself (/etc/dsvm/manifest.json)."""
     argv = ["docker", "run", "--rm", "--network=none", "--entrypoint=cat", image, "/etc/dsvm/manifest.json"]
     try:
-        found: Mapping[str, Any] = json.loads(run(argv, env=env, timeout=120).stdout)
+        found = json.loads(run(argv, env=env, timeout=120).stdout)
+        services = SERVICES.validate_python(found["services"])
     except ProgramError as error:
         raise EngineError(f"{image} does not say what it is:\n{error.output.strip() or error.message}") from error
-    except ValueError as error:
-        raise EngineError(f"{image}: not an image of this project") from error
-    return found
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise EngineError(
+            f"{image}: not an image that this version can start: its manifest says no services as we know them",
+            hint="Build it again: invoke build --variant NAME",
+        ) from error
+    return {**found, "services": {name: service.model_dump(mode="json") for name, service in services.items()}}

@@ -35,6 +35,8 @@ BOOTSTRAP_SUITES = {
     "ubuntu": ("amd64", "jammy"),
     "ubuntu-ports": ("arm64", "jammy"),
 }
+MOST_ANSWERED = 512 << 20  # bytes of a small document: the largest index of packages has a fifth
+PACKING = ("content-encoding", "content-length", "transfer-encoding")
 
 
 @dataclass(frozen=True, eq=False)
@@ -439,7 +441,7 @@ class Machine:
         try:
             for attempt in stamina.retry_context(on=again, attempts=4, wait_initial=0.25, wait_jitter=0.25):
                 with attempt:
-                    response = self.client.get(url, headers={"Accept": accept})
+                    response = self._bounded(url, accept)
                     if response.status_code in (429, 500, 502, 503, 504) and attempt.num < 4:
                         raise httpx.ReadError(f"HTTP {response.status_code}")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -454,6 +456,20 @@ class Machine:
             said = f"{redact(url)}: HTTP {response.status_code} {response.reason_phrase}".rstrip()
             raise AccessError(said, hint=ACCESS_HINT)
         return response
+
+    def _bounded(self, url: str, accept: str) -> httpx.Response:
+        """An answer whose content is no larger than any document that we ask for. Raises StoreError."""
+        import httpx
+
+        with self.client.stream("GET", url, headers={"Accept": accept}) as answer:
+            content = bytearray()
+            for chunk in answer.iter_bytes():
+                content += chunk
+                if len(content) > MOST_ANSWERED:
+                    raise StoreError(f"{redact(url)}: an answer of more than {MOST_ANSWERED >> 20} MiB")
+            # as they are unpacked
+            kept = [(name, value) for name, value in answer.headers.multi_items() if name.lower() not in PACKING]
+            return httpx.Response(answer.status_code, headers=kept, content=bytes(content), request=answer.request)
 
     @cached_property
     def _dead(self) -> dict[str, StoreError]:

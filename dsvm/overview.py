@@ -13,7 +13,7 @@ from typing import Any, get_args
 from dsvm import compat, ecosystems
 from dsvm import lock as locks
 from dsvm.catalog import MANIFESTS, Catalog, known_names, schemas, suits
-from dsvm.console import coloured, paragraph, say, table, terminal_width
+from dsvm.console import paragraph, say, say_marked, table, terminal_width
 from dsvm.errors import DsvmError, EngineError, InputError
 from dsvm.files import write_whole
 from dsvm.model import Accelerator, Format, FrameworkRow, Lock, Row, Tool, Variant
@@ -334,7 +334,7 @@ def show_reasoning(shop: Workshop, variant: str) -> None:
         say(f"\n{name}: {rule.__doc__}")
         mine = [finding for finding in found if finding.rule == name]
         for finding in mine:
-            say(f"  {coloured(f'{finding.level:<11}', LEVELS[finding.level])}  {finding.what}")
+            say_marked(f"  {finding.level:<11}", LEVELS[finding.level], f"  {finding.what}")
             more = (("source", finding.why), ("do", finding.remedy))
             for line in (f"{word}: {text}" for word, text in more if text):
                 say(f"{'':<17}{line}")

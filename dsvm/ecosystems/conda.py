@@ -32,6 +32,7 @@ LINUX = "4.18"
 CUDA = "13.0"
 SOLVER_SECONDS, LOADING_SECONDS = 300, 300
 PLACE_HINT = "See the channel's place in .condarc, or name it under 'sources' of DSVM's configuration"
+MOST_INDEX = 8 << 30  # bytes of a channel's index: the largest has a twentieth
 LONGEST = 12  # lines of an explanation
 
 
@@ -266,6 +267,8 @@ def _index(channel: str, subdir: str, context: Context) -> Path:
                 with zstd.open(part) as packed, path.with_name("unpacked").open("wb") as plain:
                     while chunk := packed.read(1 << 20):
                         plain.write(chunk)
+                        if plain.tell() > MOST_INDEX:
+                            raise StoreError(f"{place}.zst: it unpacks to more than {MOST_INDEX >> 30} GiB")
                 path.with_name("unpacked").replace(path)
             except GoneError:
                 _get(place, path.with_name("part"), context).replace(path)

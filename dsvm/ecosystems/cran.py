@@ -7,9 +7,11 @@ import hashlib
 import operator
 import re
 import tarfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -24,6 +26,7 @@ from dsvm.urls import redact
 from dsvm.versions import upstream_version
 
 MOST = 1 << 20  # bytes of a DESCRIPTION
+MOST_INDEX = 256 << 20  # bytes of an index
 LIBRARY = "/opt/r/site-library"
 RUNTIME = "r"
 # What R itself consists of; no repository has these.
@@ -237,8 +240,8 @@ def read_index(machine: Machine, repository: str) -> Mapping[str, tuple[Package,
         fault = refused[0] if refused else f"{redact(repository)}: no R repository: it has no src/contrib/PACKAGES"
         raise StoreError(fault)
     try:
-        text = (gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content).decode()
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+        text = (_unpacked(content) if content.startswith(b"\x1f\x8b") else content).decode()
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise StoreError(f"{redact(url)}: not an index of R packages: {error}") from error
     found: dict[str, list[Package]] = {}
     for package in parse_index(text):
@@ -246,6 +249,14 @@ def read_index(machine: Machine, repository: str) -> Mapping[str, tuple[Package,
     if not found:
         raise StoreError(f"{redact(url)}: not an index of R packages")
     return {name: tuple(packages) for name, packages in found.items()}
+
+
+def _unpacked(content: bytes) -> bytes:
+    """Raises OSError for what unpacks to more than any index."""
+    data = gzip.GzipFile(fileobj=BytesIO(content)).read(MOST_INDEX + 1)
+    if len(data) > MOST_INDEX:
+        raise OSError(f"it unpacks to more than {MOST_INDEX >> 20} MiB")
+    return data
 
 
 def _document(machine: Machine, url: str, refused: list[str]) -> bytes | None:

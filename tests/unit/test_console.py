@@ -6,11 +6,15 @@ import signal
 import subprocess
 import sys
 import time
+import unicodedata
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from dsvm.errors import ProgramError
+from dsvm import console
+from dsvm.errors import InputError, ProgramError
 from dsvm.run import run
 
 HOLDING = """
@@ -52,3 +56,38 @@ def test_what_leaves_a_program_has_no_passwords(tmp_path: Path) -> None:
     shown = f"{caught.value} {caught.value.output} {(tmp_path / 'log').read_text()}"
     assert "sec/ret" not in shown and shown.count("http://me:***@host/dists") == 3
     assert run(argv, check=False).stdout == f"{said}\n"
+
+
+# --- text of others ------------------------------------------------------------------------------------------
+
+HOSTILE = "a\x1b[2Jb\x1b]0;title\x07c\rd\u202ee\u200bf"
+SHOWN = "a\\x1b[2Jb\\x1b]0;title\\x07c\\rd\\u202ee\\u200bf"
+
+
+def test_nothing_of_foreign_text_reaches_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    console.say(HOSTILE)
+    console.warn(HOSTILE)
+    console.table("T", ["one"], [[HOSTILE]])
+    console.paragraph(HOSTILE)
+    console.say_marked(HOSTILE, "red", HOSTILE)
+    told = capsys.readouterr()
+    assert told.out.count(SHOWN) == 5 and told.err.count(SHOWN) == 1
+    assert not {"\x1b", "\r", "\x07", "\u202e", "\u200b"} & {*told.out, *told.err}
+
+
+def test_an_error_shows_foreign_text_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    @console.plain_errors
+    def command() -> None:
+        raise InputError(HOSTILE, hint=HOSTILE)
+
+    with pytest.raises(SystemExit):
+        command()
+    assert capsys.readouterr().err.count(SHOWN) == 2
+
+
+@given(st.text())
+def test_what_everybody_sees_stays_and_lines_do(text: str) -> None:
+    shown = console.visible(text)
+    assert not [one for one in shown if one not in "\n\t" and unicodedata.category(one) in console.UNSEEN]
+    if not [one for one in text if unicodedata.category(one) in console.UNSEEN]:
+        assert shown == text

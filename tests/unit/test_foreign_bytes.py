@@ -97,6 +97,8 @@ def test_a_lock_that_is_no_file(tmp_path: Path, make: Callable[[Path], None]) ->
         locks.read(tmp_path / "mine.json")
 
 
+# A long run: DSVM_EXAMPLES=50000 pytest tests/unit/test_foreign_bytes.py tests/unit/test_trust.py -k edited
+EXAMPLES = int(os.environ.get("DSVM_EXAMPLES", "300"))
 LOCK = json.loads(locks.to_text(tiny.lock()))
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
@@ -120,7 +122,7 @@ def changed(value: object, path: tuple[str | int, ...], new: object) -> object:
     return [*value[:key], changed(value[key], tuple(rest), new), *value[key + 1 :]]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.sampled_from(places(LOCK)), new=VALUES)
 @example(place=(), new="\ud800")
 def test_a_lock_that_somebody_edited_is_read_or_refused(
@@ -134,7 +136,7 @@ def test_a_lock_that_somebody_edited_is_read_or_refused(
         assert str(path) in error.message
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.integers(0, len(MANIFEST)), gone=st.integers(0, 40), new=st.binary(max_size=8) | st.sampled_from(
     [b"[", b"{", b"&a ", b"*a", b"!!int ", b"<<: ", b"\n- ", b": ", b"\t", b"'", b'"', b"|\n", b"---\n", b"!!python/x "]
 ))  # fmt: skip

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import os
 import shutil
 import sys
@@ -533,3 +534,13 @@ def test_any_configuration(tmp_path_factory: pytest.TempPathFactory, text: str) 
         assert all(fault.startswith(f"{path}:") for fault in error.faults)
     else:
         assert all(isinstance(url, str) for urls in machine.sources.values() for url in urls)
+
+
+def test_an_answer_without_end_is_given_up(place: Place, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dsvm.machine.MOST_ANSWERED", 1000)
+    packed = gzip.compress(b"x" * 1_000_000)
+    url = server.add("/bomb", Resource(packed, headers={"Content-Encoding": "gzip"}))
+    with pytest.raises(StoreError, match="an answer of more than"):
+        place.machine().get(url)
+    small = server.add("/small", Resource(gzip.compress(b"y" * 999), headers={"Content-Encoding": "gzip"}))
+    assert place.machine().get(small).text == "y" * 999

@@ -503,3 +503,31 @@ def test_a_pattern_that_removes_nothing_is_a_fault(context: Context, tmp_path: P
     done = install(tmp_path / "image", section, context.store)
     assert done.returncode != 0
     assert "nothing matches docs/*.pdf" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no archive",
+        b"\x1f\x8b\x08\x00" + bytes(40),
+        tarball({"package.json": "{"}),
+        tarball({"package.json": b"\xff\xfe"}),
+        tarball({"package.json": "[" * 100_000}),
+        tarball({"package.json": "[]"}),
+        tarball({"other": "x"}),
+    ],
+)
+def test_a_tarball_that_is_none_is_said(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "one.tgz"
+    path.write_bytes(content)
+    with pytest.raises(LockError, match=r"no npm package|has no \./package\.json"):
+        npm._manifest_and_lock(path, "", "one")
+
+
+def test_an_archive_that_unpacks_for_ever_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dsvm.files.MOST_UNPACKED", 1000)
+    path = tmp_path / "one.tgz"
+    path.write_bytes(tarball({"a": b"0" * 2000, "package.json": "{}"}))
+    with pytest.raises(LockError, match="GiB, in it"):
+        npm._manifest_and_lock(path, "", "one")

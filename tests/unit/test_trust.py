@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from small_world import SmallWorld, tool
-from test_foreign_bytes import VALUES, changed, places
+from test_foreign_bytes import EXAMPLES, VALUES, changed, places
 from test_npm import tarball
 from test_pypi import wheel
 
@@ -241,9 +241,9 @@ def unreviewed(value: Any) -> Any:
     return [unreviewed(one) for one in value] if isinstance(value, list) else value
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(place=st.sampled_from(places(LOCK)), new=VALUES)
-def test_what_is_taken_says_nothing_else_than_the_resolver_did(place: tuple[str | int, ...], new: object) -> None:
+def test_what_is_taken_of_an_edited_lock_says_nothing_new(place: tuple[str | int, ...], new: object) -> None:
     try:
         lock = Lock.model_validate_json(json.dumps(changed(LOCK, place, new)))
         make_plan(CATALOG, lock)
