@@ -10,12 +10,12 @@ import yaml
 from dsvm.files import read_bounded
 
 Loc = tuple[str | int, ...]
-# What the YAML reader raises for a scalar that is none of its kind, such as the date 2026-13-01
 MOST = 4 << 20  # bytes: the largest manifest has a hundredth
 MOST_NODES = 100_000  # values of a file, each as often as an alias repeats it
 DEEPEST = 50  # tables and lists inside each other
 LONGEST_NUMBER = 100  # digits
-NOT_OF_ITS_KIND = (yaml.YAMLError, ValueError, TypeError, AttributeError)
+# What the YAML reader raises for a scalar that is none of its kind, such as the date 2026-13-01, or `!!int` of nothing
+NOT_OF_ITS_KIND = (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
 
 
 def read_yaml(path: Path) -> tuple[Any, dict[Loc, int]] | str:

@@ -140,6 +140,9 @@ def test_a_lock_that_somebody_edited_is_read_or_refused(
 @given(at=st.integers(0, len(MANIFEST)), gone=st.integers(0, 40), new=st.binary(max_size=8) | st.sampled_from(
     [b"[", b"{", b"&a ", b"*a", b"!!int ", b"<<: ", b"\n- ", b": ", b"\t", b"'", b'"', b"|\n", b"---\n", b"!!python/x "]
 ))  # fmt: skip
+@example(at=158, gone=14, new=b"!!int")
+@example(at=158, gone=14, new=b"!!bool x")
+@example(at=158, gone=14, new=b"!!timestamp 9999-99-99")
 def test_a_manifest_that_somebody_edited_is_read_or_refused(tmp_path: Path, at: int, gone: int, new: bytes) -> None:
     (tmp_path / "tools").mkdir(exist_ok=True)
     path = tmp_path / "tools/code-server.yaml"
