@@ -36,6 +36,9 @@ BOOTSTRAP_SUITES = {
     "ubuntu-ports": ("arm64", "jammy"),
 }
 MOST_ANSWERED = 512 << 20  # bytes of a small document: the largest index of packages has a fifth
+NPM_AUTH = re.compile(
+    r"(?P<place>//[^\s:]+(?::\d+)?(?:/[^\s:]*)?):(?P<kind>_authToken|_auth|username|_password)\s*=\s*(?P<value>.+)"
+)
 PACKING = ("content-encoding", "content-length", "transfer-encoding")
 
 
@@ -346,12 +349,18 @@ class Machine:
         return {(part.scheme, part.hostname) for part in parts if part.hostname and part.scheme != "file"}
 
     def _authorize(self, request: httpx.Request) -> httpx.Request:
-        """Add the credentials of the URL itself, of a configured URL of its host, of ~/.netrc or of apt's auth.conf."""
+        """Add the credentials of the URL itself, or what a client of this machine has for its place.
+
+        That is npm's token, a configured URL of its host, ~/.netrc or apt's auth.conf.
+        """
         import base64
 
         url = request.url
         user, password = unquote(url.username), unquote(url.password)
         if not (user or password):
+            if header := self._npm_header(url):
+                request.headers["Authorization"] = header
+                return request
             found = next((found for find in self._credentials if (found := find(url))), None)
             if found is None:
                 return request
@@ -359,6 +368,42 @@ class Machine:
         token = base64.b64encode(f"{user}:{password}".encode()).decode()
         request.headers["Authorization"] = f"Basic {token}"
         return request
+
+    def _npm_header(self, url: httpx.URL) -> str | None:
+        """What npm sends to a place, by the longest path that its configuration names.
+
+        https://docs.npmjs.com/cli/v11/configuring-npm/npmrc#auth-related-configuration
+        """
+        place = f"//{url.netloc.decode()}{url.path}"
+        known = [key for key in self._npm_auth if place.startswith(key)]
+        return self._npm_auth[max(known, key=len)] if known else None
+
+    @cached_property
+    def _npm_auth(self) -> Mapping[str, str]:
+        """//HOST/PATH/ -> header, of the user's .npmrc."""
+        import base64
+
+        named = self.environ.get("NPM_CONFIG_USERCONFIG") or self.environ.get("npm_config_userconfig")
+        found: dict[str, dict[str, str]] = {}
+        with suppress(OSError, UnicodeDecodeError):
+            for line in self._path(named or str(self._home / ".npmrc")).read_text(encoding="utf-8").splitlines():
+                if match := NPM_AUTH.fullmatch(line.strip()):
+                    value = re.sub(
+                        r"\$\{(\w+)\}", lambda one: self.environ.get(one[1], ""), match["value"].strip("'\"")
+                    )
+                    found.setdefault(match["place"], {})[match["kind"]] = value
+        headers = {}
+        for place, said in found.items():
+            if token := said.get("_authToken"):
+                headers[place] = f"Bearer {token}"
+            elif word := said.get("_auth"):
+                headers[place] = f"Basic {word}"
+            elif "username" in said and "_password" in said:
+                with suppress(ValueError):
+                    password = base64.b64decode(said["_password"]).decode()
+                    word = base64.b64encode(f"{said['username']}:{password}".encode()).decode()
+                    headers[place] = f"Basic {word}"
+        return headers
 
     def credentials(self, url: str) -> tuple[str, str] | None:
         """User and password for a URL: its own, or what this machine's clients know for its host; None without."""

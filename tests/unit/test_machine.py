@@ -381,6 +381,18 @@ def test_credentials(server: Server, place: Place) -> None:
     assert authorization(server, place.machine(), url) == basic("apt", "a")
 
 
+def test_the_token_of_npm_goes_to_its_registry_alone(server: Server, place: Place) -> None:
+    url = server.add("/npm/a.tgz", Resource(b""))
+    place.write("home/.npmrc", f"registry=http://{server.host}/npm/\n//{server.host}/npm/:_authToken=${{TOKEN}}\n")
+    assert authorization(server, place.machine(TOKEN="secret"), url) == "Bearer secret"
+    assert authorization(server, place.machine(TOKEN="secret"), server.add("/other", Resource(b""))) is None
+    word = b64encode(b"p w").decode()
+    place.write("home/.npmrc", f"//{server.host}/npm/:username=me\n//{server.host}/npm/:_password={word}\n")
+    assert authorization(server, place.machine(), url) == basic("me", "p w")
+    own = place.write("own", f"//{server.host}/:_auth=QUJD\n")
+    assert authorization(server, place.machine(NPM_CONFIG_USERCONFIG=str(own)), url) == "Basic QUJD"
+
+
 def test_credentials_stay_with_their_host(server: Server, place: Place) -> None:
     other = Server()
     try:
