@@ -84,6 +84,9 @@ def build(shop: Workshop, variant: str, options: BuildOptions) -> None:
 
     pipeline.refuse_contradictions(shop, options)
     format = of_name(shop, variant, options.format)
+    for given, option in ((options.builder, "--builder"), (options.no_cache, "--no-cache")):
+        if given:
+            raise InputError(f"{option} is for BuildKit, and {format} images are built in a cloud", hint="Leave it out")
     settings = publishing.read_settings(publishing.settings_path(os.environ), format)
     plan = make_plan(shop.catalog, pipeline.need_lock(shop, variant, locked=options.locked), format)
     release = publishing.release(plan, format)

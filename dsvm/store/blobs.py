@@ -130,6 +130,8 @@ class Blobs:
             yield
         except OSError as error:
             where = Path(os.fsdecode(error.filename)) if error.filename else path
+            if isinstance(error, FileNotFoundError) and not where.is_relative_to(self.root):
+                raise StoreError(f"{where}: {error.strerror}") from error
             if not where.is_relative_to(self.root):  # what is laid out from the store lies elsewhere
                 raise fault(where, error) from error
             raise StoreError(

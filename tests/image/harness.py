@@ -60,7 +60,9 @@ class Image:
         # The environment of every check is the plan's, whatever the image itself sets: nothing there makes one pass.
         # A machine's user has a home of another name.
         own = {**({} if "machine" in known else CONTAINER), **(environment or {})}
-        kept = "|".join(KEPT + (("HOME", "USER", "LOGNAME") if "machine" in known else ()))
+        kept = "|".join(
+            KEPT + (() if "PATH" in own else ("PATH",)) + (("HOME", "USER", "LOGNAME") if "machine" in known else ())
+        )
         self.environment = FORGET.replace("KEPT", kept) + "".join(
             f"export {name}={shlex.quote(value)}; " for name, value in own.items()
         )

@@ -48,6 +48,12 @@ def test_a_builder_that_is_not_there_is_refused(tmp_path: Path, format: str) -> 
     assert done.returncode and "no builder 'nosuch'" in done.stderr
 
 
+@pytest.mark.parametrize("option", [("--no-cache",), ("--builder", "one")])
+def test_what_a_cloud_knows_nothing_of_is_refused(tmp_path: Path, option: tuple[str, ...]) -> None:
+    done = build(tmp_path, "--format", "azure", *option)
+    assert done.returncode == 2 and f"{option[0]} is for BuildKit" in done.stderr
+
+
 def test_gpus_that_are_none_are_refused(tmp_path: Path) -> None:
     done = build(tmp_path, "--gpu", "")
     assert done.returncode == 2 and "--gpu names nothing" in done.stderr
