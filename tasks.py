@@ -31,8 +31,10 @@ DRIVER = "NVIDIA driver branch of its machines, in place of the variant's: 580"
 def _shop(
     catalog: list[str] | None, *, offline: bool = False, gpu: str | None = None, driver: str | None = None
 ) -> Workshop:
+    from dsvm import scratch
     from dsvm.pipeline import Workshop
 
+    scratch.sweep_usual()  # of runs that were killed
     gpus = names("gpu", gpu) if gpu is not None else None
     return Workshop(overlays=_folders(catalog), offline=offline, say=say, gpus=gpus, driver=driver)
 

@@ -29,9 +29,7 @@ def scratch(purpose: str, parent: Path | None = None) -> Iterator[Path]:
 
     `purpose` is a word of its name. Raises OSError, and FileError when what the block writes there does not fit.
     """
-    # Python passes over a TMPDIR that is full, and other programs do not
-    named = Path(os.environ.get("TMPDIR") or tempfile.gettempdir())
-    where = parent or (named if named.is_dir() else Path(tempfile.gettempdir()))
+    where = parent or _usual()
     sweep(where)
     path, handle = _take(where, f"{MARK}{os.getuid()}-{purpose}-")
     try:
@@ -52,6 +50,17 @@ def scratch(purpose: str, parent: Path | None = None) -> Iterator[Path]:
         with suppress(OSError, ProgramError):
             _remove(path)
         os.close(handle)
+
+
+def _usual() -> Path:
+    """Where temporary files go. Python passes over a TMPDIR that is full, and other programs do not."""
+    named = Path(os.environ.get("TMPDIR") or tempfile.gettempdir())
+    return named if named.is_dir() else Path(tempfile.gettempdir())
+
+
+def sweep_usual() -> None:
+    """Remove what killed runs of this user left where temporary files go."""
+    sweep(_usual())
 
 
 def _take(where: Path, prefix: str) -> tuple[Path, int]:
