@@ -58,7 +58,7 @@ case "$1" in
   exec) case "$3" in
           */dsvm-start) exit "$(cat "$here/health")" ;;
           *) command=${5//\/tmp\/dsvm-checks/$here/inside}
-             exec /bin/sh -c "${command//'/tmp/dsvm-start-$(id -u).json'/$here/begun}" ;;
+             exec /bin/sh -c "${command//'/tmp/dsvm-start-*.json'/$here/begun}" ;;
         esac ;;
   *) echo "what is '$*'?" >&2; exit 125 ;;
 esac
