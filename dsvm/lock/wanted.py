@@ -49,7 +49,8 @@ class Wanted:
 
 def _runtime_as_json(runtime: Runtime) -> Any:
     kind = TypeAdapter(ecosystems.get(runtime.ecosystem).request_type)
-    return {**vars(runtime), "item": kind.dump_python(runtime.item, mode="json")}
+    said = {**vars(runtime), "item": kind.dump_python(runtime.item, mode="json")}
+    return {**said, "repositories": list(runtime.repositories)}  # as it is read again
 
 
 def input_of_base(base: Base) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
+import json
 import os
 import shutil
 import string
@@ -730,6 +731,12 @@ def test_packages_without_julia_are_refused() -> None:
     base = catalog.bases["debian-12"]
     assert locks.applicable(catalog.tools["julia-csv"], alone, base) == []
     assert len(locks.applicable(catalog.tools["julia-csv"], variant, base)) == 1
+
+
+def test_a_request_is_read_as_it_was_written() -> None:
+    """A lock is compared with what its manifests ask for, and JSON knows lists alone."""
+    for wanted in wanted_of(with_variant(*TOOLS)).values():
+        assert json.loads(json.dumps(wanted.as_json())) == wanted.as_json(), wanted.id
 
 
 def lock_of(catalog: Catalog, **sources: int) -> Lock:
