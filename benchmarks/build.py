@@ -28,16 +28,15 @@ from contenders import Contender, Linear, Ours, careful, unpack_uv, usual, write
 from local_archive import serving, write_archive
 from packaging.version import Version
 
-from dsvm import bases, ecosystems, images, pipeline
+from dsvm import ROOT, ecosystems
 from dsvm import lock as locks
-from dsvm import render as rendering
-from dsvm.builders.docker import image_name
+from dsvm.container import base_layout, image_name, images
 from dsvm.ecosystems import Request
-from dsvm.errors import DsvmError, EngineError, InputError
-from dsvm.model import Lock, Pin, Section, canonical_json
-from dsvm.pipeline import ROOT, Workshop
-from dsvm.plan import make_plan
-from dsvm.run import bundled, run
+from dsvm.host import bundled, run
+from dsvm.model import DsvmError, EngineError, InputError, Lock, Pin, Section, canonical_json
+from dsvm.plan import make_plan, rendering
+from dsvm.session import Session
+from dsvm.session.fetching import fetch
 
 OURS, LINEAR = "benchmark-python", "benchmark-linear"
 STEPS = {"cold": "cold", "change": "one package changed", "noop": "no-op"}
@@ -48,7 +47,7 @@ UNPACKED = 5  # times as large as its artefacts is an image
 class Subject:
     """What all contenders build. `system` holds the packages of ours and those that pip needs beside them."""
 
-    shop: Workshop
+    session: Session
     lock: Lock
     changed: Lock
     system: Section
@@ -69,7 +68,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
     if os.geteuid() != 0:
         raise InputError("private engines, which the benchmark starts and removes, need root")
-    store = Workshop().store
+    store = Session(progress, progress).store
     store.root.mkdir(parents=True, exist_ok=True)
     # beside the store: one file system, so that artefacts are linked and not copied
     with tempfile.TemporaryDirectory(prefix="bench-", dir=store.root.parent) as temporary:
@@ -78,7 +77,7 @@ def main() -> None:
         subject = prepare(work / "catalog", given)
         try:
             result = {
-                "machine": machine(),
+                "machine": host(),
                 "subject": describe(subject),
                 "commands": measure_commands(given.variant, 5 if given.quick else 20),
                 "builds": measure_builds(subject, work, given),
@@ -114,8 +113,8 @@ def progress(line: str) -> None:
 
 def prepare(folder: Path, given: argparse.Namespace) -> Subject:
     """Lock and fetch what is compared: the tools of one environment of a locked variant, as variants of their own."""
-    main_shop = Workshop()
-    locked = locks.find(main_shop.catalog, given.variant)
+    whole = Session(progress, progress)
+    locked = locks.find(whole.catalog, given.variant)
     env = locked.section(f"env-{given.env}") if locked else None
     if locked is None or env is None:
         raise InputError(
@@ -125,20 +124,17 @@ def prepare(folder: Path, given: argparse.Namespace) -> Subject:
         raise InputError(f"{given.change} is no tool of {given.variant}'s environment '{given.env}'")
     tools = [env.tools[0], given.change] if given.quick else list(env.tools)
     for tool in tools:  # grows while it is read
-        tools += [other for other in main_shop.catalog.tools[tool].requires if other not in tools]
+        tools += [other for other in whole.catalog.tools[tool].requires if other not in tools]
     write_catalog(folder, locked, tools)
-    shop = Workshop(overlays=[folder], say=progress)
-    ours, linear = (resolve(shop, variant, locked) for variant in (OURS, LINEAR))
-    with shop.context(OURS) as context:
-        changed = change(ours, older(shop, ours, f"env-{given.env}", given.change))
-        for one in (ours, linear, changed):
-            pipeline.fetch(shop, one)
-        base = next(section for section in ours.sections if section.id == "base")
-        log = folder / "base.log"
-        layout = bases.layout(context.base, ours.base_kind, base, context, log=log, say=progress)
+    session = Session(progress, progress, overlays=[folder])
+    ours, linear = (resolve(session, variant, locked) for variant in (OURS, LINEAR))
+    changed = change(ours, older(session, ours, f"env-{given.env}", given.change))
+    for one in (ours, linear, changed):
+        fetch(session, one)
+    layout = base_layout(session, ours, folder / "base.log")
     system = linear.section("system")
     assert system is not None
-    return Subject(shop, ours, changed, system, layout)
+    return Subject(session, ours, changed, system, layout)
 
 
 def write_catalog(folder: Path, lock: Lock, tools: Sequence[str]) -> None:
@@ -162,21 +158,21 @@ def write_catalog(folder: Path, lock: Lock, tools: Sequence[str]) -> None:
         path.write_text(yaml.safe_dump(data, sort_keys=False))
 
 
-def resolve(shop: Workshop, variant: str, previous: Lock) -> Lock:
+def resolve(session: Session, variant: str, previous: Lock) -> Lock:
     """The lock of `variant`; what `previous` has in the same words is taken from there."""
-    with shop.context(variant) as context:
-        lock = locks.resolve(shop.catalog, variant, context, previous=previous)
-    locks.write(locks.lock_path(shop.catalog, variant), lock)
+    with session.context(variant) as context:
+        lock = locks.resolve(session.catalog, variant, context, previous=previous)
+    locks.write(locks.lock_path(session.catalog, variant), lock)
     return lock
 
 
-def older(shop: Workshop, lock: Lock, section_id: str, package: str) -> tuple[str, Pin]:
+def older(session: Session, lock: Lock, section_id: str, package: str) -> tuple[str, Pin]:
     """Section and pin of the newest version of `package` that is older than the locked one."""
     section = lock.section(section_id)
     pin = section.pin(package) if section else None
     assert section is not None and pin is not None
     request = Request("older", section_id, ((f"{package} < {Version(pin.version)}",),))
-    with shop.context(lock.variant) as context:
+    with session.context(lock.variant) as context:
         pins, _ = ecosystems.get(section.ecosystem).resolve(request, context)
     return section_id, next(pin for pin in pins if pin.name == package)
 
@@ -216,7 +212,7 @@ def measure_builds(subject: Subject, work: Path, given: argparse.Namespace) -> d
     """Everything `given.runs` times; contenders take turns, so that a machine's moods meet all of them."""
     served = work / "served"
     served.mkdir()
-    env, store = subject.env, subject.shop.store
+    env, store = subject.env, subject.session.store
     write_archive(served, [*env.pins, *subject.changed_env.pins], subject.system.pins, store)
     with serving(served) as url:
         every = contenders(subject, work, url)
@@ -243,10 +239,10 @@ def measure_builds(subject: Subject, work: Path, given: argparse.Namespace) -> d
 
 
 def contenders(subject: Subject, work: Path, url: str) -> list[Contender]:
-    env, shop = subject.env, subject.shop
+    env, session = subject.env, subject.session
     uv = next(pin for section in subject.lock.sections for pin in section.pins if pin.name == "uv")
     contexts = {"base": f"oci-layout://{subject.base[0]}@{subject.base[1]}"}
-    with_uv = {**contexts, "uv": str(unpack_uv(shop.store.path(uv.sha256), work / "uv-program"))}
+    with_uv = {**contexts, "uv": str(unpack_uv(session.store.path(uv.sha256), work / "uv-program"))}
     system = next(section for section in subject.lock.sections if section.id == "system")
 
     def folder(name: str, dockerfile: str, files: Mapping[str, str]) -> Path:
@@ -256,7 +252,7 @@ def contenders(subject: Subject, work: Path, url: str) -> list[Contender]:
     a = folder("pip", usual(asked(subject.system)), {"pip.conf": f"[global]\nindex-url = {url}/simple\n"})
     b = folder("uv", careful(asked(system), url), {})
     return [
-        Ours(shop.catalog, subject.lock, subject.changed),
+        Ours(session.catalog, subject.lock, subject.changed),
         Linear("pip", "(a) apt and pip, same export", a, contexts),
         Linear("uv", "(b) apt and uv, same export", b, with_uv),
         Linear("pip-default", "(a) apt and pip, default export", a, contexts, default_export=True),
@@ -347,18 +343,18 @@ def size(image: str, env: Mapping[str, str]) -> int:
 
 def measure_commands(variant: str, times: int) -> dict[str, Any]:
     """Seconds of what people wait for without a build, all times that were taken."""
-    shop = Workshop()
-    locked = locks.find(shop.catalog, variant)
+    session = Session(progress, progress)
+    locked = locks.find(session.catalog, variant)
     assert locked is not None
     invoke = bundled("invoke")
     found = {"invoke --list": [seconds(lambda: run([invoke, "--list"], cwd=ROOT)) for _ in range(times)]}
-    plan = make_plan(shop.catalog, locked)
+    plan = make_plan(session.catalog, locked)
     found[f"render {variant}"] = [precise(lambda: rendering.main_text(plan)) for _ in range(10 * times)]
     found[f"plan and render {variant}"] = [
-        precise(lambda: rendering.main_text(make_plan(shop.catalog, locked))) for _ in range(times)
+        precise(lambda: rendering.main_text(make_plan(session.catalog, locked))) for _ in range(times)
     ]
     try:
-        label = images.labels(image_name(variant), shop.engine.env).get(f"{rendering.LABELS}.plan")
+        label = images.labels(image_name(variant), session.engine).get(f"{rendering.LABELS}.plan")
     except DsvmError:
         label = None
     if label == plan.digest:
@@ -376,7 +372,7 @@ def precise(action: Callable[[], object]) -> float:
 # --- report ------------------------------------------------------------------------------------------------
 
 
-def machine() -> dict[str, Any]:
+def host() -> dict[str, Any]:
     cpus = [
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()

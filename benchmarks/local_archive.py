@@ -13,7 +13,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote
 
-from dsvm.ecosystems.apt_bootstrap import flat_archive
+from dsvm.ecosystems import flat_archive
 from dsvm.model import Pin
 from dsvm.store import Store
 

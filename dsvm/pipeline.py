@@ -1,641 +1,546 @@
-"""The road from manifest to image, one function for each step that a person can ask for."""
+"""What each command does: container images, virtual machines made here, or images of a cloud."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property
+import datetime
+import os
+import shutil
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING
 
-from dsvm import claims, compat
+from dsvm import ROOT, cloud, container, ledger, vm
+from dsvm import audit as audits
+from dsvm import diff as diffs
 from dsvm import lock as locks
-from dsvm.catalog import Catalog, load, near
-from dsvm.console import warn
-from dsvm.errors import (
+from dsvm import nightly as nights
+from dsvm import release as releases
+from dsvm import report as reports
+from dsvm import sbom as bills
+from dsvm.host import claims, scratch, write_whole
+from dsvm.model import (
+    AlteredError,
+    Audit,
+    Difference,
     DsvmError,
-    GoneError,
+    EngineError,
+    Finding,
     InputError,
+    Lock,
     LockError,
-    OutOfReachError,
-    ProgramError,
-    StoreError,
-    VerifyError,
+    Night,
+    Plan,
+    PolicyError,
 )
-from dsvm.model import Format, Lock, Pin, Plan, Report, Section
-from dsvm.plan import make_plan
-from dsvm.scratch import scratch
+from dsvm.plan import make_plan, rendering
+from dsvm.session import (
+    BuildOptions,
+    LayerCaches,
+    Session,
+    fetch_fresh,
+    gate_variant,
+    lock_variant,
+    need_lock,
+    refuse_contradictions,
+)
+from dsvm.store import megabytes
 
-if TYPE_CHECKING:
-    from dsvm.builders.docker import Built
-    from dsvm.ecosystems import Context
-    from dsvm.engine import Engine
-    from dsvm.machine import Machine
-    from dsvm.store import FetchSummary, Store
-
-ROOT = Path(__file__).resolve().parent.parent
-Say = Callable[[str], None]
-
-
-@dataclass
-class Workshop:
-    """One run of DSVM: the catalog, the machine, the store and the engine, each made when first needed."""
-
-    overlays: Sequence[Path] = ()
-    offline: bool = False
-    say: Say = field(default=print)
-    warn: Say = field(default=warn)
-    # in place of what the variant says
-    gpus: Sequence[str] | None = None
-    driver: str | None = None
-    warned: set[str] = field(default_factory=set)
-    claimed: set[str] = field(default_factory=set)  # variants that this run works on
-
-    @cached_property
-    def catalog(self) -> Catalog:
-        return load(self.overlays, strict=False)
-
-    @cached_property
-    def machine(self) -> Machine:
-        from dsvm.machine import Machine
-
-        return Machine.detect()
-
-    @cached_property
-    def store(self) -> Store:
-        from dsvm.store import Store
-
-        return Store()
-
-    @cached_property
-    def engine(self) -> Engine:
-        from dsvm.engine import find_engine
-
-        return find_engine()
-
-    @contextmanager
-    def context(self, variant: str) -> Iterator[Context]:
-        """What ecosystems work with for `variant`; its work folder is gone afterwards."""
-        from dsvm.ecosystems import Context
-
-        one = self.catalog.variant(variant)
-        with scratch("lock") as work:
-            yield Context(
-                base=self.catalog.bases[one.base],
-                machine=self.machine,
-                store=self.store,
-                work=work,
-                accelerator=one.accelerator,
-                indexes=self.catalog.indexes,
-                repositories=self.catalog.repositories,
-                say=lambda line: self.say(f"lock: {line}"),
-                warn=self.warn,
-            )
-
-    @contextmanager
-    def working_on(self, variant: str) -> Iterator[None]:
-        """Work on `variant` alone, and on a store that nobody cleans meanwhile; waits for another run."""
-        self.catalog.variant(variant)
-        if variant in self.claimed:
-            yield
-            return
-        with self.using_store(), claims.of_variant(claims.folder(), variant, self.say):
-            self.claimed.add(variant)
-            try:
-                yield
-            finally:
-                self.claimed.discard(variant)
-
-    @contextmanager
-    def using_store(self) -> Iterator[None]:
-        """Use the store while nobody cleans it."""
-        with ExitStack() as held:
-            with self.store.faults(self.store.root):
-                with claims.to_clean(self.store.root) as alone:
-                    if alone:
-                        self.store.sweep()
-                held.enter_context(claims.of_store(self.store.root))
-            yield
-
-    def folder(self, variant: str) -> Path:
-        """Where everything that is made for `variant` lies."""
-        return ROOT / "build" / variant
-
-
-# --- the gate ----------------------------------------------------------------------------------------------
-
-
-def findings(
-    shop: Workshop, variant: str, locked: Lock | None = None, *, left_out: Sequence[str] = ()
-) -> list[compat.Finding]:
-    """What the rules of the gate find on `variant`, by its lock or else by what its manifests promise."""
-    one = shop.catalog.variant(variant)
-    return compat.examine(
-        compat.make_scene(shop.catalog, one, locked, left_out=left_out, gpus=shop.gpus, driver=shop.driver)
+if TYPE_CHECKING:  # a command loads the rooms that it uses, and no others
+    from dsvm.audit import AuditOptions, Evidence
+    from dsvm.cloud import PublishOptions
+    from dsvm.model import answers
+    from dsvm.nightly import NightlyOptions
+    from dsvm.release import (
+        Candidate,
+        Checked,
+        CheckedDisk,
+        Claim,
+        Doomed,
+        Home,
+        Keep,
+        Published,
+        Signer,
+        SigningKey,
+        Surroundings,
+        Switch,
+        Verifier,
     )
+    from dsvm.report import Asked
+    from dsvm.sbom import Bill
+
+__all__ = ["build", "clean", "fetch", "lock", "publish", "render", "start", "stop", "verify"]
+
+CONTAINER = "docker"
+
+lock = lock_variant
 
 
-def gate(shop: Workshop, variant: str, locked: Lock | None = None, *, left_out: Sequence[str] = ()) -> None:
-    """Refuse a combination that cannot work, every reason at once; say warnings, each once."""
-    found = findings(shop, variant, locked, left_out=left_out)
-    for left in locks.unsuited(shop.catalog, shop.catalog.variant(variant)):
-        if left.tool not in shop.warned:
-            shop.warned.add(left.tool)
-            shop.say(f"left out: {left.tool} ({left.reason})")
-    for finding in found:
-        if finding.level == "warning" and finding.what not in shop.warned:
-            shop.warned.add(finding.what)
-            shop.warn(f"{finding.rule}: {finding.what}")
-    compat.refuse(variant, found, hint=f"The reasoning: invoke compat --explain {variant}")
+def fetch(session: Session, variant: str, *, update_stale: bool, jobs: int) -> None:
+    """Fetch everything that a build of `variant` reads, the base's layout included."""
+    locked = need_lock(session, variant)
+    gate_variant(session, variant, locked)
+    with session.using_store():
+        locked = fetch_fresh(session, locked, update_stale=update_stale, jobs=jobs)
+        if locked.base_kind != "machine":
+            container.base_layout(session, locked, session.folder(variant) / "base.log")
+        session.echo(f"fetch: everything for {variant} is in {session.store.root}")
 
 
-# --- lock --------------------------------------------------------------------------------------------------
+def render(session: Session, variant: str, format: str, *, old_packer: bool) -> None:
+    """Write what a locked variant is built from; for a cloud also the archive that is installed there."""
+    if format == CONTAINER:
+        session.echo(f"{write_plan(session, variant)[1]}")
+    else:
+        cloud.prepare(session, variant, cloud.format_of_cloud(session, variant, format), plugins=not old_packer)
 
 
-def lock(
-    shop: Workshop,
-    variant: str,
-    *,
-    only: str | None = None,
-    upgrade: bool = False,
-    leave_out: Sequence[str] = (),
-    put_back: Sequence[str] = (),
-    leave_out_unreachable: bool = False,
-) -> Lock:
-    """Lock `variant` and say what moved. What an earlier lock left out stays out until it is put back.
-
-    With `leave_out_unreachable`, tools that no source gives now are left out, and those that need them.
-    """
-    if shop.offline:
-        raise LockError("locking asks the network", hint="Leave --offline out")
-    shop.catalog.refuse_retired((*leave_out, *put_back))
-    previous = locks.find(shop.catalog, variant)
-    gone = {left.tool: left.reason for left in previous.left_out} if previous is not None else {}
-    gone |= dict.fromkeys(leave_out, "left out on request")
-    for tool in put_back:
-        if gone.pop(tool, None) is None:
-            raise InputError(f"'{tool}' is not left out of {variant}")
-    gate(shop, variant, left_out=[*gone])
-    path = locks.lock_path(shop.catalog, variant)
-    asked = only or upgrade or leave_out or put_back or leave_out_unreachable
-    if previous is not None and not locks.stale_sections(shop.catalog, previous):
-        locks.check(shop.catalog, previous)
-        if not asked:
-            shop.say(f"lock: {path.name} is up to date (--upgrade looks for newer versions)")
-            return previous
-    begun = time.monotonic()
-    while True:
-        try:
-            with shop.using_store(), shop.context(variant) as context:
-                new = locks.resolve(
-                    shop.catalog,
-                    variant,
-                    context,
-                    previous=previous,
-                    only=only,
-                    upgrade=upgrade,
-                    leave_out=gone,
-                    say=lambda line: shop.say(f"lock: {line}"),
-                )
-            break
-        except OutOfReachError as error:
-            absent = shop.catalog.with_dependents(error.tools, shop.catalog.variant(variant))
-            if not leave_out_unreachable or gone.keys() >= {*absent}:
-                raise
-            shop.warn(f"left out: {', '.join(absent)}\n{error.message}")
-            gone |= {tool: "not within reach when this was locked" for tool in absent if tool not in gone}
-    locks.check(shop.catalog, new)  # what was kept of the one before included
-    gate(shop, variant, new)
-    for change in locks.changes(previous, new):
-        shop.say(f"  {change}")
-    if previous == new:
-        shop.say(f"lock: {path.name}: nothing moved")
-        return new
-    locks.write(path, new)
-    pins = {pin.sha256: pin for section in new.sections for pin in section.pins}
-    size = sum(pin.size for pin in pins.values()) / 1e6
-    shop.say(f"lock: {len(pins)} artefacts, {size:.0f} MB, in {time.monotonic() - begun:.0f} s: {path}")
-    return new
-
-
-def need_lock(shop: Workshop, variant: str, *, locked: bool = False) -> Lock:
-    """The lock of `variant`, made or brought up to date when it has to be, unless `locked` forbids it."""
-    found = locks.find(shop.catalog, variant)
-    stale = locks.stale_sections(shop.catalog, found) if found is not None else ["everything"]
-    if found is not None and not stale:
-        return locks.check(shop.catalog, found)
-    if locked or shop.offline:
-        why = f"does not fit the manifests: {', '.join(stale)}" if found is not None else "does not exist"
-        option = "--locked" if locked else "--offline"
-        raise LockError(
-            f"the lock of {variant} {why}, and {option} forbids to resolve",
-            hint=f"Run: invoke lock --variant {variant}",
-        )
-    shop.say(f"lock: {variant}: {', '.join(stale)} to resolve")
-    return lock(shop, variant)
-
-
-# --- fetch -------------------------------------------------------------------------------------------------
-
-
-def fetch(shop: Workshop, locked: Lock, *, jobs: int = 8) -> FetchSummary:
-    """Bring every artefact of a lock into the store. Raises GoneError naming what mirrors have dropped."""
-    from dsvm.progress import fetch_progress
-    from dsvm.store import WRONG_SIZE_HINT, FetchSummary, Want, wrong_size
-
-    pins = _pins(locked)
-    missing = {sha: pair for sha, pair in pins.items() if not shop.store.has(sha)}
-    for line in shop.store.damaged:
-        shop.warn(line)
-    shop.store.damaged.clear()
-    shop.store.hashed.save()
-    every = [pin for section in locked.sections for pin in section.pins if pin.sha256 in pins]
-    wrong = [
-        wrong_size(pin.filename, pin.size, real)
-        for pin in every
-        if (real := shop.store.size(pin.sha256)) is not None and real != pin.size
-    ]
-    if wrong:
-        raise StoreError("\n".join(wrong), hint=WRONG_SIZE_HINT)
-    if not missing:
-        return FetchSummary(0, len(pins), 0)
-    if shop.offline:
-        names = [pin.filename for _, pin in missing.values()]
-        shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if names[5:] else "")
-        raise StoreError(
-            f"--offline, but the store lacks {shown}", hint=f"Run: invoke fetch --variant {locked.variant}"
-        )
-    with shop.context(locked.variant) as context:
-        wants = [
-            Want(pin.filename, sha, pin.size, _locator(section, pin, context)) for sha, (section, pin) in pins.items()
-        ]
-        return shop.store.fetch(wants, machine=shop.machine, progress=fetch_progress(), jobs=jobs)
-
-
-def _pins(locked: Lock) -> dict[str, tuple[Section, Pin]]:
-    """SHA-256 -> pin of everything that the store holds as a file; a registry's base is a layout of its own."""
-    return {
-        pin.sha256: (section, pin)
-        for section in locked.sections
-        for pin in section.pins
-        if not (section.id == "base" and locked.base_kind == "registry")
-    }
-
-
-def _locator(section: Section, pin: Pin, context: Context) -> Callable[[], list[str]]:
-    from dsvm import ecosystems
-
-    return lambda: list(ecosystems.get(section.ecosystem).locate(pin, context))
-
-
-def fetch_fresh(
-    shop: Workshop, locked: Lock, *, update_stale: bool, jobs: int = 8, format: Format | None = None
-) -> Lock:
-    """Fetch a lock, or what an image of `format` has of it; returns the lock that was fetched.
-
-    What came is compared with it: LockError when artefacts are others than their pins say, or nobody asked for them.
-
-    With `update_stale`, what mirrors have dropped is resolved again. Without it raises GoneError that says which
-    packages are gone and how to go on.
-    """
-    from dsvm.store import megabytes
-
-    try:
-        done = fetch(shop, locked.of(format) if format else locked, jobs=jobs)
-    except GoneError as error:
-        where = sorted({section.ecosystem for section, pin in _pins(locked).values() if pin.filename in error.gone})
-        commands = [f"invoke lock --variant {locked.variant} --only {name}" for name in where]
-        if not update_stale:
-            raise GoneError(
-                f"{len(error.gone)} locked packages are no longer served:\n    " + "\n    ".join(error.gone),
-                gone=error.gone,
-                hint="Resolve them again: " + " && ".join(commands) + " (or build with --update-stale)",
-            ) from error
-        for name in where:
-            shop.say(f"lock: {len(error.gone)} locked packages are no longer served; resolving {name} again")
-            locked = lock(shop, locked.variant, only=name)
-        done = fetch(shop, locked.of(format) if format else locked, jobs=jobs)
-    locks.compare(shop.catalog, locked, shop.store, format)
-    if done.fetched:
-        shop.say(f"fetch: {done.fetched} files, {megabytes(done.bytes)} fetched; {done.reused} were there")
-    return locked
-
-
-# --- render, build, verify ---------------------------------------------------------------------------------
-
-
-def render(shop: Workshop, variant: str) -> tuple[Plan, Path]:
+def write_plan(session: Session, variant: str) -> tuple[Plan, Path]:
     """Write what a locked variant is built from, plan and small files beside it; returns the plan and the main file."""
-    from dsvm import render as rendering
-
-    found = locks.find(shop.catalog, variant)
-    if found is None or locks.stale_sections(shop.catalog, found):
+    found = locks.find(session.catalog, variant)
+    if found is None or locks.stale_sections(session.catalog, found):
         # whoever has to lock first learns now that it would be refused
-        gate(shop, variant, left_out=[left.tool for left in found.left_out] if found is not None else [])
+        gate_variant(session, variant, left_out=[left.tool for left in found.left_out] if found is not None else [])
     if found is None:
         raise LockError(f"{variant} has no lock", hint=f"Run: invoke lock --variant {variant}")
-    gate(shop, variant, found)
-    plan = make_plan(shop.catalog, found)
-    return plan, rendering.write(plan, shop.folder(variant))
+    gate_variant(session, variant, found)
+    plan = make_plan(session.catalog, found)
+    return plan, rendering.write(plan, session.folder(variant))
 
 
-@dataclass(frozen=True)
-class BuildOptions:
-    format: str = "docker"
-    verify: bool = True
-    locked: bool = False
-    update_stale: bool = False
-    no_cache: bool = False
-    builder: str | None = None
+def build(session: Session, variant: str, options: BuildOptions) -> None:
+    """Everything from manifest to a verified image of `options.format`."""
+    refuse_contradictions(session, options)
+    if options.format == CONTAINER:
+        container.build(session, variant, options)
+    elif options.format in cloud.FORMATS:
+        cloud.build(session, variant, options)
+    else:
+        vm.build(session, variant, options)
 
 
-def build(shop: Workshop, variant: str, options: BuildOptions) -> tuple[str, Built | None]:
-    """Everything from manifest to verified image. Returns its name, and what was built unless it was there already.
-
-    The image gets its name only when its checks pass. One run at a time builds a variant; another one waits.
-    """
-    refuse_contradictions(shop, options)
-    need_container(shop, variant)
-    need_builder(shop, options)
-    with shop.working_on(variant):
-        return _build(shop, variant, options)
-
-
-def refuse_contradictions(shop: Workshop, options: BuildOptions) -> None:
-    """Raise InputError for options of which one undoes what the other asks for."""
-    for one, other, why in (
-        (options.locked, options.update_stale, "--locked forbids to resolve, and --update-stale asks for it"),
-        (shop.offline, options.update_stale, "--offline forbids to resolve, and --update-stale asks for it"),
+def layer_caches(sources: Sequence[str], target: str | None) -> LayerCaches:
+    """Caches of layers in registries, as options name them. Raises InputError."""
+    for option, place in (
+        *(("--cache-from", one) for one in sources),
+        *([("--cache-to", target)] if target is not None else []),
     ):
-        if one and other:
-            raise InputError(why, hint="Leave one of them out")
+        try:
+            found = releases.Reference.of(place)
+        except InputError as error:
+            raise InputError(f"{option}: {error.message}", hint=error.hint) from None
+        if found.digest:
+            raise InputError(f"{option}: {found}: a cache changes, and a digest does not", hint="Write: HOST/PATH:TAG")
+    return LayerCaches(tuple(sources), target)
 
 
-def need_builder(shop: Workshop, options: BuildOptions) -> None:
-    """Raise EngineError for a builder that there is not, also where nothing has to be built."""
-    from dsvm.builders import docker
-
-    if options.builder is not None:
-        docker.driver(options.builder, shop.engine.env)
-
-
-def _build(shop: Workshop, variant: str, options: BuildOptions) -> tuple[str, Built | None]:
-    from dsvm import bases, images
-    from dsvm import render as rendering
-    from dsvm.builders import docker
-    from dsvm.builders.screen import build_screen
-    from dsvm.render import LABELS
-
-    locked = need_lock(shop, variant, locked=options.locked)
-    gate(shop, variant, locked)
-    plan = make_plan(shop.catalog, locked)
-    name = docker.image_name(variant)
-    env = shop.engine.env
-    if not options.no_cache and images.labels(name, env).get(f"{LABELS}.plan") == plan.digest:
-        if options.verify and not _has_report(shop, variant, images.inspect(name, env)):
-            shop.say(f"{name} is built, but its report is not here: verifying it again")
-            rendering.write(plan, shop.folder(variant))
-            verify(shop, variant, plan=plan)
-        else:
-            shop.say(f"{name} is up to date")
-        return name, None
-    fresh = fetch_fresh(shop, locked, update_stale=options.update_stale and not options.locked, format="docker")
-    if fresh != locked:
-        plan = make_plan(shop.catalog, fresh)
-    folder = shop.folder(variant)
-    rendering.write(plan, folder)
-    with shop.context(variant) as context:
-        section = next(section for section in plan.sections if section.id == "base")
-        layout = bases.layout(plan.base, plan.base_kind, section, context, log=folder / "base.log", say=shop.say)
-    _forget_killed(shop, variant)
-    tag = docker.run_tag()
-    try:
-        built = docker.build(
-            plan,
-            folder,
-            layout,
-            shop.store,
-            engine_env=env,
-            containerd_store=shop.engine.containerd_store,
-            screen=build_screen(f"Building {variant}"),
-            tag=tag,
-            builder=options.builder,
-            no_cache=options.no_cache,
-            unpack=options.verify,
-            revision=_revision(),
-        )
-        shop.say(f"built {variant}: {built.size / 1e9:.2f} GB in {len(built.layers)} layers, {built.seconds:.0f} s")
-        # from here on it goes by its id: whatever gets its names meanwhile, this is what is looked at
-        made = images.identity(docker.image_name(variant, tag), env)
-        provisional = docker.image_name(variant, images.UNVERIFIED)
-        images.tag(made, provisional, env)
-        if not options.verify:
-            shop.say(f"not verified: the image is {provisional} until invoke verify --variant {variant} passes")
-            return provisional, built
-        _verify(shop, plan, made, provisional)
-    finally:
-        images.untag(docker.image_name(variant, tag), env)
-    return name, built
+def verify(session: Session, variant: str, format: str, *, only: Sequence[str]) -> None:
+    """Check every tool, or those of `only`; a full pass gives the image its name. Raises VerifyError."""
+    if format == CONTAINER:
+        container.verify(session, variant, only=only)
+    else:
+        vm.verify(session, variant, format=format, only=only)
 
 
-def _forget_killed(shop: Workshop, variant: str) -> None:
-    """Take away what killed runs on a variant left in the engine. Only we work on it, so it is nobody's."""
-    from dsvm import checks, images
-
-    images.forget_runs(variant, shop.engine.env)
-    for name in checks.forget_killed(variant, shop.engine.env):
-        shop.say(f"{name} of a run that was killed is removed")
+def publish(session: Session, variant: str, format: str, options: PublishOptions) -> None:
+    """Publish a verified machine of `variant` to the cloud of `format`."""
+    cloud.publish(session, variant, cloud.format_of_cloud(session, variant, format), options)
 
 
-def say_report(shop: Workshop, image: str, report: Report, begun: float) -> None:
-    from dsvm import checks
+def audit(session: Session, variant: str | None, options: AuditOptions) -> list[Audit]:
+    """What is known of a locked variant, or of all, and what the policy makes of it; nothing is built or locked."""
+    found = []
+    shared: dict[str, object] = {}
+    with scratch("audit") as work:
+        for lock in _locked(session, variant).values():
+            evidence = audits.Evidence(
+                session.catalog,
+                lock,
+                session.store,
+                options.today,
+                options.advisories,
+                options.vex,
+                online=not session.offline,
+                echo=session.note,
+                host=None if session.offline else session.host,
+                work=None if session.offline else work,
+                cache=shared,
+            )
+            more = _image_findings(session, evidence, alone=variant is not None) if options.image else None
+            found.append(audits.auditing.audit(evidence, more, fail_on=options.fail_on))
+    return audits.settle(found, session.catalog.policy)
 
-    shop.say(f"verified {image}: {checks.summary(report, time.monotonic() - begun)}")
-    if text := checks.failures(report):
-        shop.say(text)
 
-
-def format_of(shop: Workshop, variant: str, name: str) -> Format:
-    """The format called `name`; InputError for one that there is not, and for one that `variant` lacks."""
-    known: tuple[Format, ...] = get_args(Format)
-    found = next((one for one in known if one == name), None)
-    if found is None:
-        raise InputError(f"unknown format '{name}'{near(name, known)}", hint=f"Known formats: {', '.join(known)}")
-    formats = shop.catalog.variant(variant).formats
-    if found not in formats:
-        raise InputError(
-            f"{variant} does not come out as {name}: its formats are {', '.join(formats)}",
-            hint="Name it under 'formats' of the variant, or of one of your own that extends it",
-        )
+def _locked(session: Session, variant: str | None) -> dict[str, Lock]:
+    """The lock of a variant, or of all that have one. Raises LockError, with every lock that is none."""
+    found: dict[str, Lock] = {}
+    faults: list[LockError] = []
+    for name in [variant] if variant is not None else sorted(session.catalog.variants):
+        try:
+            lock = locks.find(session.catalog, name)
+        except LockError as error:
+            faults.append(error)
+            continue
+        if lock is not None:
+            found[name] = lock
+        elif variant is not None:
+            raise LockError(f"{name} has no lock", hint=f"Run: invoke lock --variant {name}")
+    if faults:
+        raise LockError("\n".join(fault.message for fault in faults), hint=faults[0].hint)
     return found
 
 
-def need_container(shop: Workshop, variant: str) -> None:
-    """Raise InputError for a variant that comes out of virtual machines alone."""
-    formats = shop.catalog.variant(variant).formats
-    if "docker" not in formats:
+def _image_findings(session: Session, evidence: Evidence, *, alone: bool) -> Iterator[Finding]:
+    """What the image of a variant has; of several variants, one without an image of ours is a finding itself."""
+    variant = evidence.lock.variant
+    name = container.image_name(variant)
+    try:
+        _need_image(session, name, evidence.lock)
+    except DsvmError as error:
+        if alone:
+            raise
+        return iter([audits.no_image(name, error)])
+    plan = make_plan(session.catalog, evidence.lock)
+    return audits.image_findings(name, plan, evidence, session.engine, session.folder(variant))
+
+
+def _need_image(session: Session, name: str, lock: Lock) -> None:
+    """Raise InputError when there is no image of ours, and say when it was built from another lock."""
+    digest, present = container.need_ours(name, lock.variant, session.engine), lock.of("docker").digest
+    if digest != present:
+        ours = f"{lock.variant}'s present one, {present[:12]}"
+        session.warn(f"{name} was built from lock {digest[:12]}, and is compared with {ours}")
+
+
+def diff(
+    session: Session, variant: str | None, old: str | None, new: str | None, *, advisories: Sequence[str] = ()
+) -> Difference:
+    """What differs between two locks, images or machines, as people name them; nothing is built, locked or asked."""
+    options = audits.AuditOptions.of(fail_on=None, advisories=advisories)
+    before, after = diffs.both_sides(session, variant, old, new)
+    found = diffs.difference(before, after)
+    return diffs.further(found, before, after, session, advisories=options.advisories, today=options.today)
+
+
+def sbom(session: Session, variant: str, *, image: bool = False) -> Bill:
+    """The bill of materials of a locked variant, or of what is in its built `image`.
+
+    Nothing is built, locked or fetched, and nothing of the image runs.
+    """
+    lock = locks.find(session.catalog, variant)
+    if lock is None:
+        raise LockError(f"{variant} has no lock", hint=f"Run: invoke lock --variant {variant}")
+    bill = bills.bill_of(session.catalog, lock, session.store, _licenses(session, lock))
+    if not image:
+        return bill
+    name = container.image_name(variant)
+    _need_image(session, name, lock)
+    plan = make_plan(session.catalog, lock)
+    found = ledger.inventory(name, plan, session.store, session.engine, echo=session.note)
+    return bills.bill_of_image(bill, found, plan)
+
+
+def _licenses(session: Session, lock: Lock) -> Mapping[str, str]:
+    """SHA-256 of what is locked -> its license, where that is known."""
+    today = datetime.datetime.now(datetime.UTC).date()
+    return audits.licenses_by_digest(audits.Evidence(session.catalog, lock, session.store, today, echo=session.note))
+
+
+def report(session: Session, variant: str | None, asked: Asked) -> list[Path]:
+    """Write the page of a locked variant, or of all, and the overview; returns where they are, the overview last."""
+    chosen = _locked(session, variant)
+    of_image = partial(_image_findings, session, alone=variant is not None) if asked.image else None
+    found = [reports.look(session, lock, asked, of_image) for lock in chosen.values()]
+    found += [reports.look(session, lock, asked) for lock in _other_locks(session, chosen)]
+    paths = []
+    for one in (looked := reports.settled(found, session.catalog.policy))[: len(chosen)]:
+        page = reports.page_of(session, one, asked)
+        paths.append(session.folder(one.lock.variant) / reports.PAGE)
+        write_whole(paths[-1], reports.page_html(page))
+    overview = reports.overview_of(session, sorted(looked, key=lambda one: one.lock.variant))
+    paths.append(session.folder(reports.OVERVIEW) / "index.html")
+    write_whole(paths[-1], reports.overview_html(overview))
+    return paths
+
+
+def _other_locks(session: Session, chosen: Collection[str]) -> Iterator[Lock]:
+    """The locks of the other variants; one that is none is said."""
+    for name in sorted({*session.catalog.variants} - {*chosen}):
+        try:
+            if (lock := locks.find(session.catalog, name)) is not None:
+                yield lock
+        except LockError as error:
+            session.warn(error.message)
+
+
+def keygen(prefix: Path, kind: str, password_file: Path | None) -> tuple[Path, Path]:
+    """Make a key that signs releases: the files of its private and its public half."""
+    known = next((one for one in releases.KINDS if one == kind), None)
+    if known is None:
+        raise InputError(f"--kind: '{kind}' is no kind of key", hint=f"There are: {', '.join(releases.KINDS)}")
+    password = releases.read_password(os.environ, password_file)
+    if password is None:
+        hint = "Set COSIGN_PASSWORD, to nothing where it is to have none, or name a file: --password-file FILE"
+        raise InputError("a key has a password, and nobody says it", hint=hint)
+    return releases.make_pair(prefix, known, password)
+
+
+def signing_key(path: Path | None, password_file: Path | None) -> SigningKey | None:
+    """The private key in a file, with its password; None where none is named."""
+    return releases.read_signing_key(path, releases.read_password(os.environ, password_file)) if path else None
+
+
+def signer(
+    session: Session, *, key: Path | None, password_file: Path | None, keyless: bool, trust_config: Path | None
+) -> Signer | None:
+    """What signs releases: the private key in a file, or the identity that this runs with; None for neither.
+
+    Raises InputError where one of them is not at hand: now, and not when all else is done.
+    """
+    if keyless and key is not None:
         raise InputError(
-            f"{variant} has no container image: its formats are {', '.join(formats)}",
-            hint=f"What its virtual machine is provisioned with: invoke render --variant {variant}",
+            "--keyless and --key: one of them signs", hint="Without a key an identity does: docs/release.md"
         )
-
-
-def _has_report(shop: Workshop, variant: str, image: Mapping[str, Any] | None) -> bool:
-    """Whether the build folder holds a report of exactly this image without failures."""
-    try:
-        report = Report.model_validate_json((shop.folder(variant) / "report.json").read_bytes())
-    except (OSError, ValueError):
-        return False
-    return image is not None and report.image == image["Id"] and not report.count("failed")
-
-
-def _revision() -> str | None:
-    """The commit that this project is at, or None outside a checkout."""
-    from dsvm.run import run
-
-    try:
-        return run(["git", "-C", ROOT, "rev-parse", "HEAD"], timeout=30).stdout.strip()
-    except ProgramError:
+    if trust_config is not None and not keyless:
+        raise InputError("--trust-config says whom --keyless signs with, and that is missing")
+    if (signing := signing_key(key, password_file)) is not None:
+        return releases.KeySigner(signing)
+    if not keyless:
         return None
+    releases.identity_token()
+    return releases.IdentitySigner(releases.Signing(releases.Instance.of(trust_config), session.note))
 
 
-def verify(shop: Workshop, variant: str, *, plan: Plan | None = None, only: Sequence[str] = ()) -> Report:
-    """Check the built image of `variant`, the unverified one first; a full pass gives it its name.
+def release(
+    session: Session,
+    variants: Sequence[str],
+    registry: str,
+    *,
+    channels: Sequence[str],
+    alone: bool,
+    signer: Signer | None = None,
+) -> Published:
+    """Publish verified images as one release, signed by `signer`, and have `channels` name it; nothing is built.
 
-    Raises VerifyError when a check fails.
+    Raises PolicyError for what the policy forbids, RegistryError when the registry fails: no channel has moved then.
     """
-    from dsvm import images
-    from dsvm.builders.docker import image_name
-    from dsvm.render import LABELS
-
-    shop.catalog.refuse_retired(only)
-    need_container(shop, variant)
-    with shop.working_on(variant):
-        if plan is None:
-            plan = make_plan(shop.catalog, need_lock(shop, variant, locked=True))
-        env = shop.engine.env
-        _forget_killed(shop, variant)
-        candidates = [image_name(variant, images.UNVERIFIED), image_name(variant)]
-        found = next(((one, seen) for one in candidates if (seen := images.inspect(one, env)) is not None), None)
-        if found is None:
-            raise InputError(f"there is no image of {variant}", hint=f"Run: invoke build --variant {variant}")
-        name, seen = found
-        if images.labels_of(seen).get(f"{LABELS}.plan") != plan.digest:
-            raise InputError(
-                f"{name} was built from another lock or other manifests", hint=f"Run: invoke build --variant {variant}"
-            )
-        return _verify(shop, plan, str(seen["Id"]), name, only=only, promote=name == candidates[0])
+    sessions = dict.fromkeys(variants, session)
+    return _release(_home(session, registry), sessions, channels=channels, alone=alone, signer=signer)
 
 
-def _verify(
-    shop: Workshop, plan: Plan, image: str, name: str, *, only: Sequence[str] = (), promote: bool = True
-) -> Report:
-    """Check the image with the id `image`, which people know as `name`; a full pass gives it its name."""
-    from dsvm import checks, images
-
-    begun = time.monotonic()
-    folder, env = shop.folder(plan.variant), shop.engine.env
-    report = checks.verify(plan, image, engine_env=env, folder=folder, only=only, manifests=[*shop.catalog.folders])
-    say_report(shop, name, report, begun)
-    if failed := report.count("failed"):
-        raise VerifyError(
-            f"{failed} check{'s' if failed > 1 else ''} of {name} failed; it gets no name",
-            hint=f"Report: {folder / checks.report_name(only)}, full output: {folder / 'verify.log'}",
-        )
-    if not only and promote:
-        shop.say(f"image: {images.promote(plan, image, env)}")
-    return report
-
-
-# --- what is said of a build beforehand -------------------------------------------------------------------
+def _release(
+    home: Home,
+    sessions: Mapping[str, Session],
+    *,
+    channels: Sequence[str],
+    alone: bool = False,
+    signer: Signer | None = None,
+) -> Published:
+    """Publish the images that variants have, each in a session of its own, as one release."""
+    around = releases.Surroundings.of(os.environ)
+    found = [_candidate(session, variant, around) for variant, session in sessions.items()]
+    session = next(iter(sessions.values()))
+    seal = releases.Sealer(
+        signer, {candidate.variant: claims for candidate, claims in found}, around, channels, note=session.note
+    )
+    candidates = [candidate for candidate, _ in found]
+    return home.publish(candidates, session.engine, channels=channels, alone=alone, seal=seal)
 
 
-def needed_bytes(locked: Lock) -> int:
-    """About how much disk a build takes in an engine that has built nothing yet: 24 GB for cpu-debian's 1.6 GB.
+def _candidate(session: Session, variant: str, around: Surroundings) -> tuple[Candidate, Sequence[Claim]]:
+    """The verified image of a variant with what is known and to be said of it; nothing that the policy forbids."""
+    with session.working_on(variant):
+        locked = locks.find(session.catalog, variant)
+        if locked is None:
+            raise LockError(f"{variant} has no lock", hint=f"Run: invoke lock --variant {variant}")
+        plan = make_plan(session.catalog, locked)
+        container.need_verified(session, plan)
+        session.note(f"release: {variant}: looking into the image")
+        audited = audit(session, variant, audits.AuditOptions.of(fail_on=None, advisories=(), image=True))
+        refuse_forbidden(audited)
+        bill = sbom(session, variant, image=True)
+        candidate = releases.candidate_of(session, plan, locked, bill, audited)
+        return candidate, releases.claims_of(session, plan, locked, candidate, around)
 
-    Artefacts unpack to four times their size, and the engine keeps that as stages, as layers and unpacked.
+
+def release_disk(session: Session, variant: str, format: str, key: SigningKey | None = None) -> list[Path]:
+    """Write all that belongs to the verified disk of a variant beside it, signed with `key`; returns these files.
+
+    Raises PolicyError for what the policy forbids.
     """
-    return 15 * sum({pin.sha256: pin.size for section in locked.sections for pin in section.pins}.values())
+    known = cloud.disk_format(session, variant, format)
+    with session.working_on(variant):
+        lock = need_lock(session, variant, locked=True)
+        disk = releases.disk_of(session, variant, known, lock)
+        audited = audit(session, variant, audits.AuditOptions.of(fail_on=None, advisories=()))
+        refuse_forbidden(audited)
+        bill = bills.bill_of(session.catalog, lock, session.store, _licenses(session, lock), format=known)
+        page, *_ = report(session, variant, reports.Asked.of(image=False, advisories=()))
+        return releases.release_disk(session, disk, bill, audited, page, key, releases.Surroundings.of(os.environ))
 
 
-def is_built(shop: Workshop, locked: Lock) -> bool:
-    """Whether the engine has the image of exactly this lock and these manifests; False without an engine."""
-    from dsvm import images
-    from dsvm.builders import docker
-    from dsvm.render import LABELS
+def promote(
+    session: Session, registry: str, to: str, channels: Sequence[str], signer: Signer | None = None
+) -> list[Switch]:
+    """Have channels name a release that is in the registry, of a day or of another channel; signed by `signer`."""
+    around = releases.Surroundings.of(os.environ)
+    seal = partial(releases.sign_promotion, signer=signer, around=around, channels=channels) if signer else None
+    return _home(session, registry).promote(to, channels, seal)
 
+
+def verifier(
+    *, keys: Sequence[Path], identity: str | None, issuer: str | None, trust_config: Path | None
+) -> Verifier | None:
+    """Who is to have signed a release: the owner of one of the keys, or an identity; None for nobody."""
+    named = [bool(identity), bool(issuer)]
+    if keys and (any(named) or trust_config is not None):
+        raise InputError("--key and --identity: a release is verified by one of them at a time")
+    if any(named) != all(named) or (trust_config is not None and not any(named)):
+        hint = "Who has signed, and the URL of who says so: releasing with --keyless prints both"
+        raise InputError("--identity and --issuer: both are wanted", hint=hint)
+    if identity and issuer:
+        return releases.IdentityVerifier(releases.Instance.of(trust_config), releases.Identity(identity, issuer))
+    return releases.KeyVerifier([releases.read_public_key(path) for path in keys]) if keys else None
+
+
+def verify_release(session: Session, reference: str, verifier: Verifier | None) -> Checked | CheckedDisk:
+    """Compare a release, one image, or a disk with what was published and signed; nothing of it is kept."""
+    if releases.is_disk(reference):
+        if verifier is not None and not isinstance(verifier, releases.KeyVerifier):
+            hint = "Name its public half: --key cosign.pub"
+            raise InputError(f"{reference}: the disk of a machine is signed with a key, by no identity", hint=hint)
+        return releases.verify_disk(Path(reference), verifier.keys if verifier is not None else ())
+    place = releases.Reference.of(reference)
+    return releases.verify(releases.Registry(place, session.host), place.what, verifier, note=session.note)
+
+
+def refuse_altered(checked: Checked | CheckedDisk) -> None:
+    """Raise AlteredError when something of a release is not as it was published."""
+    if checked.faults:
+        hint = "Nothing of it can be relied on: ask those who published it, and go back to a release that is whole"
+        raise AlteredError("\n".join(checked.faults), hint=hint)
+
+
+def rollback(session: Session, variant: str, registry: str, to: str | None, channels: Sequence[str]) -> list[Switch]:
+    """Have channels name an older release again, with all its variants; nothing is built or sent."""
+    return _home(session, registry).rollback(variant, to, channels)
+
+
+def collect(session: Session, registry: str, keep: Keep, *, delete: bool) -> Doomed:
+    """What of a registry may go; with `delete` it does."""
+    home = _home(session, registry)
+    return home.collect(keep) if delete else home.doomed(keep)
+
+
+def pull_size(session: Session, old: str, new: str, variant: str | None) -> answers.PullAnswer:
+    """What a machine with the image `old` fetches for `new`, by what the registry says of them."""
+    return releases.pull_size(old, new, session.host, variant)
+
+
+def _home(session: Session, registry: str) -> Home:
+    return releases.Home.of(registry, session.host, session.store.root, note=session.note, warn=session.warn)
+
+
+def nightly(
+    session: Session,
+    variants: Sequence[str],
+    options: NightlyOptions,
+    *,
+    advisories: Sequence[str] = (),
+    signer: Signer | None = None,
+) -> tuple[Night, DsvmError | None]:
+    """Lock anew, build, verify, audit and release; what breaks is found and held back. The error of a red night too."""
+
+    def auditor(staged: Session, variant: str, image: bool) -> Audit:
+        (found,) = audit(staged, variant, audits.AuditOptions.of(fail_on=None, advisories=advisories, image=image))
+        return found
+
+    if options.registry is None:
+        return nights.nightly(session, variants, options, auditor, nights.Here(session, variants))
+    home = _home(session, options.registry)
+    publish = partial(_release, home, channels=options.channels, signer=signer)
+    publisher = nights.InRegistry(home, options.channels, publish)
+    return nights.nightly(session, variants, options, auditor, publisher)
+
+
+def refuse_forbidden(audited: Sequence[Audit]) -> None:
+    """Raise PolicyError when the policy forbids to ship one of the audited variants."""
+    faults = [
+        f"{one.variant}: the policy forbids it: {len(one.forbidden)} findings" for one in audited if one.forbidden
+    ]
+    if faults:
+        hint = "Mend what is named above, or waive it in a policy.yaml of your own: docs/audit.md"
+        raise PolicyError("\n".join(faults), hint=hint)
+
+
+def start(session: Session, variant: str, format: str, *, timeout: float | None, mounts: Sequence[str] = ()) -> None:
+    """Start the image, with folders of this host (`mounts`), and print where its services are."""
+    if format == CONTAINER:
+        container.start(session, variant, timeout=timeout, mounts=mounts)
+    elif mounts:
+        raise InputError("--mount is for containers: a virtual machine has a disk of its own", hint="Use scp or rsync")
+    else:
+        vm.start(session, variant, format=format, timeout=timeout)
+
+
+def stop(session: Session, variant: str, format: str, *, forget: bool = False) -> None:
+    """Stop what `start` has started; with `forget`, what was saved in it goes too."""
+    if format == CONTAINER:
+        container.stop(session, variant, forget=forget)
+    else:
+        vm.stop(session, variant, format=format, forget=forget)
+
+
+def clean(session: Session, *, everything: bool) -> None:
+    """Remove build folders, and artefacts and images that no lock needs; with `everything`, the whole store.
+
+    What another run is using stays, and is said; so does, without `everything`, what is remembered of earlier builds.
+    """
+    _clean_build_folders(session, everything=everything)
+    files, size = clean_store(session, everything=everything)
+    session.echo(f"removed {files} artefacts, {megabytes(size)}, and the build folders")
     try:
-        plan, env = make_plan(shop.catalog, locked), shop.engine.env
-        return images.labels(docker.image_name(locked.variant), env).get(f"{LABELS}.plan") == plan.digest
-    except DsvmError:
-        return False
+        engine = session.engine
+    except EngineError:
+        return
+    found = {name: locks.find(session.catalog, name) for name in session.catalog.variants}
+    for name, lock in found.items():
+        with claims.if_free(claims.folder(), name) as who:
+            digests = {name: lock.of("docker").digest} if lock is not None and who is None else {}
+            for gone in container.remove_old(digests, engine) if digests else ():
+                session.echo(f"removed image {gone}")
 
 
-# --- what the commands do beyond that ----------------------------------------------------------------------
+def _clean_build_folders(session: Session, *, everything: bool) -> None:
+    """What is in them goes, but what is remembered of builds only with `everything`."""
+    with session.store.faults(session.store.root):
+        for folder in sorted((ROOT / "build").glob("*")):
+            with claims.if_free(claims.folder(), folder.name) as who:
+                if who is None:
+                    kept = folder / container.history.HISTORY
+                    for path in [folder] if everything or not kept.is_dir() else {*folder.iterdir()} - {kept}:
+                        _remove(path)
+                else:
+                    session.echo(f"{folder.name}: its build folder and image stay: {who}")
 
 
-def fetch_all(shop: Workshop, variant: str, *, update_stale: bool, jobs: int) -> None:
-    """Fetch everything that a build of `variant` reads, the base's layout included."""
-    needed = need_lock(shop, variant)
-    gate(shop, variant, needed)
-    with shop.using_store():
-        _fetch_all(shop, variant, needed, update_stale=update_stale, jobs=jobs)
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
-def _fetch_all(shop: Workshop, variant: str, needed: Lock, *, update_stale: bool, jobs: int) -> None:
-    from dsvm import bases
-
-    locked = fetch_fresh(shop, needed, update_stale=update_stale, jobs=jobs)
-    base = next(section for section in locked.sections if section.id == "base")
-    if locked.base_kind != "machine":
-        with shop.context(variant) as context:
-            log = shop.folder(variant) / "base.log"
-            bases.layout(shop.catalog.bases[locked.base], locked.base_kind, base, context, log=log, say=shop.say)
-    shop.say(f"fetch: everything for {variant} is in {shop.store.root}")
-
-
-def start_image(shop: Workshop, variant: str, *, timeout: float | None, mounts: Sequence[str] = ()) -> None:
-    """Start the verified image of `variant` and print where its services are; `mounts` as `images.Mount` reads them."""
-    from dsvm import images
-    from dsvm.builders.docker import image_name
-
-    folders = [images.Mount.of(text) for text in mounts]
-    places = [folder.target for folder in folders]
-    if twice := {str(place) for place in places if places.count(place) > 1}:
-        raise InputError(
-            f"--mount: two folders at {', '.join(sorted(twice))}", hint="Name a place for each: DIR:/PLACE"
-        )
-    env = shop.engine.env
-    name = image_name(variant)
-    if images.inspect(name, env) is None:
-        shop.catalog.variant(variant)
-        raise InputError(f"there is no verified image {name}", hint=f"Run: invoke build --variant {variant}")
-    services = images.manifest(name, env)["services"]
-    shop.say(f"starting {name} ...")
-    started = images.start(variant, services, env, mounts=folders, timeout=timeout or 180, say=shop.say)
-    for service, url in started.urls.items():
-        user = "   user: ds" if services[service]["login"] == "user-form" else ""
-        secret = user + ("" if started.token in url else f"   password: {started.token}")
-        shop.say(f"  {service:<12} {url}{secret}")
-    for folder in folders:
-        shop.say(f"  {folder.source} is {folder.target} in it")
-    shop.say(f"stop it with: invoke stop --variant {variant}, which keeps its home (--forget removes it)")
-
-
-def stop_image(shop: Workshop, variant: str, *, forget: bool = False) -> None:
-    """Stop the container of `variant`; with `forget`, what was saved in its home goes too."""
-    from dsvm import images
-
-    stopped = images.stop(variant, shop.engine.env)
-    if not stopped:
-        shop.catalog.variant(variant)
-    shop.say(f"{images.container_name(variant)} {'stopped' if stopped else 'was not running'}")
-    home, env = images.home_name(variant), shop.engine.env
-    if forget:
-        gone = "and all that was saved there are removed" if images.forget_home(variant, env) else "is not there"
-        shop.say(f"home {home} {gone}")
-    elif images.has_home(variant, env):
-        remove = f"invoke stop --variant {variant} --forget removes it"
-        shop.say(f"what was saved in /home/ds stays in volume {home}: {remove}")
+def clean_store(session: Session, *, everything: bool = False) -> tuple[int, int]:
+    """Remove what no lock needs from the store; returns how many files and bytes went."""
+    root = session.store.root
+    keep: set[str] = set()
+    if not everything:
+        for catalog in session.catalog.folders:
+            for path in (catalog / "locks").glob("*.json"):
+                keep |= {pin.sha256 for section in locks.read(path).sections for pin in section.pins}
+    with session.store.faults(root), claims.to_clean(root) as alone:
+        if not alone:
+            session.echo(f"{root}: another run is using it, so all its artefacts stay")
+            return 0, 0
+        return session.store.prune(keep)

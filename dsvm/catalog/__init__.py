@@ -1,22 +1,5 @@
-"""YAML manifests -> Catalog: strict keys, every fault of every file at once, each with file:line."""
+"""YAML manifests -> catalog: strict keys, every fault of every file at once."""
 
-from dsvm.catalog.checking import suits
-from dsvm.catalog.loading import known_names, load
-from dsvm.catalog.manifests import MANIFESTS, Catalog
-from dsvm.catalog.models import kinds, schemas
-from dsvm.catalog.reading import read_yaml
-from dsvm.catalog.validating import load_model
-from dsvm.catalog.words import near
+import lazy_loader
 
-__all__ = [
-    "MANIFESTS",
-    "Catalog",
-    "kinds",
-    "known_names",
-    "load",
-    "load_model",
-    "near",
-    "read_yaml",
-    "schemas",
-    "suits",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

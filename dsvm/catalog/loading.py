@@ -14,10 +14,10 @@ from dsvm.catalog.models import key_of, kinds
 from dsvm.catalog.reading import read_yaml
 from dsvm.catalog.validating import load_model, parse
 from dsvm.catalog.words import line_of, near
-from dsvm.errors import InputError
-from dsvm.model import Compat, Model, Retired, RetiredTools, Variant
+from dsvm.model import Compat, InputError, Model, Policy, Retired, RetiredTools, Variant
 
 COMPAT = "compat.yaml"
+POLICY = "policy.yaml"
 RETIRED = "retired.yaml"
 
 
@@ -33,12 +33,14 @@ def load(overlays: Sequence[Path] = (), *, main: Path = MANIFESTS, strict: bool 
     origin: dict[tuple[str, str], Path] = {}
     broken: set[tuple[str, str]] = set()
     compat = Compat()
+    policy = Policy()
     retired: dict[str, Retired] = {}
     for folder in (main, *overlays):
         if not folder.is_dir():
             faults.append(f"{folder}: no such folder")
             continue
         compat = compat.with_later(_load_compat(folder / COMPAT, compat, faults))
+        policy = policy.with_later(_load_policy(folder / POLICY, faults, origin))
         retired |= _retired(folder / RETIRED, faults, origin)
         for kind, path in _files(folder, faults):
             told = of_variants.setdefault(path.stem, []) if kind == "variants" else faults
@@ -56,7 +58,12 @@ def load(overlays: Sequence[Path] = (), *, main: Path = MANIFESTS, strict: bool 
     for name, fault in extend(whole, origin, broken):
         of_variants.setdefault(name, []).append(fault)
     catalog = Catalog(
-        origin=origin, folders=(main, *overlays), compat=compat, retired=retired, **{**things, "variants": whole}
+        origin=origin,
+        folders=(main, *overlays),
+        compat=compat,
+        policy=policy,
+        retired=retired,
+        **{**things, "variants": whole},
     )
     faults += cross_check(catalog, broken)
     for name, fault in check_variants(catalog, broken):
@@ -119,6 +126,14 @@ def _retired(path: Path, faults: list[str], origin: dict[tuple[str, str], Path])
         faults += [f"{path}:{line_of(path, name)}: '{name}' stands twice" for name in names if name in found]
         found |= dict.fromkeys(names, row)
     return found
+
+
+def _load_policy(path: Path, faults: list[str], origin: dict[tuple[str, str], Path]) -> Policy:
+    """The policy of one folder; empty where it has none."""
+    if not (path.exists() or path.is_symlink()):
+        return Policy()
+    origin["policy", str(path)] = path
+    return load_model(path, Policy, faults) or Policy()
 
 
 def _load_compat(path: Path, earlier: Compat, faults: list[str]) -> Compat:

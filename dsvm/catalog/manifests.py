@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dsvm import ROOT
 from dsvm.catalog.words import near
-from dsvm.errors import InputError
-from dsvm.model import Base, Compat, Index, Repository, Retired, Tool, Variant
+from dsvm.model import Base, Compat, Index, InputError, Policy, Repository, Retired, Tool, Variant
 
-MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
+MANIFESTS = ROOT / "manifests"
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Catalog:
     origin: Mapping[tuple[str, str], Path] = field(default_factory=dict)
     folders: tuple[Path, ...] = (MANIFESTS,)
     compat: Compat = field(default_factory=Compat)
+    policy: Policy = field(default_factory=Policy)
     # tools that their makers have ended, by name and by every other name that people ask for them by
     retired: Mapping[str, Retired] = field(default_factory=dict)
     # variants that cannot be used, with what is wrong with each: they stop nobody who asks for another one
@@ -54,7 +55,16 @@ class Catalog:
     def refuse_broken(self) -> None:
         """Raise InputError with the faults of all variants that cannot be used."""
         if self.broken:
-            raise InputError(dict.fromkeys(fault for faults in self.broken.values() for fault in faults))
+            raise InputError(self.faults)
+
+    @property
+    def faults(self) -> Mapping[str, tuple[str, ...]]:
+        """Each fault, once -> the variants that cannot be used because of it."""
+        found: dict[str, tuple[str, ...]] = {}
+        for variant, faults in self.broken.items():
+            for fault in dict.fromkeys(faults):
+                found[fault] = (*found.get(fault, ()), variant)
+        return found
 
     @property
     def registries(self) -> Mapping[str, Index | Repository]:

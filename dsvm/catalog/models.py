@@ -7,10 +7,10 @@ from functools import cache
 from typing import Any
 
 from pydantic import Field, create_model
-from pydantic.json_schema import GenerateJsonSchema
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
 from dsvm import ecosystems
-from dsvm.model import Base, Compat, Index, Model, Repository, RetiredTools, Source, Tool, Variant
+from dsvm.model import Base, Compat, Index, Model, Policy, Repository, RetiredTools, Source, Tool, Variant
 
 
 @cache
@@ -49,14 +49,18 @@ def key_of(kind: str) -> str:
 def schemas(names: Mapping[str, Sequence[str]]) -> Mapping[str, Mapping[str, Any]]:
     """File name -> JSON Schema, for editors; `names`, kind -> known names, are what they offer where one is wanted."""
     models = {key_of(kind): model for kind, model in kinds().items()}
-    models |= {"compat": Compat, "retired": RetiredTools}
+    models |= {"compat": Compat, "policy": Policy, "retired": RetiredTools}
+    return {f"{name}.json": schema_of(model, f"schema:{name}", names) for name, model in models.items()}
+
+
+def schema_of(
+    model: type[Model], name: str, names: Mapping[str, Sequence[str]], *, mode: JsonSchemaMode = "validation"
+) -> Mapping[str, Any]:
+    """The JSON Schema of `model`, with the URN `name`: of what it takes, or with `serialization` of what it prints."""
     return {
-        f"{name}.json": {
-            "$schema": GenerateJsonSchema.schema_dialect,
-            "$id": f"urn:dsvm:schema:{name}",
-            **_offering(model.model_json_schema(), names),
-        }
-        for name, model in models.items()
+        "$schema": GenerateJsonSchema.schema_dialect,
+        "$id": f"urn:dsvm:{name}",
+        **_offering(model.model_json_schema(mode=mode), names),
     }
 
 

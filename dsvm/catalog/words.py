@@ -16,6 +16,6 @@ def near(word: str, known: Iterable[str]) -> str:
 
 def line_of(path: Path, word: str) -> int:
     """First line of `path` that holds `word`, for faults found between files."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    whole = re.compile(rf"(?<![\w-]){re.escape(word)}(?![\w-])")
-    return next((number for number, line in enumerate(lines, 1) if whole.search(line)), 1)
+    text = path.read_text(encoding="utf-8")
+    found = re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text)
+    return text.count("\n", 0, found.start()) + 1 if found else 1

@@ -7,12 +7,25 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dsvm import ecosystems
-from dsvm.errors import InputError
-from dsvm.model import Check, Kernel, Plan, Section
-from dsvm.report import image_sections
+from dsvm.model import Check, InputError, Kernel, Plan, Section
+from dsvm.plan import image_sections
 
 IMAGE = "image"  # stands for a tool where a check is about the image as a whole
 MACHINE = "machine"  # the same where only a machine has it
+FIRST, LAST = -1, 1  # turns of checks
+
+
+# Commands that fetch over a network -> how the suite calls programs of this kind
+CLIENTS = {"curl": "curl", "git": "git", "Rscript": "r", "julia": "julia", "javac": "java", "node": "node"}
+ASKS = "asks only servers that it was told to trust"
+
+
+@dataclass(frozen=True)
+class Client:
+    """A program that fetches over a network: what kind of it, and how it is called."""
+
+    kind: str
+    program: str
 
 
 @dataclass(frozen=True)
@@ -26,7 +39,10 @@ class Case:
     kernel: Kernel | None = None
     env: str | None = None
     sections: tuple[str, ...] = ()
+    client: Client | None = None
     alone: bool = False
+    # it begins when all of a lower turn are done
+    turn: int = 0
     # in a machine that has been restarted, when all others are done
     restarted: bool = False
 
@@ -37,7 +53,14 @@ class Case:
 
 def planned_checks(plan: Plan, only: Sequence[str] = ()) -> tuple[Case, ...]:
     """Everything to be checked, each with an id of its own; only of the tools in `only` when it names any."""
-    found = [*_of_tools(plan), *_of_kernels(plan), *_of_services(plan), *_of_image(plan), *_of_machine(plan)]
+    found = [
+        *_of_tools(plan),
+        *_of_kernels(plan),
+        *_of_services(plan),
+        *_of_image(plan),
+        *_of_network(plan),
+        *_of_machine(plan),
+    ]
     cases = list(_number_twins(found))
     known = {case.tool for case in cases}
     if unknown := [name for name in only if name not in known]:
@@ -89,6 +112,27 @@ def _of_services(plan: Plan) -> Iterator[Case]:
         yield Case("service_refuses_no_token", name, "refuses a client without a token")
         yield Case("service_refuses_wrong_token", name, "refuses a wrong token")
         yield Case("service_accepts_token", name, "accepts the right token")
+        yield Case("service_another_start", name, "lets in nobody with a token or cookies of another start")
+        yield from _of_program(plan, name)
+
+
+def _of_program(plan: Plan, name: str) -> Iterator[Case]:
+    """What is known of the program that a service is."""
+    program = plan.services[name].run[0]
+    # In a machine it is another user's, whose processes and files are not to be read.
+    own = plan.machine is None
+    if own and program in ("jupyter", "code-server"):
+        yield Case("service_process", name, "runs as the plan says")
+    if program == "jupyter":
+        env = next(tool.env for tool in plan.tools if tool.name == name)
+        yield Case("service_endpoints", name, "refuses strangers at every address", env=env)
+        yield Case("lab_scripts", name, "every script of its pages is served")
+        yield Case("lab_settings", name, "has the planned settings and extensions", env=env)
+    elif program == "code-server":
+        yield Case("editor_endpoints", name, "refuses strangers at every address")
+        yield Case("editor_scripts", name, "every script of its pages is served")
+        if own:
+            yield Case("editor_settings", name, "has the planned settings and extensions")
 
 
 def _of_image(plan: Plan) -> Iterator[Case]:
@@ -96,17 +140,48 @@ def _of_image(plan: Plan) -> Iterator[Case]:
     yield Case("info", IMAGE, "dsvm-info agrees with the plan")
     yield Case("health", IMAGE, "health check passes")
     yield Case("hooks", IMAGE, "nothing unplanned runs when programs start")
+    yield Case("shells", IMAGE, "every shell finds the same commands")
+    yield Case("start_command", IMAGE, "dsvm-start runs a command")
+    yield Case("start_orphans", IMAGE, "orphans are reaped")
     if plan.services:
+        yield Case("start_refusals", IMAGE, "dsvm-start refuses what it cannot do")
+        yield Case("start_services", IMAGE, "dsvm-start starts the chosen services, with a token in a file")
+        yield Case("start_ends", IMAGE, "dsvm-start ends with its services")
         yield Case("needs_token", IMAGE, "starts nothing without a token")
         yield Case("hidden_token", IMAGE, "token is on no command line")
     # Another check may open a port for itself.
-    yield Case("ports", IMAGE, "only the planned services listen", alone=True)
+    yield Case("ports", IMAGE, "only the planned services listen", alone=True, turn=FIRST)
+    yield Case("ports_again", IMAGE, "nothing else listens when all checks are done", alone=True, turn=LAST)
     if kernels(plan):
         yield Case("kernelspecs", IMAGE, "exactly the planned kernels")
     yield from _of_cuda(plan)
     for sections in places(plan):
         ids = tuple(section.id for section in sections)
         yield Case("installed", IMAGE, f"installed packages: {' and '.join(ids)}", sections=ids)
+
+
+def _of_network(plan: Plan) -> Iterator[Case]:
+    """What fetches over a network; a machine, which may be an emulated one, has the programs of its container."""
+    if plan.machine is not None:
+        return
+    for tool in plan.tools:
+        for command in tool.commands:
+            if kind := CLIENTS.get(command):
+                yield Case("network", tool.name, ASKS, client=Client(kind, "java" if kind == "java" else command))
+        if tool.name == "code-server":
+            yield Case("network", tool.name, f"its Node.js {ASKS}", client=Client("node", "/opt/code-server/lib/node"))
+        if tool.name == "requests":
+            yield Case("network", tool.name, ASKS, client=Client("requests", f"/opt/envs/{tool.env}/bin/python"))
+    # one environment stands for all: their Python and pip are configured as one
+    with_pip = (section for section in plan.sections if section.id.startswith("env-") and section.pin("pip"))
+    if section := next(with_pip, None):
+        for kind in ("python", "pip"):
+            client = Client(kind, f"/opt/envs/{section.extra['env']}/bin/python")
+            yield Case("network", IMAGE, f"{kind} {ASKS}", client=client)
+    base = next((section for section in plan.sections if section.id == "base"), None)
+    # the packages of a base from a registry stand beside its one artefact
+    if base is not None and (base.pin("apt") or "apt" in base.extra.get("packages", {})):
+        yield Case("network", IMAGE, f"apt {ASKS}", client=Client("apt", "apt-get"))
 
 
 def _of_cuda(plan: Plan) -> Iterator[Case]:

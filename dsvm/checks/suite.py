@@ -11,16 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from dsvm import ROOT
 from dsvm.checks.planned import Case
-from dsvm.checks.watch import Watcher
-from dsvm.errors import VerifyError
-from dsvm.files import Log
-from dsvm.model import CheckResult, Plan, canonical_json
-from dsvm.run import stream, tail
-from dsvm.scratch import scratch
+from dsvm.host import Log, scratch, stream, tail
+from dsvm.model import CheckResult, Plan, VerifyError, canonical_json
+from dsvm.session import CheckView
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-SUITE = REPOSITORY / "tests" / "image"
+# Where a started image has the check scripts, in its own file system.
+SCRIPTS_INSIDE = "/tmp/dsvm-checks"  # noqa: S108
+SUITE = ROOT / "tests" / "image"
 KEPT_OUTPUT = 20_000  # characters of a failure's output in the report
 
 
@@ -57,7 +56,7 @@ def run_suite(
     *,
     log: Path,
     workers: int | None,
-    watcher: Watcher,
+    view: CheckView,
     settings: Mapping[str, Any] | None = None,
 ) -> list[CheckResult]:
     """Run checks on a started image; `hosts` are testinfra's options that lead to it.
@@ -88,9 +87,9 @@ def run_suite(
             "PYTEST_ADDOPTS": "",
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
             # ecosystems from outside may be on it
-            "PYTHONPATH": os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH")))),
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
         }
-        reader = _ResultReader(lines, cases, watcher)
+        reader = _ResultReader(lines, cases, view)
         with Log(log) as file, stream(argv, env=env, cwd=SUITE) as (output, wait):
             for line in output:
                 file.write(line.replace(token, "[token]"))
@@ -115,10 +114,10 @@ def run_suite(
 class _ResultReader:
     """Follows the file that the suite writes one JSON line into for each outcome."""
 
-    def __init__(self, path: Path, cases: Sequence[Case], watcher: Watcher) -> None:
+    def __init__(self, path: Path, cases: Sequence[Case], view: CheckView) -> None:
         self.path = path
         self.cases = {case.id: case for case in cases}
-        self.watcher = watcher
+        self.view = view
         self.offset = 0
         self.found: dict[str, CheckResult] = {}
 
@@ -145,4 +144,4 @@ class _ResultReader:
         if earlier is None or (earlier.outcome != "failed" and result.outcome == "failed"):
             self.found[case.id] = result
         if earlier is None:
-            self.watcher.result(result)
+            self.view.result(result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import gzip
 import hashlib
 import operator
@@ -10,20 +11,52 @@ import tarfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, Field
 
-from dsvm.ecosystems import Asked, Context, Described, Request, RunInImage, get, parse_request
-from dsvm.errors import AccessError, LockError, StoreError
-from dsvm.machine import Machine
-from dsvm.model import Base, Index, Model, Pin, Section, Step
-from dsvm.urls import redact
-from dsvm.versions import upstream_version
+from dsvm.ecosystems.licenses.names import cran, is_vague
+from dsvm.ecosystems.licenses.reading import shown, stated, tar_texts
+from dsvm.ecosystems.licenses.texts import own_terms
+from dsvm.ecosystems.protocol import (
+    Advised,
+    Asked,
+    Context,
+    Described,
+    Generated,
+    Offered,
+    Pool,
+    Recorded,
+    Request,
+    RunInImage,
+)
+from dsvm.ecosystems.registered import get, parse_request
+from dsvm.host import Host, redact, unpacked
+from dsvm.model import (
+    ANY,
+    AccessError,
+    Base,
+    Entry,
+    Index,
+    LockError,
+    Model,
+    Pin,
+    Repository,
+    Section,
+    Stated,
+    Step,
+    StoreError,
+    upstream_version,
+)
+from dsvm.store import Store
+
+if TYPE_CHECKING:
+    from packageurl import PackageURL
 
 MOST = 1 << 20  # bytes of a DESCRIPTION
 MOST_INDEX = 256 << 20  # bytes of an index
@@ -43,6 +76,18 @@ SIGNS: Mapping[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,
     ">": operator.gt,
     "<": operator.lt,
+}
+# What R makes of a package's source, by pattern below its folder
+INSTALLED = {
+    "INDEX": "what it documents",
+    "Meta/*.rds": "what R reads of it without loading it",
+    "R/*.rdb": "its R code, compiled",
+    "R/*.rdx": "the index of that",
+    "R/*": "the file of R's own that loads it",
+    "data/*.rd?": "its data, packed",
+    "help/*": "its manual, packed",
+    "html/*": "its manual's pages",
+    "libs/*.so": "its own code, compiled",
 }
 # Distributions' packages of R and of R packages: r-base-core and r-cran-mass, R-core and R-MASS.
 SYSTEM_R = ("r-base-core", "R-core")
@@ -163,6 +208,36 @@ class Cran:
         fields = (entry.get(field, "") for field in ("Depends", "Imports", "LinkingTo"))
         return Described(name, version, {name: [need.name for need in _needs(",".join(fields))]})
 
+    def advised(self, pin: Pin, base: Base, store: Store, repositories: Mapping[str, Repository]) -> Sequence[Advised]:
+        return (Advised("CRAN", pin.name, pin.version),)
+
+    def advisory_name(self, name: str) -> str:
+        return name
+
+    def advisory_order(self, version: str) -> Any:
+        return order(version)
+
+    def forbids(self, request: Sequence[str], name: str, version: str) -> str | None:
+        asked = (parse_need(text) for text in request)
+        return next((str(need) for need in asked if need.name == name and not need.allows(version)), None)
+
+    def licenses(self, pin: Pin, artefact: Path) -> Stated:
+        """https://cran.r-project.org/doc/manuals/r-release/R-exts.html#Licensing"""
+        from debian.deb822 import Deb822
+
+        place = f"{pin.name}/DESCRIPTION"
+        try:
+            texts = tar_texts(artefact, re.compile(rf"{re.escape(pin.name)}/(?:DESCRIPTION|LICEN[SC]E)"))
+            words = str(Deb822(texts.pop(place, "")).get("License", ""))
+        except ValueError as error:
+            return Stated(file=place, why=shown(str(error)))
+        if (found := cran(words)) or not words:
+            return stated(found, words, place, "it has no License")
+        read = next(((file, one) for file, text in texts.items() if (one := own_terms(text))), None)
+        if read and is_vague(words):
+            return stated(read[1], words, read[0], by_words=True)
+        return stated(None, words, place)
+
     def roots(self, asked: Asked) -> Iterator[str]:
         yield from (need.name for need in _asked(asked.request))
 
@@ -197,6 +272,86 @@ class Cran:
             found.setdefault(path, {})[field] = value
         return {fields.get("Package", path): fields.get("Version", "") for path, fields in found.items()}
 
+    compiles = True
+
+    def rewritten_for(self, section: Section) -> str:
+        return ""
+
+    def contents(self, pin: Pin, artefact: Path, place: str) -> Iterator[tuple[str, Entry]]:
+        """Files of the source, without its own folder."""
+        try:
+            for path, entry in dict(unpacked(artefact)).items():
+                if path.startswith(f"/{pin.name}/"):
+                    yield path.removeprefix(f"/{pin.name}/"), entry
+        except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error) as error:
+            raise LockError(f"{pin.filename}: no R package: {type(error).__name__}: {error}") from error
+
+    def placed(
+        self, section: Section, pin: Pin, contents: Iterable[tuple[str, Entry]], base: Base
+    ) -> Iterator[tuple[str, Entry]]:
+        """What R puts there whatever the package is, and the files below inst where no script of its own comes first.
+
+        Their modes are R's.
+        """
+        files = {path: entry for path, entry in contents if entry.kind == "file"}
+        # R adds when and by which R it was built
+        yield f"{LIBRARY}/{pin.name}/DESCRIPTION", Entry("file")
+        own = {path for path in files if path in ("configure", "cleanup", ".Rinstignore")}
+        for path, entry in files.items():
+            inner = path.removeprefix("inst/") if path.startswith("inst/") and not own else path
+            if path == "NAMESPACE" or inner != path:
+                yield f"{LIBRARY}/{pin.name}/{inner}", entry._replace(mode=ANY, uid=0, gid=0)
+
+    def pools(self, section: Section) -> Iterator[Pool]:
+        yield Pool(LIBRARY, (section.id,), "R CMD INSTALL: what it copies from the sources of packages")
+
+    def generated(self, section: Section, base: Base) -> Iterator[Generated]:
+        for pattern, reason in INSTALLED.items():
+            how: Literal["any", "copy"] = "copy" if pattern == "R/*" else "any"
+            yield Generated(f"{LIBRARY}/*/{pattern}", f"R CMD INSTALL: {reason}", how)
+
+    # what R writes where it installs a package; the same file in a source has no field Built
+    records = re.compile(r".*/(?:site-library|library)/[A-Za-z][A-Za-z0-9.]*/DESCRIPTION")
+
+    def place(self, section: Section) -> str:
+        return LIBRARY
+
+    def recorded(self, path: str, data: bytes, section: Section | None) -> Iterator[Recorded]:
+        from debian.deb822 import Deb822
+
+        entry = Deb822(data.decode(errors="replace"))
+        if "Built" in entry and "Package" in entry and "Version" in entry:
+            yield Recorded(entry["Package"], entry["Version"], license=entry.get("License", ""))
+
+    def folder(self, pin: Pin) -> None:
+        return None
+
+    def order(self, version: str) -> tuple[int, ...]:
+        return order(version)
+
+    def offered(self, section: Section, asked: Asked, context: Context) -> Mapping[str, Offered]:
+        from dsvm.ecosystems.offers.cran import offered
+
+        r, _ = _runtime(context)
+
+        def best(packages: Sequence[Package]) -> str | None:
+            fitting = [one.version for one in packages if _is_for(one, r)]
+            return max(fitting, key=order, default=None)
+
+        def again() -> Mapping[str, str]:
+            return {one.name: one.version for one in self._needed(asked.request, context)}
+
+        def read(index: Index) -> Mapping[str, Sequence[Package]]:
+            return _packages(index.index, replace(context, indexes={index.index: index}))
+
+        (name,) = asked.request.indexes
+        return offered(section, context.indexes[name], datetime.datetime.now(datetime.UTC).date(), read, again, best)
+
+    def purl(self, pin: Pin, base: Base) -> PackageURL:
+        from packageurl import PackageURL
+
+        return PackageURL("cran", None, pin.name, pin.version)
+
 
 # --- the repository ----------------------------------------------------------------------------------------
 
@@ -204,8 +359,8 @@ class Cran:
 def repositories(registry: str, context: Context) -> tuple[str, ...]:
     """URLs that may hold the snapshot: the machine's own for it or for `cran`, else the one in its manifest."""
     index = context.indexes.get(registry)
-    machine = context.machine
-    urls = machine.source(registry) or machine.source("cran") or ((index.url,) if index else ())
+    host = context.host
+    urls = host.source(registry) or host.source("cran") or ((index.url,) if index else ())
     return tuple(index.at(url) if index else url for url in urls)
 
 
@@ -215,7 +370,7 @@ def _packages(name: str, context: Context) -> Mapping[str, tuple[Package, ...]]:
     faults = []
     for repository in repositories(name, context):
         try:
-            return read_index(context.machine, repository)
+            return read_index(context.host, repository)
         except AccessError:
             raise
         except StoreError as error:
@@ -228,12 +383,12 @@ def _packages(name: str, context: Context) -> Mapping[str, tuple[Package, ...]]:
 
 
 @lru_cache(maxsize=4)
-def read_index(machine: Machine, repository: str) -> Mapping[str, tuple[Package, ...]]:
+def read_index(host: Host, repository: str) -> Mapping[str, tuple[Package, ...]]:
     """Name -> its packages in the source index of a repository. StoreError when there is none."""
     refused: list[str] = []
     for name in ("PACKAGES.gz", "PACKAGES"):
         url = f"{repository}/src/contrib/{name}"
-        content = _document(machine, url, refused)
+        content = _document(host, url, refused)
         if content is not None:
             break
     else:
@@ -259,7 +414,7 @@ def _unpacked(content: bytes) -> bytes:
     return data
 
 
-def _document(machine: Machine, url: str, refused: list[str]) -> bytes | None:
+def _document(host: Host, url: str, refused: list[str]) -> bytes | None:
     """A small file, or None when its place says that there is none, or refuses it: then what it says is in `refused`.
 
     Places in a cloud's storage refuse whatever they do not have.
@@ -267,7 +422,7 @@ def _document(machine: Machine, url: str, refused: list[str]) -> bytes | None:
     if url.startswith("file:"):
         path = Path(unquote(urlsplit(url).path))
         return path.read_bytes() if path.is_file() else None
-    answer = machine.get(url)
+    answer = host.get(url)
     if answer.status_code == 403:
         refused.append(f"{redact(url)}: HTTP 403 Forbidden")
     if answer.status_code in (403, 404, 410):
@@ -320,7 +475,7 @@ def _pin(package: Package, registry: str, context: Context) -> Pin:
     sha256, size = context.store.download(
         ECOSYSTEM.locate(pin, context),
         name=pin.filename,
-        machine=context.machine,
+        host=context.host,
         verify=fault,
         key=f"cran {pin.filename} md5 {package.md5}" if package.md5 else None,
     )
@@ -348,6 +503,10 @@ def _runtime(context: Context) -> tuple[str, Mapping[str, str]]:
     return versions[0][0], given
 
 
+def _is_for(package: Package, r: str) -> bool:
+    return all(need.allows(r) for need in package.needs if need.name == "R")
+
+
 def needed(
     wanted: Iterable[Need], packages: Mapping[str, Sequence[Package]], r: str, given: Mapping[str, str]
 ) -> list[Package]:
@@ -363,7 +522,7 @@ def needed(
         if need.name in R_ITSELF or (whose and here is not None and need.allows(here)):
             return
         offered = packages.get(need.name, ())
-        fitting = [one for one in offered if all(other.allows(r) for other in one.needs if other.name == "R")]
+        fitting = [one for one in offered if _is_for(one, r)]
         best = max(fitting, key=lambda one: order(one.version), default=None)
         by = f", which {whose} needs" if whose else ""
         if not offered:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 import re
@@ -12,26 +13,48 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import Field, StringConstraints
 
-from dsvm.ecosystems import Asked, Context, Described, Request, RunInImage
-from dsvm.errors import LockError, ProgramError
-from dsvm.files import bounded
-from dsvm.model import Base, Model, Pin, Section, Step
-from dsvm.run import bundled, run
+from dsvm.ecosystems.licenses.names import is_vague, loose
+from dsvm.ecosystems.licenses.reading import shown, stated, tar_texts
+from dsvm.ecosystems.licenses.texts import own_terms
+from dsvm.ecosystems.protocol import (
+    Advised,
+    Asked,
+    Context,
+    Described,
+    Generated,
+    Inside,
+    Offered,
+    Pool,
+    Recorded,
+    Request,
+    RunInImage,
+)
+from dsvm.host import bounded, bundled, members, run
+from dsvm.model import Base, LockError, Model, Pin, ProgramError, Repository, Section, Stated, Step, all_of
+from dsvm.model import Entry as FileEntry
+from dsvm.store import Store
+
+if TYPE_CHECKING:
+    from packageurl import PackageURL
+    from univers.versions import SemverVersion
 
 NAME = r"(?:@[a-z0-9~-][a-z0-9._~-]*/)?[A-Za-z0-9~-][A-Za-z0-9._~-]*"
 # A path inside a package, and a glob pattern for such paths; no part starts with a dot.
 Folder = Annotated[str, StringConstraints(pattern=r"^[\w@-][\w@.-]*(/[\w@-][\w@.-]*)*$", max_length=200)]
 Pattern = Annotated[str, StringConstraints(pattern=r"^[\w@*+-][\w@*+.-]*(/[\w@*+-][\w@*+.-]*)*$", max_length=200)]
+NEEDS = ("dependencies", "optionalDependencies", "peerDependencies")
 LOCK_FILES = ("npm-shrinkwrap.json", "package-lock.json")
 CPUS = {"amd64": "x64", "arm64": "arm64"}
 NODE = "lib/node"  # inside the prefix
+LICENSED = re.compile(r"[^/]+/(?:package\.json|(?i:licen[cs]e|copying)[^/]*)")
+INNER = re.compile(rf".*/node_modules/{NAME}/package\.json")
 MOST = 64 << 20  # bytes of a JSON file in a package
-# How npm is set up on this machine may not change what a lock says: only where packages come from stays its own.
+# How npm is set up on this host may not change what a lock says: only where packages come from stays its own.
 SETTINGS = {
     "npm_config_audit": "false",
     "npm_config_fund": "false",
@@ -171,11 +194,86 @@ class Npm:
         except (KeyError, AttributeError, TypeError) as error:
             raise LockError(f"{pin.filename}: no npm package: its package.json is not one") from error
 
+    compiles = False
+
+    def rewritten_for(self, section: Section) -> str:
+        return ""
+
+    def contents(self, pin: Pin, artefact: Path, place: str) -> Iterator[tuple[str, FileEntry]]:
+        """npm calls a package's .gitignore .npmignore where it unpacks it."""
+        try:
+            with gzip.open(artefact) as packed:
+                for path, entry in members(packed):
+                    inner = path.partition("/")[2].partition("/")[2]
+                    yield inner, entry
+                    if inner.endswith(".gitignore"):
+                        yield f"{inner.removesuffix('.gitignore')}.npmignore", entry
+        except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
+            raise LockError(f"{pin.filename}: no npm package: {error}") from error
+
+    def placed(
+        self, section: Section, pin: Pin, contents: Iterable[tuple[str, FileEntry]], base: Base
+    ) -> Iterable[tuple[str, FileEntry]]:
+        """None: npm decides where a package goes, and the tool's manifest what is removed again."""
+        return ()
+
+    def pools(self, section: Section) -> Iterable[Pool]:
+        sections = (section.id, f"{section.tools[0]}-build-pypi")
+        yield Pool(section.extra["prefix"], sections, "npm, as the program's tree of packages says")
+
+    def generated(self, section: Section, base: Base) -> Iterable[Generated]:
+        prefix = section.extra["prefix"]
+        return (
+            Generated(f"{prefix}/*/build/Release/*", "modules that are compiled when the program is installed"),
+            Generated(f"{prefix}/*", "links that npm and the program's own scripts make", "link"),
+            Generated(f"{prefix}/bin/*", "our script: it starts the program with its own Node.js"),
+            Generated(f"{prefix}/{section.extra['node']}", "our script: Node.js out of its wheel, stripped"),
+            Generated(f"{prefix}/{section.extra['node']}.LICENSE", "our script: Node.js out of its wheel"),
+            Generated("/usr/local/bin/*", "our script: links to the program's commands", "link"),
+        )
+
+    def advised(self, pin: Pin, base: Base, store: Store, repositories: Mapping[str, Repository]) -> Sequence[Advised]:
+        return (Advised("npm", _bare(pin.name), pin.version),)
+
+    def advisory_name(self, name: str) -> str:
+        return name
+
+    def advisory_order(self, version: str) -> Any:
+        """https://semver.org/#spec-item-11"""
+        from semver import Version
+
+        return Version.parse(version, optional_minor_and_patch=True)
+
+    def forbids(self, request: Program, name: str, version: str) -> str | None:
+        """Only where the manifest names one version: what a range of npm's allows, npm alone says."""
+        asked, allowed = _split(request.package)
+        exact = re.fullmatch(r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?", allowed)
+        return f"{asked}@{allowed}" if exact and (asked, allowed) != (name, version) and asked == name else None
+
+    def licenses(self, pin: Pin, artefact: Path) -> Stated:
+        """By `license`, or the older `licenses`, of package.json, as npm documents it."""
+        try:
+            texts = tar_texts(artefact, LICENSED)
+            name = next((one for one in texts if one.endswith("/package.json")), None)
+            said = json.loads(texts.pop(name)) if name is not None else None
+        except (ValueError, RecursionError) as error:
+            return Stated(file="package.json", why=shown(str(error)))
+        if name is None or not isinstance(said, dict):
+            return Stated(file="package.json", why="it has no readable package.json")
+        words = _license_words(said)
+        if words and (found := loose(words)):
+            return stated(found, words, name)
+        read = {file: one for file, text in sorted(texts.items()) if (one := own_terms(text))}
+        if read and is_vague(words):
+            return stated(all_of(read.values()), words or next(iter(texts.values())), ", ".join(read), by_words=True)
+        told = " ".join(one for one in (words, *texts.values()) if one)
+        return stated(None, told, name, "" if told else "it says nothing of its licence")
+
     def roots(self, asked: Asked) -> Iterator[str]:
         yield from (self.package(program) for program in asked.request.items)
 
     def locate(self, pin: Pin, context: Context) -> Iterable[str]:
-        return [f"{context.machine.npm_registry().rstrip('/')}/{pin.file}"]
+        return [f"{context.host.npm_registry().rstrip('/')}/{pin.file}"]
 
     def file_name(self, pin: Pin) -> str:
         return file_name(pin)
@@ -199,6 +297,76 @@ class Npm:
         top, *others = rows
         found = {(name, version) for place, name, version in others if place not in bundled}
         return dict(labels({(top[1], top[2]), *found}, top[1], top[2]).items())
+
+    def inside(self, pin: Pin, artefact: Path) -> Iterator[Inside]:
+        """Packages that a tarball brings in folders of its own (bundleDependencies)."""
+        for path, text in sorted(tar_texts(artefact, INNER).items()):
+            try:
+                said = json.loads(text)
+                name, version = said["name"], said["version"]
+            except (ValueError, KeyError, TypeError, RecursionError):
+                continue
+            if isinstance(name, str) and isinstance(version, str):
+                whole = quote(name, safe="/")
+                yield Inside(name, version, path, f"pkg:npm/{whole}@{version}", license=loose(_license_words(said)))
+
+    # a program of ours at its prefix, and each package in a folder of packages
+    records = re.compile(rf"/opt/[^/]+/package\.json|.*/node_modules/{NAME}/package\.json")
+
+    def place(self, section: Section) -> str:
+        return str(section.extra["prefix"])
+
+    def recorded(self, path: str, data: bytes, section: Section | None) -> Iterator[Recorded]:
+        said = json.loads(data)
+        if not isinstance(said, dict):
+            raise ValueError("it is no JSON object")
+        name, version = said.get("name"), said.get("version")
+        if isinstance(name, str) and isinstance(version, str):
+            yield Recorded(name, version, license=_license_words(said))
+
+    def folder(self, pin: Pin) -> None:
+        return None
+
+    def order(self, version: str) -> SemverVersion:
+        """https://semver.org/#spec-item-11"""
+        from univers.versions import SemverVersion
+
+        return SemverVersion(version)
+
+    def offered(self, section: Section, asked: Asked, context: Context) -> Mapping[str, Offered]:
+        from dsvm.ecosystems.offers.npm import offered
+
+        program: Program = asked.request.items[0]
+        top = next(pin for pin in section.pins if pin.name == self.package(program))
+
+        def again() -> str:
+            return _view(program.package, context).version
+
+        return offered(section, top, context, again, lambda: self._needs(program, top, section.id, context))
+
+    def _needs(self, program: Program, top: Pin, section: str, context: Context) -> dict[tuple[str, str], list[str]]:
+        """Name and version of what a program needs, by its own lock files or as npm chooses now -> who needs it."""
+        if context.store.size(top.sha256) is None:
+            raise LockError(f"{top.name} {top.version} is not in the store, and only it says what it needs")
+        archive = context.store.path(top.sha256)
+        found: dict[tuple[str, str], list[str]] = {}
+        for root in ("", *program.nested):
+            manifest, lock = _manifest_and_lock(archive, root, top.name)
+            if lock is None:
+                work = context.work / f"npm-{section}" / (root or "top")
+                solved = _solve(manifest, work, top.name, context)
+                for other, who in _needed_by(solved, context.base, program.omit, top.name):
+                    found.setdefault(other, []).append(who)
+                continue
+            for one in needed(lock, context.base, omit=program.omit, root=root):
+                found.setdefault((one.name, one.version), []).append(f"{top.name} {top.version} has it in a lock file")
+        return found
+
+    def purl(self, pin: Pin, base: Base) -> PackageURL:
+        from packageurl import PackageURL
+
+        scope, _, name = pin.plain_name.rpartition("/")
+        return PackageURL("npm", scope or None, name, pin.version)
 
 
 # Prints [[place, name, version], ...]: the program itself, then every package below each root's node_modules.
@@ -283,6 +451,21 @@ def needed(lock: Mapping[str, Any], base: Base, *, omit: Iterable[str] = (), roo
         )
 
 
+def _needed_by(
+    lock: Mapping[str, Any], base: Base, omit: Iterable[str], top: str
+) -> Iterator[tuple[tuple[str, str], str]]:
+    """(name, version) of each package of a lock file, with who needs it: `glob 7.2.3: minimatch@^3`."""
+    packages = lock["packages"]
+    places = {"", *(one.place for one in needed(lock, base, omit=omit))}
+    for place in sorted(places):
+        entry = packages[place]
+        who = f"{_name(place, entry)} {entry['version']}" if place else top
+        for name, _ in _dependencies(entry):
+            if (target := _find(packages, place, name)) in places and target:
+                wanted = next((entry[key][name] for key in NEEDS if name in entry.get(key, {})), "")
+                yield (_name(target, packages[target]), packages[target]["version"]), f"{who}: {name}@{wanted}"
+
+
 def fits(entry: Mapping[str, Any], base: Base) -> bool:
     """Whether a package is for the system and processor of `base`; `!NAME` in its lists excludes."""
     for key, ours in (("os", "linux"), ("cpu", CPUS[base.arch]), ("libc", "glibc")):
@@ -337,7 +520,7 @@ def _said(program: Program) -> dict[str, Any]:
 
 def _names(manifest: Mapping[str, Any]) -> Iterator[str]:
     """Packages that a package.json may have installed, under their own names: `a: npm:b@1` is b."""
-    for key in ("dependencies", "optionalDependencies", "peerDependencies"):
+    for key in NEEDS:
         for name, wanted in (manifest.get(key) or {}).items():
             yield _split(wanted.removeprefix("npm:"))[0] if wanted.startswith("npm:") else name
 
@@ -367,7 +550,7 @@ def _find(packages: Mapping[str, Any], place: str, name: str) -> str | None:
 
 
 def _settings(context: Context) -> dict[str, str]:
-    return {**SETTINGS, "npm_config_registry": context.machine.npm_registry()}
+    return {**SETTINGS, "npm_config_registry": context.host.npm_registry()}
 
 
 def _view(spec: str, context: Context, *, timeout: float = 300) -> Entry:
@@ -403,11 +586,11 @@ def _order(version: str) -> tuple[tuple[int, ...], bool]:
 
 def _pin(entry: Entry, context: Context) -> Pin:
     file = registry_path(entry.url, entry.name, entry.version)
-    registry = context.machine.npm_registry().rstrip("/")
+    registry = context.host.npm_registry().rstrip("/")
     sha256, size = context.store.download(
         [f"{registry}/{file}"],
         name=file,
-        machine=context.machine,
+        host=context.host,
         verify=check_integrity(entry.integrity) if entry.integrity else None,
         key=entry.integrity,
     )
@@ -437,6 +620,14 @@ def check_integrity(integrity: str) -> Callable[[Path], str | None]:
         return f"npm's index says {integrity}, the file is {' '.join('-'.join(one) for one in sorted(found))}"
 
     return check
+
+
+def _license_words(said: Mapping[str, Any]) -> str:
+    """What a package.json says of its licence: words, or in old ones an object, or several of which one is chosen."""
+    value = said.get("license") or said.get("licenses") or ""
+    several = value if isinstance(value, list) else [value]
+    words = [one.get("type") if isinstance(one, dict) else one for one in several]
+    return " OR ".join(f"({one})" if len(words) > 1 else one for one in words if isinstance(one, str) and one)
 
 
 def _documents(archive: Path, names: Sequence[str]) -> Iterator[tuple[str, str, dict[str, Any]]]:

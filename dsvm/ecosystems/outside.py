@@ -12,9 +12,8 @@ from typing import Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter
 
-from dsvm.ecosystems import BringsScripts, Ecosystem
-from dsvm.errors import InputError
-from dsvm.model import Source
+from dsvm.ecosystems.protocol import BringsScripts, Ecosystem
+from dsvm.model import InputError, Source
 
 GROUP = "dsvm.ecosystems"
 

@@ -10,10 +10,9 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from pysequoia import Cert
 
-from dsvm.ecosystems import Asked, Context
-from dsvm.errors import LockError, StoreError
-from dsvm.model import Key, Pin, Place, Repository
-from dsvm.urls import redact
+from dsvm.ecosystems.protocol import Asked, Context
+from dsvm.host import redact
+from dsvm.model import Key, LockError, Pin, Place, Repository, StoreError
 
 
 class OutOfReach(LockError):
@@ -35,12 +34,12 @@ def place_of(repository: Repository, context: Context) -> Place:
 def roots(repository: Repository, context: Context) -> Sequence[str]:
     """URIs of the repository for the context's base, the best first, without trailing slashes.
 
-    Raises OutOfReach when this machine knows none.
+    Raises OutOfReach when this host knows none.
     """
     place, name = place_of(repository, context), repository.repository
-    known = context.machine.source(name) or ((repository.uri,) if repository.uri else ())
+    known = context.host.source(name) or ((repository.uri,) if repository.uri else ())
     try:
-        known = known or context.machine.apt_mirrors(str(repository.archive))
+        known = known or context.host.apt_mirrors(str(repository.archive))
     except StoreError as error:
         raise OutOfReach(f"repository '{name}': {error.message}", hint=error.hint) from error
     return [f"{root.rstrip('/')}/{place.path}".rstrip("/") for root in known]
@@ -86,7 +85,7 @@ def _read(url: str, context: Context, unreached: list[str]) -> bytes | None:
     try:
         if parts.scheme == "file":
             return Path(unquote(parts.path)).read_bytes()
-        response = context.machine.get(url)
+        response = context.host.get(url)
     except OSError as error:
         unreached.append(f"{url}: {error.strerror}")
     except StoreError as error:

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import lzma
+import os
+import re
+import tarfile
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, HttpUrl, TypeAdapter, field_validator
 
-from dsvm.ecosystems import Asked, Context, Request, RunInImage
-from dsvm.errors import DsvmError
-from dsvm.model import Base, ImagePath, Model, Pin, Section, Sha256, Step
+from dsvm.ecosystems.protocol import Asked, Context, Generated, Pool, Recorded, Request, RunInImage
+from dsvm.host import unpacked
+from dsvm.model import Base, DsvmError, Entry, ImagePath, LockError, Model, Pin, Section, Sha256, Step
+
+# what broken archives raise
+BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError)
 
 
 class Download(Model):
@@ -60,7 +71,7 @@ class Url:
         return _name(request[0])
 
     def probe(self, request: Sequence[Download], index: str | None, context: Context) -> str | None:
-        faults = (context.machine.unreachable(download.url) for download in request)
+        faults = (context.host.unreachable(download.url) for download in request)
         return next((fault for fault in faults if fault), None)
 
     def resolve(self, request: Request, context: Context) -> tuple[Sequence[Pin], Mapping[str, Any]]:
@@ -69,7 +80,7 @@ class Url:
             sha256, size = download.sha256, download.size
             if sha256 is None or size is None:
                 sha256, size = context.store.download(
-                    [download.url], name=_name(download), machine=context.machine, sha256=sha256
+                    [download.url], name=_name(download), host=context.host, sha256=sha256
                 )
             pins.append(
                 Pin(
@@ -119,6 +130,61 @@ class Url:
             except DsvmError:
                 continue
         return found
+
+    compiles = False
+
+    def rewritten_for(self, section: Section) -> str:
+        return ""
+
+    def contents(self, pin: Pin, artefact: Path, place: str) -> Iterator[tuple[str, Entry]]:
+        """The file itself as "", and the members of an archive, the last of each path; of a zip no folders."""
+        yield "", Entry("file", 0o644, size=pin.size, sha256=pin.sha256)
+        try:
+            if (is_zip := zipfile.is_zipfile(artefact)) or tarfile.is_tarfile(artefact):
+                found = dict(unpacked(artefact))
+                yield from ((path, one) for path, one in found.items() if not (is_zip and one.kind == "folder"))
+        except (OSError, ValueError, EOFError, RuntimeError, *BROKEN) as error:
+            raise LockError(f"{pin.name}: an archive that cannot be read: {type(error).__name__}: {error}") from error
+
+    def placed(
+        self, section: Section, pin: Pin, contents: Iterable[tuple[str, Entry]], base: Base
+    ) -> Iterator[tuple[str, Entry]]:
+        """install-url gives everything to root, and one of two modes."""
+        place = Place.model_validate(section.extra["places"][pin.name])
+        for path, entry in contents:
+            parts = PurePosixPath(path).parts[1 + place.strip :]
+            mode = 0o755 if entry.kind == "folder" or entry.mode & 0o100 else 0o644
+            if path == "" and not place.unpack:
+                yield f"{place.to}/{pin.name}", entry
+            elif parts and place.unpack:
+                yield "/".join((place.to, *parts)), entry._replace(mode=mode, uid=0, gid=0)
+        stamp = f"{pin.version}\n".encode()
+        yield f"{place.to}/.dsvm-url", Entry("file", 0o644, size=len(stamp), sha256=hashlib.sha256(stamp).hexdigest())
+        for link, end in place.links.items():
+            yield link, Entry("link", target=end)
+
+    def pools(self, section: Section) -> Iterable[Pool]:
+        return ()
+
+    def generated(self, section: Section, base: Base) -> Iterable[Generated]:
+        return ()
+
+    # what install-url writes into the folder: the version
+    records = re.compile(r".*/\.dsvm-url")
+
+    def place(self, section: Section) -> str:
+        """The folder above those of all its downloads."""
+        return os.path.commonpath([str(one["to"]) for one in section.extra["places"].values()])
+
+    def recorded(self, path: str, data: bytes, section: Section | None) -> Iterator[Recorded]:
+        places = section.extra["places"] if section is not None else {}
+        folder = path.rpartition("/")[0]
+        for name, place in places.items():
+            if place["to"] == folder:
+                yield Recorded(name, data.decode().strip())
+
+    def folder(self, pin: Pin) -> None:
+        return None
 
 
 def _asked(request: Request) -> list[Download]:

@@ -6,17 +6,23 @@ a pin that somebody wrote into a lock by hand is found here, before anything of 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter
 
 from dsvm import ecosystems
 from dsvm.catalog import Catalog
-from dsvm.ecosystems import Asked, Described, ReadsArtefacts
-from dsvm.errors import LockError
+from dsvm.ecosystems import Asked, Described, ReadsArtefacts, Request
 from dsvm.lock import trust
-from dsvm.model import Base, Format, Lock, Pin, Section, digest_of
+from dsvm.model import Base, Format, Lock, LockError, Pin, Section, digest_of
 from dsvm.store import Store
 
+Offer = tuple[str, Sequence[str]]  # the name of a pin, and what it needs for what it offers
 FORM = 1  # of what is compared: with another number all is compared again
 
 
@@ -74,26 +80,111 @@ def _described(ecosystem: ReadsArtefacts, section: Section, base: Base, store: S
         return dict(zip((pin.name for pin in section.pins), pool.map(read, section.pins), strict=True))
 
 
+@dataclass(frozen=True)
+class Way:
+    """How a pin came into its section: the tools that need it, and the shortest way to it from what they ask for."""
+
+    tools: tuple[str, ...]
+    path: tuple[str, ...]
+
+
+def asked_for(catalog: Catalog, lock: Lock, section: Section) -> Iterator[tuple[str, Any]]:
+    """The tools whose manifests ask for what a section has, and what each asks for: its ecosystem's request."""
+    for choice in lock.choices:
+        tool = catalog.tools.get(choice.tool)
+        if choice.tool in section.tools and tool is not None and choice.source < len(tool.sources):
+            item = tool.sources[choice.source].requests().get(section.ecosystem)
+            if item is not None:
+                yield choice.tool, item
+
+
+def ways(catalog: Catalog, lock: Lock, section: Section, store: Store) -> dict[str, Way]:
+    """The name of a pin -> how it came into a section, as far as artefacts in the store say so; they are read once."""
+    ecosystem = ecosystems.get(section.ecosystem)
+    base = catalog.bases.get(lock.base)
+    if base is None or not isinstance(ecosystem, ReadsArtefacts):
+        return {}
+    offers = _offers(described(section, base, store))
+    found: dict[str, Way] = {}
+    for tool, item in asked_for(catalog, lock, section):
+        asked = Asked(Request(section.id, section.id, (item,)), base, catalog.indexes, catalog.repositories)
+        for name, path in _paths(offers, [*ecosystem.roots(asked)]).items():
+            known = found.get(name, Way((), path))
+            found[name] = Way((*known.tools, tool), min(known.path, path, key=len))
+    return found
+
+
+def _paths(offers: Mapping[str, Sequence[Offer]], roots: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The name of each pin that `roots` lead to -> the pins on the shortest way there, itself the last."""
+    found: dict[str, tuple[str, ...]] = {}
+    waiting: deque[tuple[str, tuple[str, ...]]] = deque((root, ()) for root in roots)
+    seen: set[str] = set()
+    while waiting:
+        wanted, before = waiting.popleft()
+        if wanted in seen:
+            continue
+        seen.add(wanted)
+        for name, needs in offers.get(wanted, ()):
+            here = before if before[-1:] == (name,) else (*before, name)
+            found.setdefault(name, here)
+            waiting.extend((need, here) for need in needs)
+    return found
+
+
+def described(section: Section, base: Base, store: Store) -> dict[str, Described]:
+    """The name of a pin -> what its artefact says of itself, as far as it is in the store; each is read once.
+
+    What cannot be read says nothing, and what an ecosystem that reads none has.
+    """
+    ecosystem = ecosystems.get(section.ecosystem)
+    if not isinstance(ecosystem, ReadsArtefacts):
+        return {}
+    # what an artefact needs depends on the base
+    kind = f"{section.ecosystem} {digest_of(base.model_dump(mode='json'))[:12]}"
+    remembered = store.readings("described", FORM)
+
+    known = TypeAdapter(Described)
+
+    def read(pin: Pin) -> Described | None:
+        said = remembered.get(f"{kind} {pin.sha256}")
+        with suppress(ValueError):
+            if said is not None:
+                return known.validate_python(said)
+        if store.size(pin.sha256) != pin.size:
+            return None
+        with suppress(LockError, OSError, ValueError):
+            found = ecosystem.described(pin, store.path(pin.sha256), base)
+            remembered.put(f"{kind} {pin.sha256}", known.dump_python(found, mode="json"))
+            return found
+        return None
+
+    with ThreadPoolExecutor(4) as pool:
+        found = dict(zip((pin.name for pin in section.pins), pool.map(read, section.pins), strict=True))
+    remembered.save()
+    return {name: one for name, one in found.items() if one is not None}
+
+
+def _offers(described: Mapping[str, Described]) -> dict[str, list[Offer]]:
+    """What is offered -> the pins that offer it, with what they need then."""
+    offers: dict[str, list[Offer]] = {}
+    for name, one in described.items():
+        for offered, needs in one.offers.items():
+            offers.setdefault(offered, []).append((name, needs))
+    return offers
+
+
 def _mislabelled(section: Section, described: Mapping[str, Described]) -> Iterator[str]:
     """Pins whose artefact is another package or version."""
     ecosystem = ecosystems.get(section.ecosystem)
     for pin in section.pins:
         said = described[pin.name]
-        if (_plain(pin), pin.version) != (said.name, said.version):
+        if (pin.plain_name, pin.version) != (said.name, said.version):
             yield f"{pin.name} {pin.version}: {ecosystem.file_name(pin)} is {said.name} {said.version}"
-
-
-def _plain(pin: Pin) -> str:
-    """The name of a pin without the version that tells it from others of its name."""
-    return pin.name.removesuffix(f"@{pin.version}")
 
 
 def _unneeded(section: Section, described: Mapping[str, Described], roots: Sequence[str]) -> Iterator[str]:
     """Pins that nothing leads to from what was asked for."""
-    offers: dict[str, list[tuple[str, Sequence[str]]]] = {}
-    for name, one in described.items():
-        for offered, needs in one.offers.items():
-            offers.setdefault(offered, []).append((name, needs))
+    offers = _offers(described)
     waiting = [*roots, *(one.name for one in described.values() if one.essential)]
     seen: set[str] = set()
     reached: set[str] = set()

@@ -10,9 +10,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from dsvm.catalog import Catalog
-from dsvm.errors import LockError
-from dsvm.files import read_bounded, write_whole
-from dsvm.model import Lock
+from dsvm.host import read_bounded, write_whole
+from dsvm.model import Lock, LockError
+
+FORMAT = Lock.model_fields["version"].default
+HINT = "Restore it from version control, or remove it and run: invoke lock"
 
 
 def lock_path(catalog: Catalog, variant: str) -> Path:
@@ -22,29 +24,42 @@ def lock_path(catalog: Catalog, variant: str) -> Path:
 
 def find(catalog: Catalog, variant: str) -> Lock | None:
     """The lock of `variant`, or None; LockError when its file is broken."""
+    path = find_path(catalog, variant)
+    return read(path) if path is not None else None
+
+
+def find_path(catalog: Catalog, variant: str) -> Path | None:
+    """Where the lock of `variant` is, or None: a later folder's goes before an earlier one's."""
     catalog.variant(variant)
-    for folder in reversed(catalog.folders):
-        path = folder / "locks" / f"{variant}.json"
-        if path.exists() or path.is_symlink():
-            return read(path)
-    return None
+    paths = (folder / "locks" / f"{variant}.json" for folder in reversed(catalog.folders))
+    return next((path for path in paths if path.exists() or path.is_symlink()), None)
 
 
 def read(path: Path) -> Lock:
     """The lock in a file; LockError for whatever is none."""
-    hint = "Restore it from version control, or remove it and run: invoke lock"
     try:
-        lock = Lock.model_validate_json(read_bounded(path))
+        return parse(read_bounded(path), str(path))
+    except OSError as error:
+        raise LockError(f"{path}: cannot be read: {error.strerror or error}", hint=HINT) from error
+
+
+def parse(data: str | bytes, whose: str) -> Lock:
+    """The lock in a text, which messages call `whose`; LockError for whatever is none."""
+    try:
+        lock = Lock.model_validate_json(data)
         to_text(lock).encode()  # half of a surrogate pair is in no file that we write
         return lock
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise LockError(f"{path}: not a lock: {where}: {first['msg']}", hint=hint) from error
-    except OSError as error:
-        raise LockError(f"{path}: cannot be read: {error.strerror or error}", hint=hint) from error
+        first, *_ = errors = error.errors(include_url=False, include_input=False)
+        if any(one["loc"] == ("version",) and one["type"] == "literal_error" for one in errors):
+            raise LockError(
+                f"{whose}: not a lock of format {FORMAT}, the one that this DSVM reads",
+                hint="Take the DSVM that wrote it, or a later one; or remove it and run: invoke lock",
+            ) from error
+        where = "".join(f"{'.'.join(map(str, loc))}: " for loc in [first["loc"]] if loc)
+        raise LockError(f"{whose}: not a lock: {where}{first['msg']}", hint=HINT) from error
     except (ValueError, RecursionError) as error:
-        raise LockError(f"{path}: not a lock: {str(error)[:200] or 'too deep'}", hint=hint) from error
+        raise LockError(f"{whose}: not a lock: {str(error)[:200] or 'too deep'}", hint=HINT) from error
 
 
 def write(path: Path, lock: Lock) -> None:

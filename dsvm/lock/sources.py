@@ -26,7 +26,7 @@ def unsuited(catalog: Catalog, variant: Variant) -> list[LeftOut]:
             lacking = fitting and not any(suits(source.formats, variant) for _, source in fitting)
             formats = tuple(dict.fromkeys(one for _, source in fitting for one in source.formats)) if lacking else ()
         if formats:
-            found.append(LeftOut(tool=tool.tool, reason=f"only for {', '.join(formats)}"))
+            found.append(LeftOut(tool=tool.tool, reason=f"only for {', '.join(formats)}", kind="unsuited"))
     return found
 
 

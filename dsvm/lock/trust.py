@@ -15,14 +15,13 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from dsvm import bases, ecosystems
+from dsvm import ecosystems
 from dsvm.catalog import Catalog
-from dsvm.ecosystems import Asked, Ecosystem, Request
-from dsvm.errors import LockError
-from dsvm.lock.choosing import choice_of
+from dsvm.ecosystems import Asked, Ecosystem, Request, bases
+from dsvm.lock.requests import Wanted, wanted_sections
+from dsvm.lock.selection import choice_of
 from dsvm.lock.sources import tools_of
-from dsvm.lock.wanted import Wanted, wanted_sections
-from dsvm.model import Base, Lock, Section
+from dsvm.model import Base, Lock, LockError, Section
 
 MOST_SHOWN = 20
 # A file's name in the folder that a step reads, beside the description of its section

@@ -111,7 +111,7 @@ class Bootstrap(Model):
     )
     components: tuple[Name, ...] = ("main",)
     keyring: ImagePath | None = Field(
-        None, exclude_if=is_none, description="file of this machine with the keys that sign the archive"
+        None, exclude_if=is_none, description="file of this host with the keys that sign the archive"
     )
     key: Key | None = Field(
         None, exclude_if=is_none, description="instead of 'keyring': the key that signs the archive, to be fetched"

@@ -37,7 +37,8 @@ Driver = Annotated[str, StringConstraints(pattern=r"^\d{3,4}(\.\d+)*$")]
 class Model(BaseModel):
     """Frozen and strict: an unknown key is a fault, not a guess."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # in JSON that we print, every field is there
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_serialization_defaults_required=True)
 
 
 def digest_of(value: object) -> str:
@@ -53,6 +54,10 @@ def canonical_json(value: Mapping[str, Any] | Model) -> str:
 
 
 def is_empty(value: Collection[object]) -> bool:
+    return not value
+
+
+def is_false(value: bool) -> bool:
     return not value
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
@@ -33,6 +33,10 @@ Specifiers = Annotated[str, AfterValidator(_specifiers)]
 PlainVersion = Annotated[str, AfterValidator(_plain_version)]
 
 
+# What a rule of the gate says of one thing; not_checked: no row speaks about it.
+GateLevel = Literal["ok", "not_checked", "warning", "error"]
+
+
 class Row(Model):
     """One fact of compat.yaml. A row with the same key in a later folder replaces it."""
 
@@ -60,9 +64,9 @@ class CudaRow(Row):
 class ToolkitRow(Row):
     """The driver that a toolkit is bundled with: for information, the gate is the floor of its major version."""
 
-    toolkit: CudaVersion
-    linux: Driver
-    windows: Driver | None = None
+    toolkit: CudaVersion = Field(description="version of CUDA")
+    linux: Driver = Field(description="version of the driver for Linux")
+    windows: Driver | None = Field(None, description="version of the driver for Windows")
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -72,7 +76,7 @@ class ToolkitRow(Row):
 class GpuRow(Row):
     """A GPU that people name."""
 
-    gpu: Name
+    gpu: Name = Field(description="the name by which variants ask for it, in small letters")
     sm: int = Field(description="its architecture: 90 is sm_90")
     cuda: CudaVersion | None = Field(None, description="first CUDA toolkit that knows it")
     last_driver: int | None = Field(None, description="last driver branch that supports it")
@@ -85,7 +89,7 @@ class GpuRow(Row):
 class ModulesRow(Row):
     """The GPUs that one kind of the driver's kernel modules works with."""
 
-    modules: Name
+    modules: Name = Field(description="the kind: open, proprietary")
     packages: tuple[PackagePattern, ...] = Field(min_length=1, description="packages that bring these modules")
     sm: tuple[int, int] = Field(description="oldest and newest architecture")
 
@@ -97,8 +101,8 @@ class ModulesRow(Row):
 class BuildRow(Row):
     """GPU architectures that one CUDA build of a package carries."""
 
-    package: Name
-    cuda: CudaVersion
+    package: Name = Field(description="name of the Python package")
+    cuda: CudaVersion = Field(description="CUDA that the build is for")
     sm: tuple[int, int] = Field(description="oldest and newest architecture")
 
     @property
@@ -109,16 +113,16 @@ class BuildRow(Row):
 class FrameworkRow(Row):
     """What a package needs from version `since` on, until `before` or else until its next row."""
 
-    package: Name
-    since: PlainVersion
+    package: Name = Field(description="name of the Python package")
+    since: PlainVersion = Field(description="first version of which this row speaks")
     before: PlainVersion | None = Field(None, description="first version of which this row says nothing any more")
-    python: Specifiers = Field("", description="versions of Python")
+    python: Specifiers = Field("", description="versions of Python, a range as PEP 440 writes it; empty: any")
     cuda: tuple[CudaVersion, ...] = Field((), description="CUDA builds that exist; none: it carries no CUDA")
     exact: bool = Field(False, description="it refuses to work beside another minor version of CUDA than its own")
     extras: dict[Name, CudaVersion] = Field(
         default_factory=dict, description="extra -> CUDA, for packages that carry CUDA only when asked"
     )
-    cudnn: Specifiers = Field("", description="versions of cuDNN")
+    cudnn: Specifiers = Field("", description="versions of cuDNN, a range as PEP 440 writes it; empty: any")
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -129,8 +133,8 @@ class RepositoryRow(Row):
     """The release of a distribution that a vendor's package repository is made for."""
 
     path: Line = Field(min_length=4, description="part of the repository's URL that names the distribution")
-    os: Name
-    release: Line
+    os: Name = Field(description="ID of os-release")
+    release: Line = Field(description="release of the distribution: 22.04, 9")
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -140,9 +144,9 @@ class RepositoryRow(Row):
 class DistributionRow(Row):
     """Releases of a distribution that a package's makers build it for."""
 
-    package: Name
+    package: Name = Field(description="name of the package")
     os: Name = Field(description="ID of os-release")
-    releases: tuple[Line, ...] = Field(min_length=1)
+    releases: tuple[Line, ...] = Field(min_length=1, description="releases of the distribution: 22.04, 9")
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -152,8 +156,8 @@ class DistributionRow(Row):
 class EndRow(Row):
     """When something's maintenance ends."""
 
-    product: Name = Field(description="ID of os-release, python or nvidia-driver")
-    release: Line
+    product: Name = Field(description="ID of os-release, python, nvidia-driver, or a tool")
+    release: Line = Field(description="the release that ends: 12, 3.12, 580")
     support: datetime.date = Field(description="end of its makers' ordinary support")
     extended: datetime.date | None = Field(None, description="end of long-term or extended support")
 
@@ -178,17 +182,17 @@ class EndPolicy(Model):
 class Compat(Model):
     """What fits together: the rows that the gate judges by."""
 
-    policy: EndPolicy = EndPolicy()
+    policy: EndPolicy = Field(EndPolicy(), description="what an end of life means for an image")
     sources: dict[Name, Line] = Field(default_factory=dict, description="who says so, by the name that rows use")
-    cuda: tuple[CudaRow, ...] = ()
-    toolkits: tuple[ToolkitRow, ...] = ()
-    gpus: tuple[GpuRow, ...] = ()
-    modules: tuple[ModulesRow, ...] = ()
-    builds: tuple[BuildRow, ...] = ()
-    frameworks: tuple[FrameworkRow, ...] = ()
-    repositories: tuple[RepositoryRow, ...] = ()
-    distributions: tuple[DistributionRow, ...] = ()
-    ends: tuple[EndRow, ...] = ()
+    cuda: tuple[CudaRow, ...] = Field((), description="what CUDA toolkits need, by major version")
+    toolkits: tuple[ToolkitRow, ...] = Field((), description="drivers that toolkits are bundled with")
+    gpus: tuple[GpuRow, ...] = Field((), description="GPUs that people name")
+    modules: tuple[ModulesRow, ...] = Field((), description="kinds of the driver's kernel modules, and their GPUs")
+    builds: tuple[BuildRow, ...] = Field((), description="GPU architectures in the builds of packages")
+    frameworks: tuple[FrameworkRow, ...] = Field((), description="what packages need, from a version on")
+    repositories: tuple[RepositoryRow, ...] = Field((), description="what vendors' repositories are made for")
+    distributions: tuple[DistributionRow, ...] = Field((), description="what packages are made for")
+    ends: tuple[EndRow, ...] = Field((), description="when maintenance ends")
 
     @property
     def tables(self) -> dict[str, tuple[Row, ...]]:

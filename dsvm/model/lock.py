@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from dsvm.model.common import BaseKind, Format, Line, Model, Name, Sha256, digest_of, is_empty
 
@@ -48,6 +48,11 @@ class Pin(Model):
     def filename(self) -> str:
         return self.file.rsplit("/", 1)[-1]
 
+    @property
+    def plain_name(self) -> str:
+        """The name without the version that tells it from others of its name, as several of npm's are in a section."""
+        return self.name.removesuffix(f"@{self.version}")
+
 
 class NoExtra(Model):
     """The `extra` of a section that needs none."""
@@ -74,9 +79,30 @@ class Section(Model):
         return next((pin for pin in self.pins if pin.name == name), None)
 
 
+# In a lock only the first two; what is for other formats follows from the manifests.
+LeftOutKind = Literal["requested", "unreachable", "unsuited"]
+ON_REQUEST = "left out on request"
+OUT_OF_REACH = "not within reach when this was locked"
+
+
 class LeftOut(Model):
-    tool: Name
-    reason: Line
+    """A tool that a variant names and its images do not have."""
+
+    tool: Name = Field(description="name of the tool")
+    reason: Line = Field(description="why, in words")
+    kind: LeftOutKind = Field(
+        "requested",
+        description="requested: until it is put back; unreachable: it, or a tool that it needs, until its source "
+        "answers; unsuited: it is for other formats only",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_old(cls, data: Any) -> Any:
+        """Locks had no kind once, and said what was out of reach in words alone."""
+        if isinstance(data, dict) and "kind" not in data and data.get("reason") == OUT_OF_REACH:
+            return {**data, "kind": "unreachable"}
+        return data
 
 
 class Choice(Model):
@@ -112,6 +138,11 @@ class Lock(Model):
                 "sections": tuple(one for one in self.sections if not one.formats or format in one.formats),
             }
         )
+
+    @property
+    def artefacts(self) -> str:
+        """A digest of what it holds alone: whenever it was locked, it is the same."""
+        return digest_of([[section.id, [pin.sha256 for pin in section.pins]] for section in self.sections])
 
     @property
     def digest(self) -> str:

@@ -69,6 +69,9 @@ class PlannedTool(Model):
     service: Service | None = None
     checks: tuple[Check, ...] = ()
     versions: dict[str, str] = Field(default_factory=dict, description="locked versions of all its own packages")
+    lacks: dict[str, str] = Field(
+        default_factory=dict, exclude_if=is_empty, description="libraries, or files that need them, that may lack: why"
+    )
 
 
 class MachinePart(Model):

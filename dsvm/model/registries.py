@@ -113,7 +113,7 @@ class Repository(Model):
         None, description="its root; 'sources' of a user's own configuration can name another"
     )
     archive: Name | None = Field(
-        None, description="instead of 'uri': an archive whose place this machine knows, such as debian or cran"
+        None, description="instead of 'uri': an archive whose place this host knows, such as debian or cran"
     )
     key: Key | None = Field(None, description="what signs it; the base's own keyring when there is none")
     places: tuple[Place, ...] = Field(min_length=1)

@@ -31,6 +31,9 @@ from dsvm.model.common import (
 )
 from dsvm.model.licenses import License
 
+SIZE = r"^(\d{1,6}(?:\.\d{1,3})?) (MB|GB)$"
+UNITS = {"MB": 10**6, "GB": 10**9}
+
 
 class When(Model):
     """A condition on the variant; every key that is given must hold."""
@@ -137,7 +140,9 @@ class Service(Model):
     """A program that a started image serves on a port, never without a token."""
 
     run: tuple[str, ...] = Field(
-        min_length=1, description="command line, without secrets; {home} in it is the home of whoever runs it"
+        min_length=1,
+        description="command line, without secrets; {home} in it is the home of whoever runs it, {cookie_key} a file "
+        "with a key, another one for each token, for cookies to be signed with",
     )
     base_url: tuple[str, ...] = Field(
         (),
@@ -199,8 +204,27 @@ class Tool(Model):
         default_factory=dict, description="environment variables of the image"
     )
     requires: tuple[ToolName, ...] = Field((), description="tools that must be in the same image")
+    lacks: dict[Line, Line] = Field(
+        default_factory=dict,
+        exclude_if=is_empty,
+        description="libraries, or files that need them (paths in the image), with stars, that may lack in the image: "
+        "the reason of each",
+    )
+    size: int | None = Field(
+        None,
+        exclude_if=is_none,
+        description="what it may take in an image, of its own, as in 1.5 GB: an audit says more",
+    )
     formats: tuple[Format, ...] = Field((), description="only for these formats; all when empty")
     checks: tuple[Check, ...] = ()
+
+    @field_validator("size", mode="before", json_schema_input_type=Annotated[str, StringConstraints(pattern=SIZE)])
+    @classmethod
+    def _bytes(cls, value: object) -> object:
+        found = re.fullmatch(SIZE, value) if isinstance(value, str) else None
+        if found is None:
+            raise ValueError(f"'size' is a number of MB or GB, such as 1.5 GB: {value}")
+        return round(float(found[1]) * UNITS[found[2]])
 
     @model_validator(mode="after")
     def _has_working_check(self) -> Self:

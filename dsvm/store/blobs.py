@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dsvm.errors import StoreError
-from dsvm.files import fault
+from dsvm.host import fault
+from dsvm.model import StoreError
 from dsvm.store.compared import Compared
 from dsvm.store.hashed import Hashed
 
@@ -86,7 +86,7 @@ class Blobs:
         """Hold the lock `name` against other runs and threads. Raises Cancelled once `cancel` is set."""
         from filelock import FileLock, Timeout
 
-        from dsvm.download import Cancelled
+        from dsvm.host import Cancelled
 
         folder = self.root / "locks"
         folder.mkdir(parents=True, exist_ok=True)

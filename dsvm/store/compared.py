@@ -7,8 +7,8 @@ from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
-from dsvm.errors import FileError
-from dsvm.files import read_bounded, write_whole
+from dsvm.host import read_bounded, write_whole
+from dsvm.model import FileError
 
 MOST = 10_000  # digests that are remembered; beyond that it begins anew
 

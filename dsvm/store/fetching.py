@@ -14,11 +14,11 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
-from dsvm.errors import DsvmError, GoneError, StoreError
+from dsvm.model import DsvmError, GoneError, StoreError
 from dsvm.store.blobs import Blobs
 
 if TYPE_CHECKING:
-    from dsvm.machine import Machine
+    from dsvm.host import Host
 
 SPARE = 1.05  # of the missing bytes must be free before a fetch starts
 
@@ -42,7 +42,7 @@ class FetchSummary:
     bytes: int
 
 
-class Progress(Protocol):
+class FetchView(Protocol):
     """Hears how a fetch goes on, one call at a time."""
 
     def start(self, total_bytes: int, files: int) -> None: ...
@@ -56,7 +56,7 @@ class Progress(Protocol):
 
 
 def fetch(
-    blobs: Blobs, wants: Sequence[Want], *, machine: Machine, progress: Progress | None = None, jobs: int = 8
+    blobs: Blobs, wants: Sequence[Want], *, host: Host, progress: FetchView | None = None, jobs: int = 8
 ) -> FetchSummary:
     """Bring in all that is missing, `jobs` at a time, the largest first.
 
@@ -70,7 +70,7 @@ def fetch(
     missing.sort(key=lambda want: (-want.size, want.name))
     with blobs.faults(blobs.root):
         _check_space(blobs, missing)
-    run = _Fetch(blobs, missing, machine, progress)
+    run = _Fetch(blobs, missing, host, progress)
     run.work(jobs)
     blobs.hashed.save()
     run.report()
@@ -82,7 +82,7 @@ def fetch_one(
     urls: Iterable[str],
     *,
     name: str,
-    machine: Machine,
+    host: Host,
     sha256: str | None = None,
     verify: Callable[[Path], str | None] | None = None,
     key: str | None = None,
@@ -92,7 +92,7 @@ def fetch_one(
     `verify` looks at the file before it counts and returns what is wrong with it, if anything. `key` is
     another digest that determines the content (npm's integrity): what is known by it is not fetched again.
     """
-    from dsvm.download import download
+    from dsvm.host import download
 
     if (known := _by_key(blobs, key)) is not None:
         return known
@@ -107,7 +107,7 @@ def fetch_one(
             part = blobs.partial(sha256)
             part.parent.mkdir(parents=True, exist_ok=True)
         got = download(
-            machine.client,
+            host.client,
             urls,
             part,
             sha256=sha256,
@@ -159,8 +159,8 @@ def _check_space(blobs: Blobs, missing: Sequence[Want]) -> None:
 class _Fetch:
     """One run of `fetch`: threads of its own, since a pool would keep Ctrl-C waiting for its sockets."""
 
-    def __init__(self, blobs: Blobs, wants: Sequence[Want], machine: Machine, progress: Progress | None) -> None:
-        self.blobs, self.wants, self.machine, self.progress = blobs, wants, machine, progress
+    def __init__(self, blobs: Blobs, wants: Sequence[Want], host: Host, progress: FetchView | None) -> None:
+        self.blobs, self.wants, self.host, self.progress = blobs, wants, host, progress
         self.cancel = threading.Event()
         self.mutex = threading.Lock()
         self.dead: dict[str, str] = {}
@@ -172,7 +172,7 @@ class _Fetch:
         queue: SimpleQueue[Want] = SimpleQueue()
         for want in self.wants:
             queue.put(want)
-        _ = self.machine.client  # made once, before the threads need it
+        _ = self.host.client  # made once, before the threads need it
         if self.progress is not None:
             self.progress.start(sum(want.size for want in self.wants), len(self.wants))
         count = max(1, min(jobs, len(self.wants)))
@@ -220,7 +220,7 @@ class _Fetch:
         )
 
     def _worker(self, queue: SimpleQueue[Want]) -> None:
-        from dsvm.download import Cancelled, DiskFullError
+        from dsvm.host import Cancelled, DiskFullError
 
         while not self.cancel.is_set():
             try:
@@ -245,7 +245,7 @@ class _Fetch:
         self.cancel.set()
 
     def _one(self, want: Want) -> None:
-        from dsvm.download import download
+        from dsvm.host import download
 
         blobs, part = self.blobs, self.blobs.partial(want.sha256)
         with blobs.faults(part), blobs.locked(want.sha256, self.cancel):
@@ -257,7 +257,7 @@ class _Fetch:
             problems: list[DsvmError] = []
             try:
                 got = download(
-                    self.machine.client,
+                    self.host.client,
                     _located(want, problems),
                     part,
                     sha256=want.sha256,
@@ -294,8 +294,7 @@ def _located(want: Want, problems: list[DsvmError]) -> Iterator[str]:
     """The candidates of `want`; what goes wrong while looking for them ends the list and is kept."""
     import httpx
 
-    from dsvm.download import NetworkError
-    from dsvm.urls import NETWORK_HINT, explain
+    from dsvm.host import NETWORK_HINT, NetworkError, explain
 
     try:
         yield from want.locate()

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from dsvm.errors import StoreError
+from dsvm.model import StoreError
 from dsvm.store.blobs import Blobs, mtime_of
 
 

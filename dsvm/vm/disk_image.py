@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsvm.cloud_disks import vhd_fault
-from dsvm.errors import InputError, VerifyError
-from dsvm.files import sha256_of, write_whole
-from dsvm.model import Format, Model, canonical_json
-from dsvm.run import run
+from dsvm.host import run, sha256_of, write_whole
+from dsvm.model import Format, InputError, Model, VerifyError, canonical_json
+from dsvm.vm.disk_formats import vhd_fault
 
 # What a machine is verified as; the others are conversions of it.
 VERIFIED: Format = "qcow2"

@@ -14,10 +14,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from dsvm import claims, qemu
-from dsvm.errors import FileError, InputError
-from dsvm.files import fault, read_bounded, write_whole
-from dsvm.model import Model, Sha256, canonical_json
+from dsvm.host import claims, fault, read_bounded, write_whole
+from dsvm.model import FileError, InputError, Model, Sha256, canonical_json
+from dsvm.vm import qemu
 
 
 class Kept(Model):

@@ -9,21 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dsvm import qemu
-from dsvm.builders import disk, packer
-from dsvm.builders.docker import export_root
-from dsvm.errors import EngineError
-from dsvm.files import sha256_of, write_whole
-from dsvm.model import Plan, canonical_json
-from dsvm.units import GIB
+from dsvm.container import export_root
+from dsvm.host import sha256_of, write_whole
+from dsvm.model import GIB, EngineError, Plan, canonical_json
+from dsvm.vm import disk, packer, qemu
 from dsvm.vm.disk_image import VERIFIED, MachineImage, Place
 
 if TYPE_CHECKING:
-    from dsvm.builders.docker import Screen
-    from dsvm.engine import Engine
+    from dsvm.host import Engine
+    from dsvm.session import BuildView
     from dsvm.store import Store
 
-Say = Callable[[str], None]
+Echo = Callable[[str], None]
 
 
 def make(
@@ -34,8 +31,8 @@ def make(
     *,
     store: Store,
     engine: Engine,
-    screen: Screen,
-    say: Say,
+    view: BuildView,
+    echo: Echo,
     builder: str | None = None,
     no_cache: bool = False,
 ) -> MachineImage:
@@ -62,7 +59,7 @@ def make(
         root.mkdir(mode=0o755)
         export_root(
             plan, work, base, image, store, root,
-            engine_env=engine.env, containerd_store=engine.containerd_store, screen=screen,
+            engine=engine, view=view,
             builder=builder, no_cache=no_cache,
         )  # fmt: skip
         (root / "etc/resolv.conf").unlink(missing_ok=True)  # the engine's own; systemd makes the machine's
@@ -74,8 +71,8 @@ def make(
         disk.to_qcow2(raw, laid)
         raw.unlink()
         done("disk")
-        say(f"disk: {used / 1e9:.2f} GB of files on {geometry.size / GIB:.0f} GiB, laid out")
-        finished = packer.build_local(plan, work, laid, say=say)
+        echo(f"disk: {used / 1e9:.2f} GB of files on {geometry.size / GIB:.0f} GiB, laid out")
+        finished = packer.build_local(plan, work, laid, echo=echo)
         laid.unlink()
         done("packer build")
         place.unverified.unlink(missing_ok=True)
@@ -101,5 +98,5 @@ def make(
     )
     write_whole(place.described(place.unverified), canonical_json(made))
     spent = ", ".join(f"{step} {value:.0f} s" for step, value in seconds.items())
-    say(f"machine: {made.bytes / 1e6:.0f} MB ({spent})")
+    echo(f"machine: {made.bytes / 1e6:.0f} MB ({spent})")
     return made

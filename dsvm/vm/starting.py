@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dsvm import qemu
-from dsvm.errors import EngineError, InputError, ProgramError
-from dsvm.ports import free_port
-from dsvm.run import Background, run
-from dsvm.services import SERVICES_ANSWER, service_url
+from dsvm.host import Background, free_port, run
+from dsvm.model import EngineError, InputError, ProgramError
+from dsvm.plan import SERVICES_ANSWER, service_url
+from dsvm.vm import qemu
 from dsvm.vm.kept import Disk, Kept
 
 KEYS = ("id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub")

@@ -6,13 +6,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from dsvm import checks, qemu
-from dsvm.files import sha256_of
-from dsvm.model import CheckResult, Plan, Report
-from dsvm.ports import free_port
-from dsvm.run import run
-from dsvm.services import SERVICES_ANSWER
-from dsvm.units import GIB
+from dsvm import checks
+from dsvm.catalog import MANIFESTS
+from dsvm.host import free_port, run, sha256_of
+from dsvm.model import GIB, CheckResult, Plan, Report
+from dsvm.plan import SERVICES_ANSWER
+from dsvm.session import CheckView, Silent
+from dsvm.vm import qemu
 
 MORE_DISK = 2 * GIB  # how much larger the disk is on which an image is verified
 
@@ -23,9 +23,9 @@ def verify(
     *,
     folder: Path,
     only: Sequence[str] = (),
-    manifests: Sequence[Path] = (checks.MANIFESTS,),
+    manifests: Sequence[Path] = (MANIFESTS,),
     workers: int | None = None,
-    progress: checks.Watcher | None = None,
+    view: CheckView | None = None,
 ) -> Report:
     """Boot an overlay of `image` on a larger disk with a fresh seed and run every planned check over SSH.
 
@@ -34,9 +34,9 @@ def verify(
     be reached or the suite breaks off, with the end of the serial console.
     """
     cases = checks.planned_checks(plan, only)
-    watcher = progress or checks.ConsoleWatcher()
+    view = view or Silent().checks()
     folder.mkdir(parents=True, exist_ok=True)
-    watcher.step(f"Booting {image.name} with {qemu.accelerator()}")
+    view.step(f"Booting {image.name} with {qemu.accelerator()}")
     closed = {free_port(): port for port in closed_ports(plan)}
     shot = folder / "console.png"
     shot.unlink(missing_ok=True)
@@ -55,9 +55,9 @@ def verify(
                 "machine": {**guest.facts, "closed": {str(port): inside for port, inside in closed.items()}},
                 "ssh_config": str(guest.ssh_config),
             }
-            watcher.begin(len(cases) + len(results))
+            view.begin(len(cases) + len(results))
             for result in results:
-                watcher.result(result)
+                view.result(result)
             for restarted in (False, True):
                 chosen = [case for case in cases if case.restarted == restarted]
                 if not chosen:
@@ -74,14 +74,14 @@ def verify(
                     {"DSVM_TOKEN": token or "-" * 8},
                     log=folder / ("verify-restarted.log" if restarted else "verify.log"),
                     workers=workers,
-                    watcher=watcher,
+                    view=view,
                     settings=settings,
                 )
         except BaseException:
             guest.screenshot(shot)
             raise
         finally:
-            watcher.end()
+            view.end()
             (folder / "serial.log").write_text(guest.console(lines=5000))
         if any(result.outcome == "failed" for result in results):
             guest.screenshot(shot)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
-import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+from lib.http_server import Handler, loopback
+from lib.outcome import run_check
+from lib.process import environment_without_proxies
 
 KEPT: dict[str, bytes] = {}
 SIGNED: list[str] = []
 
 
-class Bucket(BaseHTTPRequestHandler):
+class Bucket(Handler):
     """The part of S3 that copying a file and listing a bucket asks."""
 
     protocol_version = "HTTP/1.1"
@@ -24,8 +23,8 @@ class Bucket(BaseHTTPRequestHandler):
         if "chunked" in self.headers.get("Content-Encoding", ""):
             KEPT[self.path] = b"".join(self.chunks())
         else:
-            KEPT[self.path] = self.rfile.read(int(self.headers["Content-Length"]))
-        self.answer(b"")
+            KEPT[self.path] = self.body()
+        self.say(b"")
 
     def chunks(self) -> list[bytes]:
         """Parts of a body in AWS's own chunked form, which may end in further headers."""
@@ -44,26 +43,15 @@ class Bucket(BaseHTTPRequestHandler):
             for path, body in KEPT.items()
         )
         space = "http://s3.amazonaws.com/doc/2006-03-01/"
-        self.answer(f'<ListBucketResult xmlns="{space}"><Name>box</Name>{rows}</ListBucketResult>'.encode())
+        self.say(f'<ListBucketResult xmlns="{space}"><Name>box</Name>{rows}</ListBucketResult>'.encode())
 
-    def answer(self, body: bytes) -> None:
-        self.send_response(200)
-        self.send_header("ETag", '"x"')
-        self.send_header("Content-Type", "application/xml")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
+    def say(self, body: bytes) -> None:
+        self.answer(200, body, {"ETag": '"x"', "Content-Type": "application/xml"})
 
 
-def check() -> dict[str, object]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Bucket)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    dropped = ("_proxy", "aws_profile")
-    env = {name: value for name, value in os.environ.items() if not name.lower().endswith(dropped)}
-    env |= {
+def aws(endpoint: str, *words: str) -> str:
+    env = {
+        **{name: value for name, value in environment_without_proxies().items() if name.lower() != "aws_profile"},
         "AWS_ACCESS_KEY_ID": "CHECKKEY",
         "AWS_SECRET_ACCESS_KEY": "secret",
         "AWS_DEFAULT_REGION": "eu-west-1",
@@ -71,32 +59,26 @@ def check() -> dict[str, object]:
         "AWS_SHARED_CREDENTIALS_FILE": "none",
         "AWS_EC2_METADATA_DISABLED": "true",
     }
+    argv = ["aws", "--endpoint-url", endpoint, *words]
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=600)
+    if done.returncode != 0:
+        raise AssertionError(f"aws {words[0]} {words[1]}: {done.stderr.strip()[-500:]}")
+    return done.stdout
 
-    def aws(*words: str) -> str:
-        argv = ["aws", "--endpoint-url", f"http://127.0.0.1:{server.server_port}", *words]
-        done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=600)
-        if done.returncode != 0:
-            raise AssertionError(f"aws {words[0]} {words[1]}: {done.stderr.strip()[-500:]}")
-        return done.stdout
 
+def check() -> dict[str, object]:
     Path("report.txt").write_text("kept as it is\n")
-    aws("s3", "cp", "report.txt", "s3://box/report.txt", "--no-progress")
-    if KEPT.get("/box/report.txt") != b"kept as it is\n":
-        raise AssertionError(f"the bucket holds {KEPT}")
-    if not ("Credential=CHECKKEY/" in SIGNED[0] and "/eu-west-1/s3/aws4_request" in SIGNED[0]):
-        raise AssertionError(f"signed {SIGNED[0]!r}")
-    listed = aws("s3", "ls", "s3://box/")
+    with loopback(Bucket) as url:
+        aws(url, "s3", "cp", "report.txt", "s3://box/report.txt", "--no-progress")
+        if KEPT.get("/box/report.txt") != b"kept as it is\n":
+            raise AssertionError(f"the bucket holds {KEPT}")
+        if not ("Credential=CHECKKEY/" in SIGNED[0] and "/eu-west-1/s3/aws4_request" in SIGNED[0]):
+            raise AssertionError(f"signed {SIGNED[0]!r}")
+        listed = aws(url, "s3", "ls", "s3://box/")
     if "14 report.txt" not in listed:
         raise AssertionError(f"it listed {listed!r}")
-    server.shutdown()
     return {"listed": listed.strip()}
 
 
 if __name__ == "__main__":
-    try:
-        result = {"ok": True, **check()}
-    except Exception as error:
-        result = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
-        print(result["reason"], file=sys.stderr)
-    print(json.dumps({"check": "aws_cli_s3", **result}))
-    sys.exit(0 if result["ok"] else 1)
+    run_check(__file__, check)

@@ -5,67 +5,35 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import subprocess
-import sys
-import time
-import urllib.error
 import urllib.parse
-import urllib.request
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from http.cookiejar import CookieJar
+from contextlib import contextmanager
 from pathlib import Path
+
+from lib.client import Client
+from lib.outcome import run_check
+from lib.process import free_port, running
 
 PASSWORD = "check-only"
 FOLDERS = ["--user-data-dir=data", "--extensions-dir=extensions"]
 ENVIRONMENT = {**os.environ, "PASSWORD": PASSWORD, "XDG_CONFIG_HOME": str(Path("config").resolve())}
 
 
-class Client:
-    """A browser with cookies of its own."""
-
-    def __init__(self, port: int) -> None:
-        self.root = f"http://127.0.0.1:{port}"
-        cookies = urllib.request.HTTPCookieProcessor(CookieJar())
-        self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), cookies)
-
-    def get(self, path: str, form: dict[str, str] | None = None) -> tuple[int, str, str]:
-        """Status, the path where redirects ended, and text; with a `form` it is a POST."""
-        data = None if form is None else urllib.parse.urlencode(form).encode()
-        url = urllib.parse.urljoin(self.root, path)
-        try:
-            with self.opener.open(url, data, timeout=20) as answer:
-                return answer.status, urllib.parse.urlsplit(answer.url).path, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, urllib.parse.urlsplit(error.url).path, error.read().decode()
+def browser(url: str) -> Client:
+    return Client(url, cookies=True, timeout=20)
 
 
 @contextmanager
-def server() -> Iterator[int]:
-    """Port of a running code-server."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+def server() -> Iterator[str]:
+    """URL of a running code-server."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
     argv = ["code-server", f"--bind-addr=127.0.0.1:{port}", "--auth=password", *FOLDERS]
     argv += ["--disable-telemetry", "--disable-update-check", str(Path.cwd())]
-    with (
-        Path("server.log").open("w") as log,
-        subprocess.Popen(argv, stdout=log, stderr=log, env=ENVIRONMENT) as process,
-    ):
-        try:
-            for _ in range(240):
-                lines = Path("server.log").read_text().strip().splitlines()
-                if process.poll() is not None:
-                    raise AssertionError(f"it ended: {lines[-1:]}")
-                with suppress(OSError):
-                    Client(port).get("/healthz")
-                    break
-                time.sleep(0.25)
-            yield port
-        finally:
-            process.terminate()
+    with running(argv, env=ENVIRONMENT, timeout=60, ready=lambda: browser(url).get("/healthz")):
+        yield url
 
 
 def extension() -> Path:
@@ -90,41 +58,36 @@ def check() -> dict[str, object]:
     extensions = [line for line in code_server("--list-extensions", "--show-versions").split() if "@" in line]
     if extensions != ["check.nothing@1.2.3"]:
         raise AssertionError(f"extensions {extensions}")
-    with server() as port:
-        status, _, text = Client(port).get("/healthz")
-        if status != 200:
-            raise AssertionError(f"/healthz: {status}")
-        if json.loads(text)["status"] not in ("alive", "expired"):
-            raise AssertionError(text)
-        stranger = Client(port)
-        status, path, _ = stranger.get("/")
-        if path != "/login":
-            raise AssertionError(f"without a password: {status} at {path}")
-        stranger.get("/login", {"password": "wrong"})
-        status, path, _ = stranger.get("/")
-        if path != "/login":
-            raise AssertionError(f"with a wrong password: {status} at {path}")
-        owner = Client(port)
-        owner.get("/login", {"password": PASSWORD})
-        status, path, page = owner.get("/")
-        if (status, path) != (200, "/"):
-            raise AssertionError(f"with the right password: {status} at {path}")
-        scripts = re.findall(r'src="([^"]+/workbench[.]js)"', page)
+    with server() as url:
+        health = browser(url).get("/healthz")
+        if health.status != 200:
+            raise AssertionError(f"/healthz: {health.status}")
+        if health.json()["status"] not in ("alive", "expired"):
+            raise AssertionError(health.text)
+        stranger = browser(url)
+        page = stranger.get("/")
+        if page.path != "/login":
+            raise AssertionError(f"without a password: {page.status} at {page.path}")
+        stranger.post("/login", {"password": "wrong"})
+        page = stranger.get("/")
+        if page.path != "/login":
+            raise AssertionError(f"with a wrong password: {page.status} at {page.path}")
+        owner = browser(url)
+        owner.post("/login", {"password": PASSWORD})
+        page = owner.get("/")
+        if (page.status, page.path) != (200, "/"):
+            raise AssertionError(f"with the right password: {page.status} at {page.path}")
+        scripts = re.findall(r'src="([^"]+/workbench[.]js)"', page.text)
         if not scripts:
             raise AssertionError("the page loads no workbench")
-        status, _, text = owner.get(urllib.parse.urljoin("/", scripts[0]))
-        if status != 200:
-            raise AssertionError(f"{scripts[0]}: {status}")
-        if not (len(text) > 1_000_000):
-            raise AssertionError(f"{scripts[0]} has only {len(text)} characters")
-    return {"extensions": extensions, "workbench": len(text)}
+        answer = owner.get(urllib.parse.urljoin("/", scripts[0]))
+        if answer.status != 200:
+            raise AssertionError(f"{scripts[0]}: {answer.status}")
+        size = len(answer.text)
+        if not (size > 1_000_000):
+            raise AssertionError(f"{scripts[0]} has only {size} characters")
+    return {"extensions": extensions, "workbench": size}
 
 
 if __name__ == "__main__":
-    try:
-        result = {"ok": True, **check()}
-    except Exception as error:
-        result = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
-        print(result["reason"], file=sys.stderr)
-    print(json.dumps({"check": "code_server_app", **result}))
-    sys.exit(0 if result["ok"] else 1)
+    run_check(__file__, check)

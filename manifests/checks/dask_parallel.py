@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import threading
+
+from lib.outcome import run_check
 
 
 def check() -> dict[str, object]:
@@ -32,10 +32,4 @@ def check() -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    try:
-        result = {"ok": True, **check()}
-    except Exception as error:
-        result = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
-        print(result["reason"], file=sys.stderr)
-    print(json.dumps({"check": "dask_parallel", **result}))
-    sys.exit(0 if result["ok"] else 1)
+    run_check(__file__, check)

@@ -6,10 +6,10 @@ import json
 import os
 import socketserver
 import subprocess
-import sys
-import threading
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+
+from lib.http_server import Handler, serving
+from lib.outcome import run_check
 
 CONTAINERS = [
     {
@@ -27,35 +27,22 @@ CONTAINERS = [
 ]
 
 
-class Engine(BaseHTTPRequestHandler):
+class Engine(Handler):
     """The part of an engine's API that listing containers asks."""
 
     def do_HEAD(self) -> None:
-        self.answer(200, "OK")
+        self.say(200, "OK")
 
     def do_GET(self) -> None:
         if self.path.endswith("/_ping"):
-            self.answer(200, "OK")
+            self.say(200, "OK")
         elif "/containers/json" in self.path:
-            self.answer(200, json.dumps(CONTAINERS))
+            self.say(200, json.dumps(CONTAINERS))
         else:
-            self.answer(404, json.dumps({"message": "no such thing in this engine"}))
+            self.say(404, json.dumps({"message": "no such thing in this engine"}))
 
-    def answer(self, status: int, text: str) -> None:
-        body = text.encode()
-        self.send_response(status)
-        self.send_header("Api-Version", "1.44")
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def address_string(self) -> str:
-        return "socket"
-
-    def log_message(self, *_: object) -> None:
-        pass
+    def say(self, status: int, text: str) -> None:
+        self.answer(status, text.encode(), {"Api-Version": "1.44", "Content-Type": "application/json"})
 
 
 def docker(*words: str) -> subprocess.CompletedProcess[str]:
@@ -68,11 +55,9 @@ def check() -> dict[str, object]:
     nobody = docker("ps")
     if nobody.returncode == 0:
         raise AssertionError("it listed containers where there is no engine")
-    with socketserver.ThreadingUnixStreamServer("engine.sock", Engine) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serving(socketserver.ThreadingUnixStreamServer("engine.sock", Engine)):
         listed = docker("ps", "--format", "{{.ID}} {{.Names}} {{.Image}} {{.Ports}} {{.Labels}}")
         unknown = docker("image", "inspect", "nothing")
-        server.shutdown()
     if listed.returncode != 0:
         raise AssertionError(f"docker ps: {listed.stderr.strip()}")
     if listed.stdout.strip() != "0123456789ab lab dsvm/check 8888/tcp kept=yes":
@@ -89,10 +74,4 @@ def check() -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    try:
-        result = {"ok": True, **check()}
-    except Exception as error:
-        result = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
-        print(result["reason"], file=sys.stderr)
-    print(json.dumps({"check": "docker_cli_engine", **result}))
-    sys.exit(0 if result["ok"] else 1)
+    run_check(__file__, check)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 
-
-class NoGpuError(Exception):
-    """There is nothing here to try it on."""
+from lib.outcome import NotExercisedError, run_check
 
 
 def check() -> dict[str, object]:
@@ -16,7 +12,7 @@ def check() -> dict[str, object]:
     import jax
 
     if not any(device.platform == "gpu" for device in jax.devices()):
-        raise NoGpuError("no GPU")
+        raise NotExercisedError("no GPU")
     device = jax.devices()[0]
     losses = train()
     if not (losses[-1] < 0.3 * losses[0]):
@@ -65,13 +61,4 @@ def train() -> list[float]:
 
 
 if __name__ == "__main__":
-    try:
-        result = {"ok": True, **check()}
-    except NoGpuError as error:
-        print(json.dumps({"check": "jax_cuda_train", "reason": str(error)}))
-        sys.exit(77)
-    except Exception as error:
-        result = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
-        print(result["reason"], file=sys.stderr)
-    print(json.dumps({"check": "jax_cuda_train", **result}))
-    sys.exit(0 if result["ok"] else 1)
+    run_check(__file__, check)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
+
+from lib.outcome import run_check
 
 
 def check() -> dict[str, object]:
@@ -33,10 +34,4 @@ def check() -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    try:
-        result = {"ok": True, **check()}
-    except Exception as error:
-        result = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
-        print(result["reason"], file=sys.stderr)
-    print(json.dumps({"check": "nbconvert_html", **result}))
-    sys.exit(0 if result["ok"] else 1)
+    run_check(__file__, check)

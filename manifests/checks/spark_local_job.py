@@ -3,12 +3,12 @@ and functions in Python, row by row and with pandas."""
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from lib.outcome import run_check
 
 TEXT = "the cat and the dog\nthe town of Łódź\nand a cat\n"
 
@@ -82,10 +82,4 @@ def check() -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    try:
-        result = {"ok": True, **check()}
-    except Exception as error:
-        result = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
-        print(result["reason"], file=sys.stderr)
-    print(json.dumps({"check": "spark_local_job", **result}))
-    sys.exit(0 if result["ok"] else 1)
+    run_check(__file__, check)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 
-
-class NoGpuError(Exception):
-    """There is nothing here to try it on."""
+from lib.outcome import NotExercisedError, run_check
 
 
 def check() -> dict[str, object]:
@@ -19,7 +15,7 @@ def check() -> dict[str, object]:
 
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
-        raise NoGpuError("no GPU")
+        raise NotExercisedError("no GPU")
     tf.keras.mixed_precision.set_global_policy("mixed_float16")
     tf.keras.utils.set_random_seed(0)
     x = np.random.default_rng(0).uniform(-1, 1, size=(4000, 2)).astype("float32")
@@ -42,13 +38,4 @@ def check() -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    try:
-        result = {"ok": True, **check()}
-    except NoGpuError as error:
-        print(json.dumps({"check": "tensorflow_cuda_train", "reason": str(error)}))
-        sys.exit(77)
-    except Exception as error:
-        result = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
-        print(result["reason"], file=sys.stderr)
-    print(json.dumps({"check": "tensorflow_cuda_train", **result}))
-    sys.exit(0 if result["ok"] else 1)
+    run_check(__file__, check)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import sys
+from lib.outcome import run_check
 
 # Compute capability, https://developer.nvidia.com/cuda-gpus: what today's data centres have
 GPUS = {"A100": 80, "H100": 90, "B200": 100}
@@ -40,10 +39,4 @@ def check() -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    try:
-        result = {"ok": True, **check()}
-    except Exception as error:
-        result = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
-        print(result["reason"], file=sys.stderr)
-    print(json.dumps({"check": "torch_cuda_build", **result}))
-    sys.exit(0 if result["ok"] else 1)
+    run_check(__file__, check)

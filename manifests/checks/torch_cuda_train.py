@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import sys
-
-
-class NoGpuError(Exception):
-    """There is nothing here to try it on."""
+from lib.outcome import NotExercisedError, run_check
 
 
 def check() -> dict[str, object]:
@@ -15,7 +10,7 @@ def check() -> dict[str, object]:
     from torch import nn
 
     if not torch.cuda.is_available():
-        raise NoGpuError("no GPU")
+        raise NotExercisedError("no GPU")
     torch.manual_seed(0)
     losses = train(torch, nn)
     if not (losses[-1] < 0.3 * losses[0]):
@@ -76,13 +71,4 @@ def train(torch, nn) -> list[float]:
 
 
 if __name__ == "__main__":
-    try:
-        result = {"ok": True, **check()}
-    except NoGpuError as error:
-        print(json.dumps({"check": "torch_cuda_train", "reason": str(error)}))
-        sys.exit(77)
-    except Exception as error:
-        result = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
-        print(result["reason"], file=sys.stderr)
-    print(json.dumps({"check": "torch_cuda_train", **result}))
-    sys.exit(0 if result["ok"] else 1)
+    run_check(__file__, check)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
-
-class NoGpuError(Exception):
-    """There is nothing here to try it on."""
+from lib.outcome import NotExercisedError, run_check
 
 
 def check() -> dict[str, object]:
@@ -18,7 +15,7 @@ def check() -> dict[str, object]:
     if not xgb.build_info()["USE_CUDA"]:
         raise AssertionError("a CPU build")
     if not Path("/dev/nvidiactl").exists():
-        raise NoGpuError("no GPU")
+        raise NotExercisedError("no GPU")
     rng = np.random.default_rng(0)
     x = rng.uniform(-1, 1, size=(20000, 4))
     y = (x[:, 0] * x[:, 1] > 0).astype(int)  # no straight line parts these
@@ -35,13 +32,4 @@ def check() -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    try:
-        result = {"ok": True, **check()}
-    except NoGpuError as error:
-        print(json.dumps({"check": "xgboost_cuda_train", "reason": str(error)}))
-        sys.exit(77)
-    except Exception as error:
-        result = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
-        print(result["reason"], file=sys.stderr)
-    print(json.dumps({"check": "xgboost_cuda_train", **result}))
-    sys.exit(0 if result["ok"] else 1)
+    run_check(__file__, check)

@@ -15,7 +15,7 @@ install_from_next_debian() (
     cp -p "$etc"/apt/preferences.d/* "$apt/preferences/" 2>/dev/null || true
     next_suite bookworm trixie "$apt/sources"
     if [[ ! -s $apt/sources/dsvm-next.list && ! -s $apt/sources/dsvm-next.sources ]]; then
-        die "this machine's apt sources name no archive of bookworm beside which trixie is: $theirs" \
+        die "this host's apt sources name no archive of bookworm beside which trixie is: $theirs" \
             "Debian 12 has none that would do. Install them yourself." 4
     fi
     cat >"$apt/preferences/dsvm" <<END

@@ -17,7 +17,7 @@ find_python() {
             return
         fi
     done
-    die "Python 3.11 or newer is needed; this machine has $(python3 --version 2>/dev/null || echo none)" \
+    die "Python 3.11 or newer is needed; this host has $(python3 --version 2>/dev/null || echo none)" \
         "Install one (Ubuntu 22.04: apt-get install python3.11 python3.11-venv) and try again, or name it: PYTHON=/path/to/python3 $0"
 }
 
@@ -59,7 +59,8 @@ setup_venv_locked() {
     rm -f "$venv"/.installed-*
     say "installing what $file pins into .venv"
     # -qq: several indexes in pip's own configuration make it warn of every package that one of them lacks
-    "$venv/bin/python3" -m pip install -qq --disable-pip-version-check --require-hashes -r "$root/$file"
+    # --no-deps: the list is whole, and pip, asked for hashes, takes no pin of a package for one of it with extras
+    "$venv/bin/python3" -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r "$root/$file"
     "$venv/bin/python3" -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e "$root"
     # The development set holds the other one.
     if [[ $file == requirements-dev.txt ]]; then
@@ -73,36 +74,71 @@ setup_base_tools() {
     have apt-get || return 0
     local -a packages=()
     if ! have mmdebstrap || ! have skopeo; then packages+=(mmdebstrap debian-archive-keyring skopeo); fi
+    # by it mmdebstrap knows which suites are Ubuntu's
+    if [[ ! -e $machine/usr/share/distro-info/ubuntu.csv ]]; then packages+=(distro-info-data); fi
     # with it, somebody who is not root makes bases
     if ((EUID != 0)) && ! have newuidmap; then packages+=(uidmap); fi
     if ((${#packages[@]})); then apt_install "${packages[@]}"; fi
     if [[ ! -e $machine/usr/share/keyrings/ubuntu-archive-keyring.gpg ]]; then
-        setup_ubuntu_keyring || say "without the package ubuntu-keyring no Ubuntu variant can be locked here; all others can"
+        install_here_or_next ubuntu-keyring || say "without the package ubuntu-keyring no Ubuntu variant can be locked here; all others can"
     fi
 }
 
-# Debian 12 is the one without it. Whatever fails ends this shell and not the set-up.
-setup_ubuntu_keyring() (
+# A package that Debian has since 13. Whatever fails ends this shell and not the set-up.
+install_here_or_next() (
     apt_get update
-    if [[ -n $(apt-cache madison ubuntu-keyring 2>/dev/null) ]]; then
-        apt_get install -y ubuntu-keyring
+    if [[ -n $(apt-cache madison "$1" 2>/dev/null) ]]; then
+        apt_get install -y "$1"
     else
-        install_from_next_debian ubuntu-keyring ubuntu-keyring
+        install_from_next_debian "$1" "$1"
     fi
 )
 
-# Tests of RPM packages build some and let dnf resolve them; without these programs they are skipped and say so.
-setup_rpm_tools() {
-    if { have dnf-3 && have rpmbuild && have createrepo_c && have gpg; } || ! have apt-get; then
-        return
-    fi
-    (apt_install dnf rpm createrepo-c gpg gpg-agent) || say "tests of RPM packages will be skipped"
+# What unit tests run beside .venv and base tools, each with its package of Debian and Ubuntu: archives of RPM packages
+# are made and resolved, R packages compiled, disks laid out, Packer's templates read, reports looked at in a browser.
+unit_test_programs=(
+    dnf-3:dnf rpmbuild:rpm createrepo_c:createrepo-c gpg:gpg gpg-agent:gpg-agent
+    R:r-base-core gcc:gcc gcc:libc6-dev make:make
+    qemu-img:qemu-utils mcopy:mtools mkfs.vfat:dosfstools sfdisk:fdisk mke2fs:e2fsprogs
+    packer:packer ssh:openssh-client openssl:openssl chromium:chromium
+)
+
+# Tests whose program is missing all the same are skipped and say so.
+setup_unit_test_programs() {
+    have apt-get || return 0
+    local entry package
+    local -a missing=()
+    for entry in "${unit_test_programs[@]}"; do
+        if ! have "${entry%:*}"; then missing+=("${entry#*:}"); fi
+    done
+    if ((!${#missing[@]})) || (apt_install "${missing[@]}"); then return; fi
+    # one that this distribution lacks must not cost the others
+    for package in "${missing[@]}"; do
+        (apt_get install -y "$package") || say "tests that need $package will be skipped"
+    done
 }
 
-# Unit tests let Packer read the templates of all clouds; of what makes machines they need nothing else.
-setup_packer() {
-    if have packer || ! have apt-get; then return; fi
-    (apt_install packer) || say "tests that Packer reads templates in will be skipped"
+# cosign, which verifies what we sign.
+setup_cosign() {
+    have cosign || ! have apt-get || install_here_or_next cosign || say "tests that need cosign will be skipped"
+}
+
+# axe-core, which says whether everybody can read a page: the one whose digest stands in its lock.
+setup_axe() {
+    local wanted=$root/tests/programs/axe place=$root/.venv/axe
+    if [[ -e $place/node_modules ]] && cmp -s "$wanted/package-lock.json" "$place/package-lock.json"; then return; fi
+    mkdir -p "$place"
+    cp "$wanted"/*.json "$place"
+    "$root/.venv/bin/npm" ci --prefix "$place" --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+}
+
+# The real `aws`, and moto, which plays AWS for it, in an environment of their own: what their list pins.
+setup_aws() {
+    local wanted=$root/tests/programs/aws/requirements.txt place=$root/.venv/aws
+    if cmp -s "$wanted" "$place/installed.txt"; then return; fi
+    "$root/.venv/bin/python3" -m venv --clear "$place"
+    "$place/bin/python3" -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r "$wanted"
+    cp "$wanted" "$place/installed.txt"
 }
 
 # What virtual machines are made and checked with.

@@ -20,9 +20,20 @@ from workbench import BIG, CUT_OFF, INVOKE, ROOT, SMALL, Catalog, Done, Invoke, 
 # of all, by the command that a newcomer types; an emulated machine starts when that is done, as it has to answer in
 # time. The last two of the small image's files take its name away.
 GROUPS = (
-    ("test_quickstart", "test_start", "test_running", "test_broken_images"),
-    ("test_bad_luck", "test_reproducible", "test_another_user", "test_repository", "test_registry_base"),
+    ("test_quickstart", "test_start", "test_running", "test_broken_images", "test_every_file"),
+    (
+        "test_small_bill",
+        "test_release",
+        "test_bad_luck",
+        "test_reproducible",
+        "test_another_user",
+        "test_repository",
+        "test_registry_base",
+    ),
     ("test_outside_image",),
+    ("test_nightly",),
+    ("test_sharing",),
+    ("test_two_engines",),
     ("test_virtual_machine",),
     # in the slow run alone
     ("test_vendor_machine",),

@@ -8,7 +8,7 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from dsvm.machine import Machine
+from dsvm.host import Host
 
 VERSION = "1.5.3"
 LIB = "lib/x86_64-linux-gnu"
@@ -24,7 +24,7 @@ exec "$prefix/libexec/julia" "$@"
 
 def make(folder: Path) -> Path:
     """The archive, made in `folder`, which is emptied of everything else. Needs apt and Debian's archive."""
-    mirror = Machine.detect().apt_mirrors("debian")[0]
+    mirror = Host.detect().apt_mirrors("debian")[0]
     apt, tree = folder / "apt", folder / f"julia-{VERSION}"
     for sub in ("lists/partial", "cache/archives/partial", "parts"):
         (apt / sub).mkdir(parents=True)

@@ -13,10 +13,11 @@ import pytest
 from test_bad_luck import linked_store
 from workbench import ROOT, ROOT_ONLY, SMALL, Catalog, Invoke, image, private_engine, run, short_folder
 
-from dsvm.bases import layout_folder
 from dsvm.catalog import load
-from dsvm.lock import read
-from dsvm.store import Store, default_root
+from dsvm.ecosystems import layout_folder
+from dsvm.lock.files import read
+from dsvm.store import Store
+from dsvm.store.store import default_root
 
 UID = 12345
 pytestmark = ROOT_ONLY

@@ -14,14 +14,26 @@ import pytest
 from workbench import BIG, ROOT, Done, Silent, broken_image, docker, image
 
 from dsvm import checks
-from dsvm.errors import VerifyError
-from dsvm.model import Plan, PlannedTool, Report
-from dsvm.versions import upstream_version
+from dsvm.checks.planned import ASKS
+from dsvm.checks.report import failures
+from dsvm.container.verification import verify
+from dsvm.host import find_engine
+from dsvm.model import Plan, PlannedTool, Report, VerifyError, upstream_version
 
 SITE = "/opt/envs/{env}/lib/python3.11/site-packages"
 BASE = SITE.format(env="base")
 # What these programs serve or run the other checks with is broken by tests of its own.
 NOT_STUBBED = {"code-server", "fonts", "jupyterlab", "jupyterlab-git", "locales", "nbclient", "openblas", "requests"}
+
+# checks of dsvm-start with services of their own
+STARTS = {
+    "image: dsvm-start refuses what it cannot do",
+    "image: dsvm-start starts the chosen services, with a token in a file",
+}
+OTHER_START = "lets in nobody with a token or cookies of another start"
+SCRIPTS = "every script of its pages is served"
+PROCESS = "runs as the plan says"
+SETTINGS = "has the planned settings and extensions"
 
 Break = Callable[..., str]
 # ids of the checks that some broken image failed
@@ -55,13 +67,13 @@ def spoil(cpu_debian: Done, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def failed(plan: Plan, tmp_path: Path) -> Callable[..., set[str]]:
     """Verifies an image; ids of the checks that failed."""
 
-    def verify(name: str, *, only: Sequence[str] = (), plan: Plan = plan) -> set[str]:
-        report = checks.verify(plan, name, engine_env={}, folder=tmp_path, only=only, progress=Silent())
+    def verified(name: str, *, only: Sequence[str] = (), plan: Plan = plan) -> set[str]:
+        report = verify(plan, name, engine=find_engine(), folder=tmp_path, only=only, view=Silent())
         found = ids_of(report, "failed")
         caught.update(found)
         return found
 
-    return verify
+    return verified
 
 
 def ids_of(report: Report, outcome: str) -> set[str]:
@@ -110,11 +122,13 @@ def test_stubs_that_know_their_version(plan: Plan, spoil: Break, failed: Callabl
             lines += [f"command {name} '{printed(tool, name)}'" for name in tool.commands]
     lines += [f"command {name} '{r_versions}'" for name in ("R", "Rscript")]
     work = {case.id for case in checks.planned_checks(plan) if case.kind in ("run", "script")}
+    work |= {case.id for case in checks.planned_checks(plan) if case.kind == "network"}
     expected = {name for name in work if name.split(": ")[0] in {tool.name for tool in stubbed}}
     expected |= {
         "irkernel: kernel ir runs a notebook",
         "jupyterlab-git: jupyterlab_git_status.py",  # by the stub of git
         "openblas: r_blas_threads.R",  # by the stub of R
+        *(f"jupyterlab: {check}" for check in (SCRIPTS, SETTINGS)),  # by the stub of notebook, which has a page there
     }
     assert failed(spoil("stubs", "\n".join(lines))) == expected
 
@@ -145,6 +159,10 @@ def test_wrong_versions(plan: Plan, spoil: Break, failed: Callable[..., set[str]
     lines += ["command fc-query 65", "command ldd 'ldd (Debian GLIBC) 0.0.1'"]
     versions = only_versions(plan, *(tool.name for tool in plan.tools))
     expected = {case.id for case in checks.planned_checks(plan) if case.kind == "version"}
+    # by commands that do nothing but say their version
+    idle = {"curl", "git", "julia", "openjdk", "r"}
+    expected |= {case.id for case in checks.planned_checks(plan, [*idle]) if case.kind == "network"}
+    expected.add(f"jupyterlab: {SETTINGS}")  # nbdime, an extension of its server, does not load with such a git
     found = failed(
         spoil("versions", "\n".join(lines)), plan=versions, only=[tool.name for tool in plan.tools if tool.checks]
     )
@@ -220,11 +238,17 @@ def test_damage_of_many_kinds(plan: Plan, spoil: Break, failed: Callable[..., se
         "openblas: r_blas_threads.R",
         "polars: version",
         "jupyterlab: accepts the right token",
+        *(f"jupyterlab: {check}" for check in (OTHER_START, PROCESS, SCRIPTS, SETTINGS)),
+        *(f"code-server: {check}" for check in (OTHER_START, PROCESS, SCRIPTS)),
         "code-server: refuses a client without a token",
         "code-server: refuses a wrong token",
+        "code-server: refuses strangers at every address",
         "image: dsvm-info agrees with the plan",
+        "image: dsvm-start runs a command",
+        "image: every shell finds the same commands",
         "image: exactly the planned kernels",
         "image: health check passes",
+        "image: serves until all its checks are done",
         "image: installed packages: base and system",
         "image: installed packages: code-server-npm",
         "image: installed packages: env-base",
@@ -233,10 +257,13 @@ def test_damage_of_many_kinds(plan: Plan, spoil: Break, failed: Callable[..., se
         "image: installed packages: env-tensorflow",
         "image: no CUDA library",
         "image: nothing unplanned runs when programs start",
+        "image: nothing else listens when all checks are done",
         "image: only the planned services listen",
         "image: settings and labels",
         "image: starts nothing without a token",
+        "image: stops in good time",
         "image: token is on no command line",
+        *STARTS,
     }
     # what a terminal of JupyterLab finds
     work |= {case.id for case in checks.planned_checks(plan, ["jupyterlab"]) if case.kind == "run"}
@@ -277,8 +304,11 @@ def test_damage_of_other_kinds(plan: Plan, spoil: Break, failed: Callable[..., s
     assert failed(name, only=tools, plan=only_versions(plan, "jax", "pytorch", "tensorflow")) == {
         "code-server: code_server_app.py",
         "code-server: code_server_native.sh",
+        f"code-server: {OTHER_START}",
+        f"code-server: {PROCESS}",
         "code-server: refuses a client without a token",
         "code-server: refuses a wrong token",
+        "code-server: refuses strangers at every address",
         "image: installed packages: base and system",
         "image: installed packages: code-server-npm",
         "ipywidgets: ipywidgets_state.py",
@@ -288,10 +318,13 @@ def test_damage_of_other_kinds(plan: Plan, spoil: Break, failed: Callable[..., s
         "jupyterlab-git: jupyterlab_git_status.py",
         "jupyterlab: jupyterlab_app.py",
         "jupyterlab: kernel python3 runs a notebook",
+        *(f"jupyterlab: {check}" for check in (OTHER_START, PROCESS, SCRIPTS, SETTINGS)),
         "jupyterlab: refuses a client without a token",
         "jupyterlab: refuses a wrong token",
+        "jupyterlab: refuses strangers at every address",
         "nbclient: nbclient_execute.py",
         "pytorch: kernel pytorch runs a notebook",
+        f"requests: {ASKS}",
         "requests: requests_loopback.py",
         "tensorflow: kernel tensorflow runs a notebook",
     }
@@ -308,28 +341,289 @@ def test_root_and_a_service_on_another_port(spoil: Break, failed: Callable[..., 
     )
     assert failed(name, only=["image", "jupyterlab"]) == {
         "image: dsvm-info agrees with the plan",
+        "image: dsvm-start ends with its services",
+        "image: nothing else listens when all checks are done",
         "image: only the planned services listen",
         "image: settings and labels",
         "image: user is ds, not root",
         "jupyterlab: accepts the right token",
         "jupyterlab: answers",
+        *(f"jupyterlab: {check}" for check in (OTHER_START, PROCESS, SCRIPTS, SETTINGS)),
         "jupyterlab: refuses a client without a token",
         "jupyterlab: refuses a wrong token",
+        "jupyterlab: refuses strangers at every address",
+        *STARTS,
     }
+
+
+def test_a_door_without_a_lock_and_pages_of_other_sites(spoil: Break, failed: Callable[..., set[str]]) -> None:
+    """An extension of the server that asks nobody for a token, and websockets that any page may open; both in both."""
+    site = SITE.format(env="base")
+    script = f"""
+        {{
+            echo 'from tornado.web import RequestHandler'
+            echo 'class Door(RequestHandler):'
+            echo '    def get(self): self.finish("come in")'
+            echo 'def _jupyter_server_extension_points(): return [{{"module": "door"}}]'
+            echo 'def _load_jupyter_server_extension(app): app.web_app.add_handlers(".*$", [("/door", Door)])'
+        }} > {site}/door.py
+        mkdir -p /etc/jupyter/jupyter_server_config.d
+        echo '{{"ServerApp": {{"jpserver_extensions": {{"door": true}}, "allow_origin": "*"}}}}' \
+            > /etc/jupyter/jupyter_server_config.d/door.json
+        cd /opt/code-server/out/node/routes
+        sed -i 's|"/check", http_1.ensureAuthenticated,|"/check",|' update.js
+        sed -i 's|ws(/.*/, http_1.ensureOrigin,|ws(/.*/,|' vscode.js
+        ! grep '/check.*ensureAuthenticated' update.js
+        ! grep 'ws(.*ensureOrigin' vscode.js
+        """
+    assert failed(spoil("door", script), only=["code-server", "jupyterlab"]) == {
+        "code-server: refuses strangers at every address",
+        "jupyterlab: refuses strangers at every address",
+        f"jupyterlab: {SETTINGS}",
+    }
+
+
+def test_what_listens_since_a_check_began_it(spoil: Break, failed: Callable[..., set[str]]) -> None:
+    script = """
+        mv /usr/bin/pandoc /usr/bin/pandoc-real
+        script /usr/bin/pandoc <<'END'
+        #!/bin/sh
+        setsid python3 -c 'if True:
+            import socket, time
+            listener = socket.socket(type=socket.SOCK_DGRAM)
+            listener.bind(("", 5353))
+            time.sleep(900)
+        ' > /dev/null 2>&1 &
+        exec /usr/bin/pandoc-real "$@"
+        END
+        """
+    found = failed(spoil("later", script), only=["image", "pandoc"])
+    assert found == {"image: nothing else listens when all checks are done"}
+
+
+def test_parts_of_pages_that_are_gone(spoil: Break, failed: Callable[..., set[str]]) -> None:
+    """One that JupyterLab loads when it needs it, one of an extension of it, and a worker and a module of VS Code."""
+    script = """
+        cd /opt/envs/base/share/jupyter
+        rm "$(ls lab/static/[0-9]*.js | head -n 1)"
+        echo '<p>moved</p>' > "$(ls labextensions/@jupyterlab/git/static/[0-9]*.js | tail -n 1)"
+        rm /opt/code-server/lib/vscode/out/vs/workbench/services/search/worker/localFileSearchMain.js
+        rm -r /opt/code-server/lib/vscode/node_modules/@xterm/addon-webgl
+        """
+    assert failed(spoil("parts", script), only=["code-server", "jupyterlab"]) == {
+        f"code-server: {SCRIPTS}",
+        f"jupyterlab: {SCRIPTS}",
+    }
+
+
+def test_extensions_that_nobody_planned_and_less_than_was(spoil: Break, failed: Callable[..., set[str]]) -> None:
+    """An extension switched off, one of the page that is gone; one of a user's, and an origin that is trusted."""
+    script = """
+        echo '{"ServerApp": {"jpserver_extensions": {"nbdime": false}}}' \
+            > /opt/envs/base/etc/jupyter/jupyter_server_config.d/zz.json
+        rm -r /opt/envs/base/share/jupyter/labextensions/jupyterlab_pygments
+        rm /opt/code-server/lib/vscode/extensions/merge-conflict/dist/*.js
+        cd /home/ds
+        mkdir -p .config/code-server .local/share/code-server/extensions
+        printf 'auth: password\\ntrusted-origins: "*"\\n' > .config/code-server/config.yaml
+        echo '[{"identifier": {"id": "check.nothing"}}]' > .local/share/code-server/extensions/extensions.json
+        chown -R ds:ds .config .local
+        """
+    assert failed(spoil("extensions", script), only=["code-server", "jupyterlab"]) == {
+        "code-server: refuses strangers at every address",
+        f"code-server: {SETTINGS}",
+        f"jupyterlab: {SETTINGS}",
+    }
+
+
+def test_cookies_that_outlive_their_token(spoil: Break, failed: Callable[..., set[str]]) -> None:
+    """JupyterLab signs them with a key of its own in the home; code-server takes whatever looks like its cookie."""
+    script = """
+        mv /opt/envs/base/bin/jupyter /opt/envs/base/bin/jupyter-real
+        script /opt/envs/base/bin/jupyter <<'END'
+        #!/bin/bash
+        exec /opt/envs/base/bin/jupyter-real "${@/--ServerApp.cookie_secret_file=*/--ServerApp.quit_button=True}"
+        END
+        sed -i 's/yield (0, exports.isHashMatch)(passwordFromArgs, cookieKey)/cookieKey.startsWith("$argon2")/' \\
+            /opt/code-server/out/node/util.js
+        grep -q 'startsWith("$argon2")' /opt/code-server/out/node/util.js
+        """
+    assert failed(spoil("cookies", script), only=["code-server", "jupyterlab"]) == {
+        f"code-server: {OTHER_START}",
+        f"jupyterlab: {OTHER_START}",
+        f"jupyterlab: {PROCESS}",
+    }
+
+
+def test_a_start_that_keeps_no_promise(plan: Plan, spoil: Break, tmp_path: Path) -> None:
+    """Each change of dsvm-start is found by what it does, and an init that reaps nothing beside that."""
+    changes = [
+        ("return {name: services[name] for name in names} or services", "return services"),
+        ("    if unknown:", "    if False:"),
+        ("{8,}", "{1,}"),
+        ("getresponse().status < 400", "getresponse().status < 600"),
+        ('.replace(self.token, "[token]")', ""),
+        ('SECRETS = ("DSVM_TOKEN", "DSVM_TOKEN_FILE")', 'SECRETS = ("DSVM_TOKEN",)'),
+        ("os.killpg(pid, number)", "os.kill(pid, number)"),
+        ('stopping")\n                return 0', 'stopping")\n                return 3'),
+        ("                return code\n", "                return 0\n"),
+        ("self._signal_all(signal.SIGKILL)", "pass"),
+        ("os.execvp(command[0], command)", "return subprocess.run(command).returncode"),
+        ("return 127 if isinstance(error, FileNotFoundError) else 126", "return 1"),
+    ]
+    start = f"""
+        python3 - <<'END'
+        path, changes = "/usr/local/bin/dsvm-start", {changes!r}
+        text = open(path).read()
+        for old, new in changes:
+            assert text.count(old) == 1, old
+            text = text.replace(old, new)
+        open(path, "w").write(text)
+        END
+        """
+    init = """
+        script /usr/bin/tini <<'END'
+        #!/usr/bin/python3 -IS
+        import signal, subprocess, sys
+        process = subprocess.Popen(sys.argv[3:])
+        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        sys.exit(process.wait())
+        END
+        """
+    name = spoil("start", textwrap.dedent(start + init))
+    report = verify(plan, name, engine=find_engine(), folder=tmp_path, only=["image"], view=Silent())
+    caught.update(ids_of(report, "failed"))
+    found = {result.check: result.output for result in report.results if result.outcome == "failed"}
+    expected = {
+        "dsvm-start runs a command": ["does not take dsvm-start's place", "no-such-command"],
+        "dsvm-start refuses what it cannot do": [
+            "an unknown service is not refused",
+            "a token of seven characters is not refused",
+            "services start all the same",
+        ],
+        "dsvm-start starts the chosen services, with a token in a file": [
+            "the service inherits DSVM_TOKEN_FILE",
+            "with a service that answers 500 its health is 0, not 1",
+            "SIGTERM ends it with 3",
+            "SIGTERM leaves processes of a service behind",
+            "and the token hidden",
+            "a service starts that was not asked for",
+        ],
+        "dsvm-start ends with its services": [
+            "ends with 0, not 137",
+            "a service that will not end goes on",
+        ],
+        "orphans are reaped": ["does not reap orphans"],
+        checks.STOPS: ["told to stop, it ended with exit code 3, not 0"],
+    }
+    assert found.keys() == expected.keys()
+    for check, faults in expected.items():
+        assert [fault for fault in faults if fault not in found[check]] == [], found[check]
+
+
+def test_shells_that_find_other_programs(plan: Plan, spoil: Break, tmp_path: Path) -> None:
+    name = spoil(
+        "shells",
+        """
+        echo 'alias git=true' >> /home/ds/.bashrc
+        echo 'curl() { true; }' >> /etc/bash.bashrc
+        echo 'export LD_LIBRARY_PATH=/opt/other/lib' >> /home/ds/.profile
+        printf '%s\n' 'PATH=/opt/other/bin:$PATH' 'LANG=C' > /etc/profile.d/zz.sh
+        mkdir -p /opt/other/bin
+        printf '#!/bin/sh\n' | script /opt/other/bin/java
+        sed -i '1s|.*|#!/nowhere/python|' /opt/envs/base/bin/bokeh
+        """,
+    )
+    report = verify(plan, name, engine=find_engine(), folder=tmp_path, only=["image"], view=Silent())
+    caught.update(ids_of(report, "failed"))
+    found = {result.check: result.output for result in report.results if result.outcome == "failed"}
+    assert found.keys() == {"every shell finds the same commands", "nothing unplanned runs when programs start"}
+    faults = found["every shell finds the same commands"].splitlines()[1:]
+    java = "java is /opt/other/bin/java, not /usr/bin/java"
+    login = ("bash -lc", "bash -lic", "sh -lc", "dsvm-start bash -lic")
+    assert set(faults) == {
+        "bokeh: /opt/envs/base/bin/bokeh is run by /nowhere/python, which is no program",
+        *(
+            f"{shell}: git is alias git='true', not /usr/bin/git"
+            for shell in ("bash -ic", "bash -lic", "dsvm-start bash -lic")
+        ),
+        *(f"{shell}: curl is curl, not /usr/bin/curl" for shell in ("bash -ic", "bash -lic", "dsvm-start bash -lic")),
+        *(f"{shell}: {java}" for shell in login),
+        *(f"{shell}: LANG is 'C', not 'en_US.UTF-8'" for shell in login),
+        *(f"{shell}: LD_LIBRARY_PATH is '/opt/other/lib'" for shell in login),
+    }
+
+
+def test_programs_that_trust_everybody(plan: Plan, spoil: Break, tmp_path: Path) -> None:
+    """And a Java that is not told whom to trust."""
+    name = spoil(
+        "trusting",
+        f"""
+        echo insecure > /home/ds/.curlrc
+        git config --system http.sslVerify false
+        printf '[global]\\ntrusted-host = localhost\\n' > /etc/pip.conf
+        echo 'Acquire::https {{ Verify-Peer "false"; Verify-Host "false"; }};' > /etc/apt/apt.conf.d/99trusting
+        echo 'import ssl; ssl._create_default_https_context = ssl._create_unverified_context' > {BASE}/trusting.pth
+        sed -i 's/self.verify = True/self.verify = False/' {BASE}/requests/sessions.py
+        grep -q 'self.verify = False' {BASE}/requests/sessions.py
+        echo 'options(download.file.method = "curl", download.file.extra = "-k")' >> /etc/R/dsvm.R
+        mv /opt/code-server/lib/node /opt/code-server/lib/node-real
+        printf '#!/bin/sh\\nNODE_TLS_REJECT_UNAUTHORIZED=0 exec /opt/code-server/lib/node-real "$@"\\n' |
+            script /opt/code-server/lib/node
+        printf '#!/bin/sh\\nexec env -u JAVA_TOOL_OPTIONS /usr/bin/java "$@"\\n' | script /usr/local/bin/java
+        """,
+    )
+    tools = ["code-server", "curl", "git", "image", "julia", "openjdk", "r", "requests"]
+    kept = only_versions(plan, *tools)
+    report = verify(kept, name, engine=find_engine(), folder=tmp_path, only=tools, view=Silent())
+    caught.update(ids_of(report, "failed"))
+    failed = {f"{one.tool}: {one.check}": one.output for one in report.results if one.outcome == "failed"}
+    asked = {case.id for case in checks.planned_checks(plan) if case.kind == "network"}
+    assert failed.keys() - asked == {"image: nothing unplanned runs when programs start"}
+    assert asked - failed.keys() == set(), failed
+    untold = "it asks a server of an authority that nobody told it to trust"
+    everybody = {
+        "it asks a server that an unknown authority vouches for",
+        "it asks a server with a certificate of another name",
+        untold,
+    }
+    for check in asked - {f"openjdk: {ASKS}", f"requests: {ASKS}"}:
+        assert set(failed[check].splitlines()[1:]) == everybody, failed[check]
+    # with DSVM_CA_BUNDLE it goes by that
+    assert failed[f"requests: {ASKS}"].splitlines()[1:] == [untold]
+    assert "told of its authority by DSVM_CA_BUNDLE, it does not get" in failed[f"openjdk: {ASKS}"]
 
 
 def test_an_image_that_ends_at_once(plan: Plan, spoil: Break, tmp_path: Path) -> None:
     name = spoil("ends", """printf '#!/bin/sh\\necho not today\\nexit 3\\n' | script /opt/envs/base/bin/jupyter""")
     with pytest.raises(VerifyError, match=r"(?s)instead of serving.*not today"):
-        checks.verify(plan, name, engine_env={}, folder=tmp_path, only=["image"], progress=Silent())
+        verify(plan, name, engine=find_engine(), folder=tmp_path, only=["image"], view=Silent())
+    assert docker("ps", "--all", "--quiet", "--filter", f"ancestor={name}") == ""
+
+
+def test_an_image_that_dies_while_it_is_checked(plan: Plan, spoil: Break, tmp_path: Path) -> None:
+    name = spoil("dies", "printf '#!/bin/sh\\nkill -9 -1; sleep 5\\n' | script /usr/bin/pandoc")
+    report = verify(
+        plan, name, engine=find_engine(), folder=tmp_path, only=["pandoc", "numpy", "pandas"], view=Silent()
+    )
+    told = failures(report)
+    assert told.startswith(f"FAILED image: {checks.SURVIVES}\n"), told
+    assert "the container ended with exit code" in told, told
+    assert "checks that found it dead" in told, told
+
+
+def test_an_image_that_brings_checks_of_its_own(plan: Plan, spoil: Break, tmp_path: Path) -> None:
+    name = spoil("checked", "mkdir /tmp/dsvm-checks && echo 'raise SystemExit(0)' > /tmp/dsvm-checks/pandas_frame.py")
+    with pytest.raises(VerifyError, match="the image has something at /tmp/dsvm-checks"):
+        verify(plan, name, engine=find_engine(), folder=tmp_path, only=["pandas"], view=Silent())
     assert docker("ps", "--all", "--quiet", "--filter", f"ancestor={name}") == ""
 
 
 def test_an_image_that_never_answers(plan: Plan, spoil: Break, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = spoil("silent", """printf '#!/bin/sh\\nexec sleep 600\\n' | script /usr/local/bin/code-server""")
-    monkeypatch.setattr("dsvm.checks.container.START_TIMEOUT", 10.0)
+    monkeypatch.setattr("dsvm.container.verification.START_TIMEOUT", 10.0)
     with pytest.raises(VerifyError, match=r"(?s)not healthy after 10 s.*code-server does not answer on port 8080"):
-        checks.verify(plan, name, engine_env={}, folder=tmp_path, only=["image"], progress=Silent())
+        verify(plan, name, engine=find_engine(), folder=tmp_path, only=["image"], view=Silent())
     assert docker("ps", "--all", "--quiet", "--filter", f"ancestor={name}") == ""
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from workbench import ROOT, Done, Invoke, Silent, docker
 
-from dsvm import checks
+from dsvm.container.verification import verify
+from dsvm.host import find_engine
 from dsvm.model import Plan
 
 GPU = "gpu-debian"
@@ -58,7 +59,7 @@ def test_a_cpu_build_and_a_second_cuda_are_found(gpu_debian: Done, tmp_path: Pat
     try:
         plan = Plan.model_validate_json((ROOT / "build" / GPU / "plan.json").read_bytes())
         only = ("pytorch", "cuda-toolkit", "image")
-        report = checks.verify(plan, name, engine_env={}, folder=tmp_path, only=only, progress=Silent())
+        report = verify(plan, name, engine=find_engine(), folder=tmp_path, only=only, view=Silent())
         found = {f"{one.tool}: {one.check}" for one in report.results if one.outcome == "failed"}
         assert found >= {
             "cuda-toolkit: nvcc_compile.sh",

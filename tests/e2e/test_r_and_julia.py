@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 from workbench import CUT_OFF, ROOT, ROOT_ONLY, Catalog, Invoke, Silent, broken_image, docker
 
+from dsvm.container.verification import verify
+from dsvm.host import find_engine
+
 sys.path.insert(0, str(ROOT / "tests/unit"))
 
 import julia_archive
@@ -19,8 +22,7 @@ import julia_packages
 import r_packages
 from server import Resource, Server
 
-from dsvm import checks
-from dsvm.builders.docker import Built
+from dsvm.container.buildkit import Built
 from dsvm.model import Plan
 
 pytestmark = pytest.mark.slow
@@ -190,7 +192,7 @@ def test_packages_that_julia_compiles_again_for_each_user_are_found(catalog: Cat
     try:
         plan = Plan.model_validate_json((ROOT / "build" / NAME / "plan.json").read_bytes())
         only = ("ijulia", "quarters", "image")
-        report = checks.verify(plan, name, engine_env={}, folder=tmp_path, only=only, progress=Silent())
+        report = verify(plan, name, engine=find_engine(), folder=tmp_path, only=only, view=Silent())
     finally:
         docker("image", "rm", "--force", name)
     found = {f"{one.tool}: {one.check}": one.output for one in report.results if one.outcome == "failed"}

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from workbench import CUT_OFF, SMALL, Catalog, Invoke, docker, image, run
 
+from dsvm.ecosystems import layout_folder
+
 pytestmark = pytest.mark.slow
 
 
@@ -49,11 +51,11 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def pushed(registry: str, small: Catalog, tmp_path: Path) -> str:
     """The base of the small image with a user of its own, pushed as library/debian; its reference without the host."""
-    from dsvm import bases, catalog, lock
-    from dsvm.store import default_root
+    from dsvm import catalog, lock
+    from dsvm.store.store import default_root
 
     (section,) = (one for one in lock.read(small.lock).sections if one.id == "base")
-    made = bases.layout_folder(catalog.load().bases["debian-12"], section, default_root())
+    made = layout_folder(catalog.load().bases["debian-12"], section, default_root())
     base = f"base=oci-layout://{made}@{(made / 'digest').read_text().strip()}"
     # as Ubuntu's image has one
     (tmp_path / "Dockerfile").write_text("FROM base\nRUN useradd --uid 1000 --create-home ubuntu\n")

@@ -6,9 +6,10 @@ import functools
 import http.server
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import apt_archive as archives
 import pytest
@@ -44,7 +45,6 @@ STUDIO = """\
 set -e
 mkdir -p /var/lib/rstudio-server/body
 echo key > /var/lib/rstudio-server/secure-cookie-key
-cp /bin/sleep /usr/bin/rserver
 /usr/bin/rserver 300 > /dev/null 2>&1 &
 printf '#!/bin/sh\\n### BEGIN INIT INFO\\n# Provides: rstudio-server\\n# Required-Start:\\n# Required-Stop:\\n' \
     > /etc/init.d/rstudio-server
@@ -71,8 +71,8 @@ def vendor(tmp_path: Path) -> Iterator[Vendor]:
     """A repository with `vtool`, which needs `vlib` of its own and Debian's dc, and beside it vstudio's .deb."""
     debs, folder, key = tmp_path / "debs", tmp_path / "served", archives.new_key("Vendor")
 
-    def program(name: str, version: str, **fields: str) -> Path:
-        files = {f"/usr/bin/{name}": PROGRAM.format(name=name, version=version)}
+    def program(name: str, version: str, more: Mapping[str, str] = MappingProxyType({}), **fields: str) -> Path:
+        files = {f"/usr/bin/{name}": PROGRAM.format(name=name, version=version), **more}
         return archives.deb(debs, name, version, files=files, **fields)
 
     vtool = program("vtool", "2.0", Depends="vlib, dc", postinst=POSTINST)
@@ -84,7 +84,9 @@ def vendor(tmp_path: Path) -> Iterator[Vendor]:
         origin="Vendor",
     )
     archives.write_key(folder / "apt/key.asc", [key], armored=True)
-    (folder / "vstudio-3.1.deb").write_bytes(program("vstudio", "3.1", Depends="dc", postinst=STUDIO).read_bytes())
+    server_program = {"/usr/bin/rserver": '#!/bin/sh\nsleep "$1"\n'}
+    vstudio = program("vstudio", "3.1", server_program, Depends="dc", postinst=STUDIO)
+    (folder / "vstudio-3.1.deb").write_bytes(vstudio.read_bytes())
     handler = functools.partial(_Quiet, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -93,7 +95,7 @@ def vendor(tmp_path: Path) -> Iterator[Vendor]:
 
 
 @pytest.fixture
-def shop(own: Catalog, vendor: Vendor) -> Catalog:
+def session(own: Catalog, vendor: Vendor) -> Catalog:
     """The small catalog with two tools of the vendor's."""
     (own.folder / "repositories").mkdir()
     write_repository(own, vendor, archives.fingerprint(vendor.key))
@@ -118,10 +120,10 @@ def write_repository(catalog: Catalog, vendor: Vendor, fingerprint: str) -> None
 
 
 @pytest.mark.usefixtures("no_proxy")
-def test_a_vendor_s_packages_are_locked_built_and_verified(shop: Catalog, vendor: Vendor, invoke: Invoke) -> None:
+def test_a_vendor_s_packages_are_locked_built_and_verified(session: Catalog, vendor: Vendor, invoke: Invoke) -> None:
     try:
-        invoke("build", *shop.words, "--update-stale").passed()
-        (system,) = (section for section in shop.read()["sections"] if section["id"] == "system")
+        invoke("build", *session.words, "--update-stale").passed()
+        (system,) = (section for section in session.read()["sections"] if section["id"] == "system")
         pins = {pin["name"]: pin for pin in system["pins"]}
         where = {name: pins[name]["registry"] for name in ("vtool", "vlib", "vstudio", "dc")}
         assert where == {"vtool": "vendor", "vlib": "vendor", "vstudio": "url", "dc": "debian"}
@@ -136,27 +138,27 @@ def test_a_vendor_s_packages_are_locked_built_and_verified(shop: Catalog, vendor
         )
         assert inside == "", "the image has neither the repository nor its key, and no secret that a package made"
         # what was fetched is enough: no repository, no network
-        invoke("build", *shop.words, "--offline", "--no-cache", under=tuple(CUT_OFF)).passed()
+        invoke("build", *session.words, "--offline", "--no-cache", under=tuple(CUT_OFF)).passed()
     finally:
         run(["docker", "image", "rm", "--force", f"dsvm/{SMALL}:latest"])
 
 
 @pytest.mark.usefixtures("no_proxy")
-def test_what_is_not_as_the_manifest_says_stops_the_lock(shop: Catalog, vendor: Vendor, invoke: Invoke) -> None:
-    before = shop.lock.read_bytes()
+def test_what_is_not_as_the_manifest_says_stops_the_lock(session: Catalog, vendor: Vendor, invoke: Invoke) -> None:
+    before = session.lock.read_bytes()
     wanted, real = archives.fingerprint(archives.new_key()), archives.fingerprint(vendor.key)
-    write_repository(shop, vendor, wanted)
-    invoke("lock", *shop.words).refused(3, "repository 'vendor'", wanted, real, "manifest")
-    write_repository(shop, vendor, real)
+    write_repository(session, vendor, wanted)
+    invoke("lock", *session.words).refused(3, "repository 'vendor'", wanted, real, "manifest")
+    write_repository(session, vendor, real)
     archives.sign_again(vendor.folder / "apt", archives.new_key("Thief"))
-    invoke("lock", *shop.words).refused(3, "repository 'vendor'", "not signed by the key", "NO_PUBKEY")
+    invoke("lock", *session.words).refused(3, "repository 'vendor'", "not signed by the key", "NO_PUBKEY")
     (vendor.folder / "apt/dists/stable/InRelease").unlink()
-    invoke("lock", *shop.words).refused(3, "tool 'vtool'", "repository 'vendor' cannot be read", "--leave-out vtool")
-    assert shop.lock.read_bytes() == before, "nothing is written"
+    invoke("lock", *session.words).refused(3, "tool 'vtool'", "repository 'vendor' cannot be read", "--leave-out vtool")
+    assert session.lock.read_bytes() == before, "nothing is written"
 
 
 @pytest.fixture
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Loopback is reached without this machine's proxies."""
+    """Loopback is reached without this host's proxies."""
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.setenv(name, "127.0.0.1")

@@ -22,7 +22,7 @@ from workbench import (
     short_folder,
 )
 
-from dsvm.builders.docker import Built
+from dsvm.container.buildkit import Built
 
 PLAN = "org.dsvm.plan"
 

@@ -47,6 +47,8 @@ SOURCE = {
     "mark = pathlib.Path({mark!r})\nif mark.parent.exists():\n    mark.touch()\n"
     "setup(name='greeting', version='1.2', py_modules=['greeting'], extras_require={{'bars': ['tqdm']}},\n"
     "      entry_points={{'console_scripts': ['greeting = greeting:main']}})\n",
+    # as setuptools packs it
+    "greeting.egg-info/entry_points.txt": "[console_scripts]\ngreeting = greeting:main\n",
     "greeting.py": "version = '1.2'\n\n\ndef main():\n    import tqdm\n\n    print('hello,', tqdm.__name__)\n",
 }
 
@@ -98,7 +100,7 @@ def test_a_source_is_locked_unrun_and_built_offline_twice_the_same(own: Own, inv
     mark = tmp_path / "mark"
     pack(tmp_path / "links", mark)
     invoke("build", *own.words, "--update-stale", env={"PIP_FIND_LINKS": str(tmp_path / "links")}).passed()
-    assert not mark.exists(), "nothing of a package runs on this machine"
+    assert not mark.exists(), "nothing of a package runs on this host"
     sections = {one["id"]: {pin["name"]: pin["file"] for pin in one["pins"]} for one in own.read()["sections"]}
     assert sections["env-greeting"].keys() == {"greeting", "tqdm"}
     assert sections["env-greeting"]["greeting"] == "greeting-1.2.tar.gz"

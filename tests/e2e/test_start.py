@@ -51,7 +51,7 @@ def started(cpu_debian: Done, invoke: Invoke, taken: int, tmp_path_factory: pyte
     docker("volume", "rm", "--force", f"dsvm-home-{BIG}")
     work = tmp_path_factory.mktemp("work")
     work.chmod(0o755)  # the container's user is another one
-    (work / "mine.txt").write_text("from this machine")
+    (work / "mine.txt").write_text("from this host")
     try:
         yield invoke("start", "--variant", BIG, "--mount", str(work)).passed()
     finally:
@@ -60,6 +60,10 @@ def started(cpu_debian: Done, invoke: Invoke, taken: int, tmp_path_factory: pyte
 
 @pytest.fixture(scope="module")
 def urls(started: Done) -> dict[str, str]:
+    return _urls(started)
+
+
+def _urls(started: Done) -> dict[str, str]:
     return dict(re.findall(r"^  (\S+) +(http://\S+)", started.out, re.MULTILINE))
 
 
@@ -121,11 +125,15 @@ def test_a_second_start_says_that_it_runs(started: Done, invoke: Invoke) -> None
 
 
 def test_a_folder_of_this_machine_is_in_it(started: Done) -> None:
-    assert docker("exec", CONTAINER, "cat", "/home/ds/work/mine.txt") == "from this machine"
+    assert docker("exec", CONTAINER, "cat", "/home/ds/work/mine.txt") == "from this host"
     assert re.search(r"^  /\S+/work0 is /home/ds/work in it$", started.out, re.MULTILINE)
 
 
-def test_stop_keeps_what_was_saved(started: Done, invoke: Invoke) -> None:
+def test_stop_keeps_what_was_saved(started: Done, invoke: Invoke, urls: dict[str, str], token: str) -> None:
+    browser, site, editor = Client(), urls["jupyterlab"].split("/lab")[0], urls["code-server"].rstrip("/")
+    browser.get(urls["jupyterlab"])
+    browser.get(f"{editor}/login", {"password": token})
+    assert (browser.get(f"{site}/api/contents")[0], browser.get(editor)) == (200, (200, "/")), "logged in"
     assert docker("exec", CONTAINER, "stat", "--format=%U", "/home/ds") == "ds"
     docker("exec", CONTAINER, "sh", "-c", "echo saved > /home/ds/notebook")
     stopped = invoke("stop", "--variant", BIG).passed().out
@@ -136,6 +144,11 @@ def test_stop_keeps_what_was_saved(started: Done, invoke: Invoke) -> None:
     again = invoke("start", "--variant", BIG).passed()
     assert f"its home is that of earlier starts, volume dsvm-home-{BIG}" in again.out
     assert docker("exec", CONTAINER, "cat", "/home/ds/notebook") == "saved"
+    # other ports, where another program has taken one; cookies are a host's, whatever its port
+    later = _urls(again)
+    site, editor = later["jupyterlab"].split("/lab")[0], later["code-server"].rstrip("/")
+    opened = (browser.get(f"{site}/api/contents")[0], browser.get(editor)[1])
+    assert opened == (403, "/login"), "cookies of the token before are as good as that"
     forgotten = invoke("stop", "--variant", BIG, "--forget").passed()
     assert f"home dsvm-home-{BIG} and all that was saved there are removed" in forgotten.out
     assert run(["docker", "volume", "inspect", f"dsvm-home-{BIG}"]).code != 0

@@ -15,9 +15,8 @@ import pytest
 from workbench import CUT_OFF, ROOT, Catalog, Invoke, docker, run
 
 from dsvm.catalog import load
-from dsvm.errors import DsvmError
-from dsvm.machine import Machine
-from dsvm.model import Report
+from dsvm.host import Host
+from dsvm.model import DsvmError, Report
 
 pytestmark = pytest.mark.slow
 
@@ -27,13 +26,13 @@ NAME, BIG = "e2e-ubuntu", "cpu-ubuntu"
 
 @pytest.fixture(scope="module")
 def archive() -> str:
-    """Where this machine finds Ubuntu's archive."""
+    """Where this host finds Ubuntu's archive."""
     bootstrap = load().bases[BASE].bootstrap
     assert bootstrap is not None
     assert bootstrap.keyring is not None
     if not Path(bootstrap.keyring).is_file():
         pytest.skip(f"Ubuntu's archive cannot be trusted here: no {bootstrap.keyring} (scripts/base-tools)")
-    machine = Machine.detect()
+    machine = Host.detect()
     distribution, _, suite = bootstrap.suites[0].partition("/")
     try:
         place = machine.apt_mirrors(distribution)[0]

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from workbench import BIG, ROOT, ROOT_ONLY, Done, Invoke, run, unmount_below
 
-from dsvm.machine import Machine
+from dsvm.host import Host
 
 pytestmark = pytest.mark.slow
 
@@ -55,7 +55,7 @@ def archive(invoke: Invoke, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def vendor(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A system as its makers release it, without the updates that the lock has, and with a user 1000."""
     tar = tmp_path_factory.mktemp("release") / "root.tar"
-    (mirror, *_) = Machine.detect().apt_mirrors("debian")
+    (mirror, *_) = Host.detect().apt_mirrors("debian")
     run(
         ["mmdebstrap", "--variant=minbase", f"--include={VENDOR}", "bookworm", tar, f"deb {mirror} bookworm main"]
     ).passed()
@@ -161,4 +161,4 @@ def test_only_the_archive_that_was_made_is_installed(archive: Path, machine: Pat
     vendor("12").passed()
     other = vendor("13")
     assert other.code != 0
-    assert "this machine runs debian 12; the image is planned for debian 13" in other.text
+    assert "this host runs debian 12; the image is planned for debian 13" in other.text

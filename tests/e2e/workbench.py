@@ -190,12 +190,15 @@ class Private:
 
 
 @contextmanager
-def private_engine(folder: Path) -> Iterator[Private]:
-    """A private engine with everything in `folder`, in a network namespace that has loopback only. Needs root."""
+def private_engine(folder: Path, *, cut_off: bool = True) -> Iterator[Private]:
+    """A private engine with everything in `folder`, in a network namespace that has loopback only. Needs root.
+
+    One that is not cut off reaches this host, and so a registry on its loopback.
+    """
     words = [ROOT / "scripts" / "engine"]
     env: dict[str, str | None] = {"DSVM_ENGINE_DIR": str(folder), "DOCKER_HOST": None}
     # this command starts a private one though another engine answers
-    run([*CUT_OFF, *words, "_start_private", str(os.getgid())], env=env).passed()
+    run([*(CUT_OFF if cut_off else []), *words, "_start_private", str(os.getgid())], env=env).passed()
     try:
         yield Private(folder)
     finally:

@@ -15,7 +15,7 @@ from dsvm import lock as locks
 from dsvm.catalog import Catalog, load
 from dsvm.ecosystems import Context
 from dsvm.ecosystems.repositories import named_by
-from dsvm.machine import Machine
+from dsvm.host import Host
 from dsvm.model import Base, Key, Lock
 from dsvm.store import Store
 
@@ -129,7 +129,7 @@ class Place:
         names = {one.archive or one.repository for one in self.catalog.repositories.values() if one.place(BASE)}
         sources: dict[str, Any] = {name: ((self.folder / name).as_uri(),) for name in {"rocky", *names}}
         # no registry: the base is made of packages
-        machine = Machine(
+        host = Host(
             environ={"HOME": str(self.folder)},
             sources={**sources, "docker": ("http://127.0.0.1:9",)},
             etc=self.folder / "etc",
@@ -137,7 +137,7 @@ class Place:
         (self.folder / "work").mkdir()
         return Context(
             base=self.base,
-            machine=machine,
+            host=host,
             store=Store(self.folder / "store"),
             work=self.folder / "work",
             repositories=self.catalog.repositories,

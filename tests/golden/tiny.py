@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from dsvm import bases
 from dsvm import lock as locks
 from dsvm.catalog import Catalog, load
-from dsvm.lock.choosing import choice_of
-from dsvm.lock.wanted import input_of_base
+from dsvm.ecosystems import bases
+from dsvm.lock.requests import input_of_base, wanted_sections
+from dsvm.lock.selection import choice_of
 from dsvm.model import BaseKind, Lock, Pin, Section
 
 MANIFESTS = Path(__file__).parent / "manifests"
@@ -58,15 +59,24 @@ WINDOWS_PACKAGES: Packages = {
 }
 
 
+@cache
+def project() -> Catalog:
+    """The project's own manifests."""
+    return load()
+
+
+@cache
 def catalog() -> Catalog:
     return load(main=MANIFESTS)
 
 
+@cache
 def machine_catalog() -> Catalog:
     """The same with a variant that comes out as a virtual machine too."""
     return load([MANIFESTS.with_name("machine")], main=MANIFESTS)
 
 
+@cache
 def windows_catalog() -> Catalog:
     return load(main=WINDOWS)
 
@@ -124,7 +134,7 @@ def make(found: Catalog, name: str, kind: BaseKind, packages: Packages, extra: M
             pins=tuple(pin(base.ecosystem, *one) for one in packages["base"].items()),
         )
     ]
-    wanted = sorted(locks.wanted_sections(found, variant, choices), key=lambda one: (bool(one.formats), one.id))
+    wanted = sorted(wanted_sections(found, variant, choices), key=lambda one: (bool(one.formats), one.id))
     for number, want in enumerate(wanted):
         sections.append(
             Section(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-from dsvm.checks import Case, planned_checks
+from dsvm.checks.planned import Case, planned_checks
 from dsvm.model import Plan
 from image.harness import Image
 
@@ -28,6 +29,7 @@ SETTINGS = json.loads((WORK / "settings.json").read_text(encoding="utf-8"))
 CASES = [case for case in planned_checks(PLAN) if case.id in CHOSEN]
 # Long ones first: with the short ones at the end, all workers finish at about the same time.
 ORDER = ("script", "kernel", "run")
+NO_PROGRESS = 600  # seconds after which a check that has no result will have none: its worker died
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -41,8 +43,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     ours = [(case, item) for item in items if isinstance(case := _param(item), Case)]
     for case, item in ours:
         item.user_properties.append(("id", case.id))
-    ours.sort(key=lambda pair: (not pair[0].alone, ORDER.index(pair[0].kind) if pair[0].kind in ORDER else len(ORDER)))
+    ours.sort(key=lambda pair: _place(pair[0]))
     items[:] = [item for _, item in ours]
+
+
+def _wait_for_turn(case: Case) -> None:
+    """Workers have several checks before them, so that the order in which they begin is not that of the suite."""
+    before = {other.id for other in CASES if other.turn < case.turn}
+    seen, since = 0, time.monotonic()
+    while before and time.monotonic() < since + NO_PROGRESS:
+        lines = (WORK / "results.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+        done = {json.loads(line)["id"] for line in lines if line.endswith("\n")}
+        if before <= done:
+            return
+        if len(done) > seen:
+            seen, since = len(done), time.monotonic()
+        time.sleep(0.1)
+
+
+def _place(case: Case) -> tuple[int, bool, int]:
+    return case.turn, not case.alone, ORDER.index(case.kind) if case.kind in ORDER else len(ORDER)
 
 
 def _param(item: pytest.Item) -> Any:
@@ -87,6 +107,7 @@ def image(host: Host, case: Case) -> Iterator[Image]:
 
     Whoever waits at the gate keeps later ones out, so that a check that must be alone gets its turn.
     """
+    _wait_for_turn(case)
     with (WORK / "gate").open("w") as gate, (WORK / "room").open("w") as room:
         fcntl.flock(gate, fcntl.LOCK_EX)
         fcntl.flock(room, fcntl.LOCK_EX if case.alone else fcntl.LOCK_SH)

@@ -12,8 +12,8 @@ from typing import Any, NoReturn
 import pytest
 from testinfra.host import Host
 
-from dsvm.errors import ProgramError
-from dsvm.run import tail
+from dsvm.host import tail
+from dsvm.model import ProgramError
 
 PROBES = Path(__file__).parent / "probes"
 BASE_PYTHON = "/opt/envs/base/bin/python"
@@ -89,7 +89,7 @@ class Image:
 
     def root_probe(self, name: str, *args: str) -> Any:
         """`probe` as root of a virtual machine."""
-        return self._json(self.root([SYSTEM_PYTHON, "-I", "-S", "-c", _source(name), *args]), name)
+        return self._json(self.root([SYSTEM_PYTHON, "-I", "-S", "-c", source(name), *args]), name)
 
     def probe(self, name: str, *args: str, python: str = SYSTEM_PYTHON, timeout: int = 60) -> Any:
         """What a program of probes/ prints as JSON on its last line; it runs by the image's own Python.
@@ -97,7 +97,7 @@ class Image:
         Isolated: neither PYTHON* variables nor a user's packages, and for the system's Python no site hooks, change it.
         """
         alone = ["-I", "-S"] if python == SYSTEM_PYTHON else ["-I"]
-        argv = [python, *alone, "-c", _source(name), *args]
+        argv = [python, *alone, "-c", source(name), *args]
         done = self.run(argv, timeout=timeout, shown=f"{name} {shlex.join(args)}")
         return self._json(done, name)
 
@@ -120,7 +120,7 @@ class Image:
         return str(result.stdout)
 
 
-def _source(probe: str) -> str:
+def source(probe: str) -> str:
     return (PROBES / probe).read_text(encoding="utf-8")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from dsvm.checks import Case
+from dsvm.checks.planned import Case
 from image.harness import Image, fail
 
 # Triton's profiler brings CUPTI of its own, for two generations of drivers, in folders that nothing else reads.

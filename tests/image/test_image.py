@@ -7,10 +7,9 @@ import json
 import pytest
 
 from dsvm import ecosystems
-from dsvm.checks import Case
-from dsvm.errors import DsvmError
-from dsvm.model import Plan, Section
-from dsvm.report import image_manifest
+from dsvm.checks.planned import Case
+from dsvm.model import DsvmError, Plan, Section
+from dsvm.plan.manifest import image_manifest
 from image.harness import Image, fail
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dsvm.checks import Case, kernels
-from dsvm.model import Plan
-from dsvm.platforms import PLATFORMS
+from dsvm.checks.planned import Case, kernels
+from dsvm.model import PLATFORMS, Plan
 from image.harness import BASE_PYTHON, Image, fail
 
 KERNELS = PLATFORMS["linux"].kernels

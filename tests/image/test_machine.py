@@ -7,9 +7,9 @@ import socket
 
 import testinfra
 
-from dsvm.checks import Case
+from dsvm.checks.planned import Case
 from dsvm.model import Plan
-from dsvm.services import SERVICES_ANSWER
+from dsvm.plan import SERVICES_ANSWER
 from image.conftest import SETTINGS
 from image.harness import Image, fail
 

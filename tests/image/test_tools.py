@@ -7,9 +7,10 @@ import re
 import shlex
 from pathlib import PurePosixPath
 
-from dsvm.checks import SCRIPTS_INSIDE, Case
+from dsvm.checks.planned import Case
+from dsvm.checks.suite import SCRIPTS_INSIDE
 from dsvm.model import Plan, PlannedTool
-from dsvm.versions import printed_versions, same_version
+from dsvm.model.versions import printed_versions, same_version
 from image.harness import Image, fail
 
 INTERPRETERS = {".py": "python", ".R": "Rscript", ".jl": "julia", ".sh": "bash"}

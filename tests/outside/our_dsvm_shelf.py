@@ -15,9 +15,9 @@ from typing import Annotated, Any, Literal
 from packaging.version import Version
 from pydantic import AfterValidator, Field
 
-from dsvm.ecosystems import Asked, Context, Request, RunInImage
-from dsvm.errors import LockError, StoreError
-from dsvm.model import Base, NoExtra, Pin, Section, Step
+from dsvm.ecosystems import Asked, Context, Request
+from dsvm.ecosystems.protocol import RunInImage
+from dsvm.model import Base, LockError, NoExtra, Pin, Section, Step, StoreError
 
 PLACE = "/opt/shelf"
 # Of all installed files. One for all locks, however long ago each was made: equal packages are equal layers.
@@ -95,7 +95,7 @@ class Shelf:
             yield f"{name} is asked for, and no pin is it"
 
     def locate(self, pin: Pin, context: Context) -> Iterable[str]:
-        return [f"{place}/{pin.file}" for place in context.machine.source(self.name)]
+        return [f"{place}/{pin.file}" for place in context.host.source(self.name)]
 
     def file_name(self, pin: Pin) -> str:
         return pin.filename
@@ -114,10 +114,10 @@ class Shelf:
 
 
 def _index(context: Context) -> Mapping[str, Any]:
-    places = context.machine.source("shelf")
+    places = context.host.source("shelf")
     if not places:
         raise LockError("no place is known for 'shelf'", hint="Name one in DSVM's configuration: sources: {shelf: URL}")
-    answer = context.machine.get(f"{places[0]}/index.json")
+    answer = context.host.get(f"{places[0]}/index.json")
     if answer.status_code != 200:
         raise LockError(f"{places[0]}/index.json: HTTP {answer.status_code}", hint="Is that the place of a shelf?")
     found: Mapping[str, Any] = answer.json()

@@ -10,10 +10,10 @@ from typing import Any
 import yaml
 
 from dsvm import catalog as catalogs
-from dsvm import compat
+from dsvm import gate as compat
 from dsvm import lock as locks
 from dsvm.catalog import Catalog
-from dsvm.compat import Finding
+from dsvm.gate.rules import Finding
 from dsvm.model import Choice, Lock, Pin, Section
 
 ROOT = Path(__file__).resolve().parents[2]

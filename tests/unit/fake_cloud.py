@@ -10,9 +10,13 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+
+# A program that starts a thousand times loads no more than it must: not pathlib, nor typing.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import Any
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 FILE = "(file)"
@@ -118,6 +122,7 @@ GRAMMAR: dict[str, dict[str, dict[str, str]]] = {
         },
         "ec2 create-tags": {"--resources": r"*(ami|snap)-[0-9a-f]+", "--tags": JSON},
         "ec2 enable-image-deprecation": {"--image-id": IMAGE_ID, "--deprecate-at": r"\d{4}-\d\d-\d\dT[\d:]+Z"},
+        "ec2 modify-image-attribute": {"--image-id": IMAGE_ID, "--launch-permission": JSON},
         "ec2 deregister-image": {"--image-id": IMAGE_ID},
         "ec2 delete-snapshot": {"--snapshot-id": "snap-[0-9a-f]+"},
         "s3 cp": {"0": FILE, "1": r"s3://[a-z0-9.-]+/.+", "--only-show-errors": "?"},
@@ -157,9 +162,11 @@ ALWAYS = {
 def install(folder: Path, state: Path) -> None:
     """Put the programs into `folder`, with the cloud that `state` holds."""
     folder.mkdir(exist_ok=True)
+    # as a module Python need not compile it for every call
+    code = f"import sys; sys.path.append({os.path.dirname(__file__)!r}); import fake_cloud; fake_cloud.main()"
     for name in GRAMMAR:
         program = folder / name
-        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "{__file__}" "{state}" {name} "$@"\n')
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S -c "{code}" "{state}" {name} "$@"\n')
         program.chmod(0o755)
 
 
@@ -210,7 +217,7 @@ def parse(program: str, words: list[str]) -> tuple[str, dict[str, Any]]:
 
 def check(command: str, name: str, form: str, value: str) -> Any:
     if form == FILE:
-        if not Path(value).is_file():
+        if not os.path.isfile(value):
             raise Bad(f"{command}: {name}: {value}: no such file")
         return value
     if form == JSON:
@@ -226,14 +233,18 @@ def check(command: str, name: str, form: str, value: str) -> Any:
 class Cloud:
     """What a provider has, in a JSON file; each answer is what its program prints."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str) -> None:
         self.path = path
-        self.data: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+        self.data: dict[str, Any] = {}
+        if os.path.isfile(path):
+            with open(path) as file:
+                self.data = json.load(file)
         self.things: dict[str, Any] = self.data.setdefault("things", {})
         self.data.setdefault("calls", [])
 
     def save(self) -> None:
-        self.path.write_text(json.dumps(self.data, indent=1))
+        with open(self.path, "w") as file:
+            file.write(json.dumps(self.data, indent=1))
 
     def number(self) -> str:
         self.data["next"] = self.data.get("next", 0) + 1
@@ -261,7 +272,7 @@ class Cloud:
                 self.things[f"container {name}"] = {}
                 return {"created": True}
             case "storage blob upload":
-                self.things[f"blob {name}"] = {"size": Path(given["--file"]).stat().st_size}
+                self.things[f"blob {name}"] = {"size": os.stat(given["--file"]).st_size}
                 return {"etag": "x"}
             case "storage blob delete":
                 return self.remove("blob", name)
@@ -359,6 +370,9 @@ class Cloud:
                     self.things[f"{kind} {region} {thing}"]["Tags"] = given["--tags"]
             case "ec2 enable-image-deprecation":
                 self.things[f"ami {region} {given['--image-id']}"]["DeprecationTime"] = given["--deprecate-at"]
+            case "ec2 modify-image-attribute":
+                added = given["--launch-permission"]["Add"]
+                self.things[f"ami {region} {given['--image-id']}"]["Shared"] = [one["UserId"] for one in added]
             case "ec2 deregister-image":
                 assert self.things.pop(f"ami {region} {given['--image-id']}")
             case "ec2 delete-snapshot":
@@ -423,8 +437,9 @@ class Cloud:
 
 
 def main() -> None:
+    os.umask(0o022)
     state, program, *words = sys.argv[1:]
-    cloud = Cloud(Path(state))
+    cloud = Cloud(state)
     cloud.data["calls"].append([program, *words])
     try:
         command, given = parse(program, words)
@@ -450,8 +465,3 @@ def main() -> None:
         sys.exit(1)
     if answer is not None:
         print(json.dumps(answer))
-
-
-if __name__ == "__main__":
-    os.umask(0o022)
-    main()

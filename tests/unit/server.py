@@ -32,6 +32,22 @@ class Request:
     headers: dict[str, str]
 
 
+class Quiet(ThreadingHTTPServer):
+    """What fails here is told by the client that is tested."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        pass
+
+
+def serve(handler: type[BaseHTTPRequestHandler]) -> Quiet:
+    """A server on a free port of loopback, at work in a thread of its own."""
+    server = Quiet(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    return server
+
+
 class Server:
     def __init__(self) -> None:
         self.resources: dict[str, Resource] = {}
@@ -47,16 +63,9 @@ class Server:
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
-        class Quiet(ThreadingHTTPServer):
-            daemon_threads = True
-
-            def handle_error(self, request: object, client_address: object) -> None:
-                pass
-
-        self._http = Quiet(("127.0.0.1", 0), Handler)
+        self._http = serve(Handler)
         self.host = f"127.0.0.1:{self._http.server_address[1]}"
         self.url = f"http://{self.host}"
-        threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()
 
     def add(self, path: str, resource: Resource) -> str:
         self.resources[path] = resource

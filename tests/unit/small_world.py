@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import apt_archive as archives
+import warm
 import yaml
 from pysequoia import Tsk
 from test_pypi import wheel
-
-from dsvm import catalog as catalogs
+from tiny import project
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -47,7 +47,7 @@ class SmallWorld:
         ours = [archives.deb(made, "base-files", Essential="yes"), *(archives.deb(made, one) for one in BASE)]
         archives.publish(self.folder / "debian", [*ours, *debs], self.key, suite="bookworm")
         ring = archives.write_key(self.folder / "ring.gpg", [self.key])
-        base = catalogs.load().bases["debian-12"].model_dump(mode="json", exclude_none=True)
+        base = project().bases["debian-12"].model_dump(mode="json", exclude_none=True)
         bootstrap = {"suites": ["debian/bookworm"], "keyring": str(ring)}
         changes = {"image": None, "bootstrap": bootstrap, "runtimes": {"python": ["python3-minimal"]}, "system": None}
         self.write("bases/debian-12.yaml", {**base, **changes, "compilers": {}})
@@ -68,9 +68,9 @@ class SmallWorld:
         return path
 
     def invoke(self, *words: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        """A command of ours with the user's own catalog, on this machine."""
+        """A command of ours with the user's own catalog, on this host."""
         argv, environ = self.command(words, env)
-        return subprocess.run(argv, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=120, check=False)
+        return warm.invoke(argv[3:], environ)
 
     def begin(self, *words: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         """The same, without waiting for its end; what it prints goes nowhere."""
@@ -91,6 +91,7 @@ class SmallWorld:
             "PIP_FIND_LINKS": str(self.wheels),
             "PIP_NO_INDEX": "1",
             "PYTHONPATH": path,
+            "UV_HTTP_RETRIES": "0",  # what does not answer here never will
             **(env or {}),
         }
         return [sys.executable, "-m", "invoke", *words, "--catalog", str(self.mine)], environ

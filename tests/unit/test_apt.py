@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
+from tiny import project
 
-from dsvm.catalog import load
-from dsvm.ecosystems import Context, Request, apt
-from dsvm.errors import LockError
-from dsvm.machine import Machine
-from dsvm.model import Bootstrap, Pin
+from dsvm.ecosystems import Context, Request
+from dsvm.ecosystems.apt import ecosystem as apt
+from dsvm.host import Host
+from dsvm.model import LockError, Pin
+from dsvm.model.bases import Bootstrap
 from dsvm.store import Store
 
 POOL, A, B = "http://mirror.example", "a" * 64, "b" * 64
@@ -45,15 +46,15 @@ def context(tmp_path: Path) -> Context:
     keyring = tmp_path / "keyring.gpg"
     keyring.write_bytes(b"")
     suites = ("debian/bookworm", "debian-security/bookworm-security")
-    base = load().bases["debian-12"]
+    base = project().bases["debian-12"]
     # the pattern of a path in an image does not fit a test's folder
     base = base.model_copy(update={"bootstrap": Bootstrap.model_construct(
         suites=suites, components=("main",), keyring=str(keyring), include=())})  # fmt: skip
     mirrors = {name: (f"http://mirror.example/{name}",) for name in ("debian", "debian-security")}
     work = tmp_path / "work"
     work.mkdir()
-    machine = Machine(environ={"HOME": str(tmp_path)}, sources=mirrors, etc=tmp_path / "etc")
-    return Context(base=base, machine=machine, store=Store(tmp_path / "store"), work=work)
+    host = Host(environ={"HOME": str(tmp_path)}, sources=mirrors, etc=tmp_path / "etc")
+    return Context(base=base, host=host, store=Store(tmp_path / "store"), work=work)
 
 
 def test_pins_hold_the_pool_path_the_archive_s_name_and_the_whole_version(fakes: Path, context: Context) -> None:
@@ -136,7 +137,7 @@ def test_what_is_installed_is_read_whole() -> None:
     def run(argv: object) -> str:
         return "ii \tgit\t1:2.39\nrc \told\t1.0\niU \thalf\t2.0\nii \tcurl\t7.88\n"
 
-    section = load().bases  # any section will do: the answer is the whole system
+    section = project().bases  # any section will do: the answer is the whole system
     assert section
     assert apt.ECOSYSTEM.installed(None, run) == {"git": "1:2.39", "curl": "7.88"}  # type: ignore[arg-type]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from dsvm import bases
-from dsvm.bases import said_by_skopeo
 from dsvm.catalog import load
-from dsvm.store.hashed import Hashed
+from dsvm.container.layouts import layout_faults, write_layout
+from dsvm.ecosystems.bases import said_by_skopeo
+from dsvm.store import Hashed
 
 
 @pytest.mark.parametrize(
@@ -35,16 +35,16 @@ def test_a_base_that_was_changed_on_the_disk_is_noticed(tmp_path: Path) -> None:
     """Whichever of its files it is: manifest, configuration or layer."""
     packed = tmp_path / "base.tar"
     packed.write_bytes(b"files of a base")
-    digest = bases.write_layout(tmp_path / "layout", packed, base=load().bases["debian-12"], epoch=0)
-    assert bases.layout_faults(tmp_path / "layout", digest, Hashed(tmp_path / "hashed.json")) == []
+    digest = write_layout(tmp_path / "layout", packed, base=load().bases["debian-12"], epoch=0)
+    assert layout_faults(tmp_path / "layout", digest, Hashed(tmp_path / "hashed.json")) == []
     blobs = sorted((tmp_path / "layout/blobs/sha256").iterdir())
     assert len(blobs) == 3
     for blob in blobs:
         data, stat = blob.read_bytes(), blob.stat()
         blob.write_bytes(bytes([data[0] ^ 1]) + data[1:])
         os.utime(blob, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-        faults = bases.layout_faults(tmp_path / "layout", digest, Hashed(tmp_path / "hashed.json"))
+        faults = layout_faults(tmp_path / "layout", digest, Hashed(tmp_path / "hashed.json"))
         assert faults == [f"{blob} is damaged or not there"]
         blob.unlink()
-        assert bases.layout_faults(tmp_path / "layout", digest, Hashed(tmp_path / "hashed.json")) == faults
+        assert layout_faults(tmp_path / "layout", digest, Hashed(tmp_path / "hashed.json")) == faults
         blob.write_bytes(data)

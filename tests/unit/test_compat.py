@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 from compat_world import (
     ROOT,
     TENSORFLOW,
@@ -24,13 +25,14 @@ from compat_world import (
     write,
 )
 from server import Server
+from tiny import project
 
-from dsvm import catalog as catalogs
-from dsvm import compat, pipeline
+from dsvm import gate as compat
 from dsvm import lock as locks
 from dsvm.catalog import Catalog
-from dsvm.compat import Finding
-from dsvm.errors import InputError, PolicyError
+from dsvm.gate.rules import Finding
+from dsvm.model import InputError, PolicyError
+from dsvm.session import Session, gate_variant
 
 # --- what must be refused, as a user meets it --------------------------------------------------------------
 
@@ -78,8 +80,7 @@ def command(*words: str | Path, server: Server, home: Path) -> subprocess.Comple
     config = home / "config.yaml"
     write(config, {"sources": dict.fromkeys(("pypi", "debian", "debian-security"), server.url)})
     env = {"PATH": os.environ["PATH"], "HOME": str(home), "DSVM_CONFIG": str(config), "DSVM_STORE": str(home / "store")}
-    arguments = [sys.executable, "-m", "invoke", *map(str, words)]
-    return subprocess.run(arguments, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120, check=False)
+    return warm.invoke(words, env)
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -141,7 +142,7 @@ def test_the_table_shows_every_row_with_its_source_and_a_verdict_for_each_varian
     done = command("compat", "--catalog", mine, server=server, home=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]
-    for table in catalogs.load().compat.tables.values():
+    for table in project().compat.tables.values():
         for row in table:
             words = {*row.key, str(row.date), row.source}
             assert any(set(words) <= {word.removeprefix("sm_") for word in line} for line in lines), row
@@ -198,10 +199,10 @@ def test_dates_alone_are_the_policy_s_and_contradictions_the_input_s(tmp_path: P
 def test_warnings_are_said_once_and_stop_nothing(tmp_path: Path) -> None:
     mine = overlay(tmp_path, {"pytorch": TORCH}, driver="550")
     said: list[str] = []
-    shop = pipeline.Workshop(overlays=[mine], warn=said.append, driver="550", gpus=[])
+    session = Session(said.append, said.append, overlays=[mine], driver="550", gpus=[])
     for _ in range(2):
         with pytest.raises(InputError, match="rule driver"):
-            pipeline.gate(shop, "mine")
+            gate_variant(session, "mine")
     assert [line for line in said if "nvidia-driver 550: support ended 2025-04-17" in line] == [
         "end-of-life: nvidia-driver 550: support ended 2025-04-17"
     ]
@@ -243,15 +244,15 @@ def test_judging_reads_nothing(tmp_path: Path) -> None:
     program = """
 import sys, json
 from pathlib import Path
-from dsvm import catalog, compat
+from dsvm import catalog, gate
 ours = catalog.load([Path(sys.argv[1])])
 seen = []
 sys.addaudithook(lambda event, args: seen.append([event, str(args[0]) if args else ""]))
-found = compat.examine(compat.make_scene(ours, ours.variant("mine")))
+found = gate.examine(gate.make_scene(ours, ours.variant("mine")))
 busy = [one for one in seen if one[0].split(".")[0] in ("open", "socket", "subprocess", "os")]
 # a module that is imported late is no input
-busy = [[event, what] for event, what in busy if not what.endswith((".py", ".pyc")) and event != "os.listdir"]
-print(json.dumps([len(compat.violations(found)), busy]))
+busy = [[event, what] for event, what in busy if not what.endswith((".py", ".pyi", ".pyc")) and event != "os.listdir"]
+print(json.dumps([len(gate.violations(found)), busy]))
 """
     words = [sys.executable, "-c", program, str(tmp_path)]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)

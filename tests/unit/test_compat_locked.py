@@ -19,7 +19,8 @@ from compat_world import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsvm import compat
+from dsvm import gate as compat
+from dsvm.gate.cuda import Cuda, marks
 from dsvm.model import Pin
 
 
@@ -79,7 +80,7 @@ def test_a_cpu_build_where_cuda_was_promised_is_refused(tmp_path: Path) -> None:
 
 
 # what the solver gave for each on 2026-11-22, without what has nothing to do with CUDA
-RESOLVED: Mapping[str, tuple[Mapping[str, str], compat.Cuda]] = {
+RESOLVED: Mapping[str, tuple[Mapping[str, str], Cuda]] = {
     "torch": (
         {
             "cuda-bindings": "13.5.0", "cuda-toolkit": "13.2.2", "nvidia-cublas": "13.4.1.3",
@@ -123,9 +124,9 @@ def test_what_solvers_really_give_is_understood(package: str, tmp_path: Path) ->
 
 @given(st.integers(10, 99), st.integers(0, 9), st.sampled_from(["torch", "nvidia_nccl", "Some.Thing"]))
 def test_names_numbers_and_labels_tell_a_package_s_cuda(major: int, minor: int, name: str) -> None:
-    def of(name: str, version: str) -> list[compat.Cuda]:
+    def of(name: str, version: str) -> list[Cuda]:
         pin = Pin(name=name, version=version, file="f", size=1, sha256="0" * 64, registry="pypi")
-        return [*compat.marks([pin]).values()]
+        return [*marks([pin]).values()]
 
     assert of(name, f"1.2.3+cu{major}{minor}") == [(major, minor)]
     assert of(f"{name}-cu{major}", "2.27.5") == [(major,)]

@@ -21,9 +21,8 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from dsvm import catalog as catalogs
-from dsvm.compat.tables import Tables
-from dsvm.errors import InputError
-from dsvm.model import Compat, FrameworkRow
+from dsvm.gate.tables import Tables
+from dsvm.model import Compat, FrameworkRow, InputError
 
 NUMBERS = st.integers(0, 12)
 

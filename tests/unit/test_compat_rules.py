@@ -21,9 +21,9 @@ from compat_world import (
     overlay,
     write,
 )
+from tiny import project
 
-from dsvm import catalog as catalogs
-from dsvm import compat
+from dsvm import gate as compat
 from dsvm import lock as locks
 from dsvm.model import Pin
 
@@ -135,7 +135,7 @@ def test_what_goes_with_the_driver_is_of_its_version(tmp_path: Path) -> None:
 
 def test_the_project_s_own_drivers_are_judged_whichever_source_is_taken() -> None:
     """The distributions' own of Debian are too old for what this project brings, and Ubuntu's is not."""
-    catalog = catalogs.load()
+    catalog = project()
     tool, torch = catalog.tools["nvidia-driver"], catalog.tools["pytorch"]
     verdicts = {}
     for source in tool.sources:
@@ -164,7 +164,7 @@ def test_a_package_made_for_other_distributions_is_a_warning(tmp_path: Path) -> 
 
 def test_what_is_not_said_is_not_checked_and_never_ok(tmp_path: Path) -> None:
     findings = found(overlay(tmp_path, {"pytorch": TORCH}))
-    assert level(findings, "driver") == level(findings, "gpu-architecture") == ["not checked"]
+    assert level(findings, "driver") == level(findings, "gpu-architecture") == ["not_checked"]
     assert any("this image needs 580 or newer" in one.what for one in findings)
 
 
@@ -190,7 +190,7 @@ def test_the_python_at_hand_narrows_the_cuda_builds(tmp_path: Path) -> None:
     ({"pypi": ["tensorflow"], "cuda": "13.0"}, "error"),
     ({"pypi": ["torch == 2.13.*"], "cuda": "12.8"}, "warning"),
     ({"pypi": ["torch == 2.13.*"], "cuda": "12.6"}, "ok"),
-    ({"pypi": ["torch == 2.9.*"], "cuda": "13.0"}, "not checked"),
+    ({"pypi": ["torch == 2.9.*"], "cuda": "13.0"}, "not_checked"),
 ])  # fmt: skip
 def test_a_promise_is_compared_with_the_builds_that_exist(
     tmp_path: Path, source: dict[str, Any], expected: str
@@ -320,7 +320,7 @@ def test_an_image_for_cpus_has_no_cuda(tmp_path: Path) -> None:
 
 
 def test_every_variant_of_the_project_fits(tmp_path: Path) -> None:
-    ours = catalogs.load()
+    ours = project()
     for variant in ours.variants.values():
         for lock in (None, locks.find(ours, variant.variant)):
             assert compat.violations(compat.examine(compat.make_scene(ours, variant, lock, today=TODAY))) == []

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsvm import console
-from dsvm.errors import InputError, ProgramError
-from dsvm.run import run
+from dsvm.host import run
+from dsvm.model import InputError, ProgramError
+from dsvm.screen import console
 
 HOLDING = """
 import pathlib, sys, tempfile, time
-from dsvm.console import plain_errors
+from dsvm.screen import plain_errors
 
 @plain_errors
 def command():
@@ -65,11 +65,11 @@ SHOWN = "a\\x1b[2Jb\\x1b]0;title\\x07c\\rd\\u202ee\\u200bf"
 
 
 def test_nothing_of_foreign_text_reaches_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    console.say(HOSTILE)
+    console.echo(HOSTILE)
     console.warn(HOSTILE)
     console.table("T", ["one"], [[HOSTILE]])
     console.paragraph(HOSTILE)
-    console.say_marked(HOSTILE, "red", HOSTILE)
+    console.echo_marked(HOSTILE, "red", HOSTILE)
     told = capsys.readouterr()
     assert told.out.count(SHOWN) == 5 and told.err.count(SHOWN) == 1
     assert not {"\x1b", "\r", "\x07", "\u202e", "\u200b"} & {*told.out, *told.err}

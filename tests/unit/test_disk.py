@@ -12,12 +12,10 @@ import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsvm.builders import disk
-from dsvm.errors import BuildError
-from dsvm.model import Plan
+from dsvm import ROOT
+from dsvm.model import GIB, MIB, BuildError, Plan
 from dsvm.plan import make_plan
-from dsvm.platforms import ROOT
-from dsvm.units import GIB, MIB
+from dsvm.vm import disk
 
 MACHINE = ROOT / "scripts" / "machine"
 NEEDED = ("sfdisk", "mkfs.vfat", "mdir", "mke2fs", "debugfs", "qemu-img")

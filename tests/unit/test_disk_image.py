@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dsvm.errors import InputError, ProgramError, VerifyError
-from dsvm.model import canonical_json
+from dsvm.model import InputError, ProgramError, VerifyError, canonical_json
 from dsvm.vm import disk_image
 
 qemu_img = pytest.mark.skipif(shutil.which("qemu-img") is None, reason="needs qemu-img")

@@ -11,13 +11,16 @@ from typing import Any
 
 import pytest
 import tiny
+from hypothesis import given
+from hypothesis import strategies as st
 
-from dsvm.builders import docker
-from dsvm.builders.docker import Progress, StageState
-from dsvm.builders.screen import LineScreen
-from dsvm.errors import BuildError, EngineError
-from dsvm.plan import make_plan
-from dsvm.render import files_context
+from dsvm.container import buildkit as docker
+from dsvm.container.progress import BuildProgress
+from dsvm.container.timings import Vertex, timings
+from dsvm.model import BaseKind, BuildError, EngineError
+from dsvm.plan import files_context, make_plan
+from dsvm.screen.build import LineScreen
+from dsvm.session import StageState
 from dsvm.store import Store
 
 PLAN = make_plan(tiny.catalog(), tiny.lock())
@@ -49,9 +52,9 @@ EVENTS = [
 ]
 
 
-def follow(lines: Iterable[str]) -> tuple[Progress, str]:
+def follow(lines: Iterable[str]) -> tuple[BuildProgress, str]:
     text = io.StringIO()
-    progress = Progress(PLAN, Silent())
+    progress = BuildProgress(PLAN, Silent())
     progress.follow(lines, text)
     return progress, text.getvalue()
 
@@ -87,7 +90,7 @@ def test_a_row_is_over_when_nothing_of_it_runs() -> None:
     later, much_later = BEGIN.replace("00:00", "00:04"), BEGIN.replace("00:00", "00:09")
     context, copy = "[context store-env-base] load from client", "[image 1/4] COPY --link --from=env-base /out/ /"
     seen: list[dict[str, str]] = []
-    progress = Progress(PLAN, Silent())
+    progress = BuildProgress(PLAN, Silent())
     for event in [
         vertex("a", context, started=BEGIN, completed=BEGIN),
         vertex("a", context, started=later),
@@ -105,6 +108,78 @@ def test_a_row_is_over_when_nothing_of_it_runs() -> None:
     assert progress.stages["artefacts"].seconds == 5.0, "of the longest run"
     assert [one["system"] for one in seen[4:7]] == ["cached", "running", "done"]
     assert [one["image"] for one in seen[3:]] == ["running"] * 4 + ["done"]
+
+
+def at(second: float) -> str:
+    return f"2026-11-22T14:00:{second:09.6f}Z"
+
+
+def ran(digest: str, name: str, begun: float, ended: float, *inputs: str, **more: Any) -> dict[str, Any]:
+    return vertex(digest, name, started=at(begun), completed=at(ended), inputs=list(inputs), **more)
+
+
+def test_when_steps_ran_and_which_of_them_the_build_waited_for() -> None:
+    events = [
+        ran("base", "[base 1/1] FROM x", 1, 1, cached=True),
+        ran("dir", "[system 1/9] WORKDIR /", 1, 1.001, "base"),
+        ran("short", "[env-base_0 1/1] RUN", 1.5, 4, "base"),
+        ran("long", "[system 2/9] RUN", 1.25, 9, "dir"),
+        ran("copy", "[image 1/4] COPY --link --from=env-base_0", 4, 4.2, "short"),
+        ran("link", "[image 1/4] LINK COPY", 9.5, 9.75, "long", "copy"),
+        ran("config", "[internal] load build definition", 0, 0.5),
+        ran("export", "exporting to image", 10, 15),
+    ]
+    progress, _ = follow(as_lines(events, None))
+    rows = [(one.row, one.begun, one.seconds, one.cached, one.critical) for one in progress.timings]
+    assert rows == [
+        ("base", 0.0, 0.0, True, False),
+        ("system", 0.0, 0.0, False, True),
+        ("system", 0.25, 7.75, False, True),
+        ("env-base", 0.5, 2.5, False, False),
+        ("image", 3.0, 0.2, False, False),
+        ("image", 8.5, 0.25, False, True),
+        ("export", 9.0, 5.0, False, True),
+    ]
+
+
+def test_a_step_that_was_looked_at_and_ran_later_counts_once_and_is_not_cached() -> None:
+    name = "[context store-env-base] load from client"
+    events = [ran("a", name, 1, 1), ran("a", name, 2, 5), ran("b", "[env-base_0 1/1] RUN", 5, 6, "a")]
+    progress, _ = follow(as_lines(events, None))
+    assert [(one.begun, one.seconds, one.cached) for one in progress.timings] == [(0, 3, False), (3, 1, False)]
+    assert follow([])[0].timings == ()
+
+
+def test_what_comes_from_the_cache_is_waited_for_by_nobody() -> None:
+    """BuildKit finds a copy in its cache by what it would copy, once that has been made anew."""
+    events = [
+        ran("short", "[env-base_0 1/1] RUN", 0, 3),
+        ran("long", "[env-nets 1/1] RUN", 0, 5),
+        ran("one", "[image 1/4] COPY --link", 5, 5, "short", cached=True),
+        ran("two", "[image 2/4] COPY --link", 5, 5, "long", cached=True),
+        ran("link", "[image 2/4] LINK COPY", 5, 5.1, "one", "two"),
+        ran("export", "exporting to image", 6, 7),
+    ]
+    progress, _ = follow(as_lines(events, None))
+    assert [one.row for one in progress.timings if one.critical] == ["env-nets", "image", "export"]
+
+
+@given(
+    st.dictionaries(
+        st.integers(0, 9),
+        st.tuples(st.sets(st.integers(0, 9)), st.floats(0, 60), st.floats(0, 60), st.booleans(), st.booleans()),
+        max_size=10,
+    )
+)
+def test_steps_that_wait_for_each_other_end_too(graph: dict[int, tuple[set[int], float, float, bool, bool]]) -> None:
+    """What an engine says is foreign: circles and inputs that nobody knows of do not hang."""
+    vertices = {
+        str(name): Vertex(
+            "step", "export" if is_export else "env", tuple(map(str, inputs)), (begun, begun + length), cached
+        )
+        for name, (inputs, begun, length, is_export, cached) in graph.items()
+    }
+    assert len(timings(vertices)) <= len(graph)
 
 
 def test_a_failed_stage_is_named_with_its_own_output(tmp_path: Path) -> None:
@@ -146,7 +221,7 @@ def test_other_failures_say_what_to_do(tmp_path: Path, said: str, kind: type[Exc
 def test_lines_are_said_once_for_each_change() -> None:
     text = io.StringIO()
     screen = LineScreen(text)
-    progress = Progress(PLAN, screen)
+    progress = BuildProgress(PLAN, screen)
     progress.follow(as_lines(EVENTS, 2), io.StringIO())
     lines = text.getvalue().splitlines()
     assert "build: env-base: running" in lines
@@ -193,3 +268,9 @@ def test_small_files_of_a_section_lie_beside_its_pins(tmp_path: Path) -> None:
     held = {str(path.relative_to(place)): path.read_text() for path in place.rglob("*") if path.is_file()}
     assert held.pop("section.json")
     assert held == texts
+
+
+@pytest.mark.parametrize(("kind", "forced"), [("bootstrap", True), ("registry", False)])
+def test_a_base_that_was_made_here_is_compressed_too(kind: BaseKind, forced: bool) -> None:
+    plan = make_plan(tiny.catalog(), tiny.lock()).model_copy(update={"base_kind": kind})
+    assert ("force-compression=true" in docker.layer_options(plan).split(",")) == forced

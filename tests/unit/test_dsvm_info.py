@@ -159,7 +159,7 @@ def test_a_reader_that_stops_early(tmp_path: Path) -> None:
 word = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=22)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     tools=st.lists(st.tuples(word, word, st.text(st.sampled_from("ab c"), max_size=300)), max_size=6),
     columns=st.integers(76, 130),

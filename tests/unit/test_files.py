@@ -1,4 +1,4 @@
-"""Files below a root that is not this machine's."""
+"""Files below a root that is not this host's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dsvm.files import leads_to, sha256_of
+from dsvm.host import leads_to, sha256_of
 
 NAMES = st.sampled_from(["a", "b", "c"])
 PATHS = st.lists(st.sampled_from(["a", "b", "c", "..", "."]), min_size=1, max_size=4).map("/".join)
@@ -38,7 +38,7 @@ def test_links_that_lead_to_each_other(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may change its root")
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(links=st.dictionaries(NAMES, TARGETS, max_size=3), path=PATHS)
 def test_the_kernel_finds_the_same(links: dict[str, str], path: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     """What is there is the same file for a process whose root this is."""

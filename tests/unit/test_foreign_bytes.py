@@ -18,9 +18,11 @@ from hypothesis import strategies as st
 
 from dsvm import catalog as catalogs
 from dsvm import lock as locks
-from dsvm.catalog import read_yaml
-from dsvm.errors import DsvmError, FileError, InputError, LockError
-from dsvm.files import read_bounded, write_whole
+from dsvm.catalog.models import kinds
+from dsvm.catalog.reading import read_yaml
+from dsvm.host import read_bounded, write_whole
+from dsvm.lock.files import to_text
+from dsvm.model import DsvmError, FileError, InputError, LockError
 
 ROOT = Path(__file__).parents[2]
 MANIFEST = (ROOT / "manifests/tools/code-server.yaml").read_bytes()
@@ -97,9 +99,9 @@ def test_a_lock_that_is_no_file(tmp_path: Path, make: Callable[[Path], None]) ->
         locks.read(tmp_path / "mine.json")
 
 
-# A long run: DSVM_EXAMPLES=50000 pytest tests/unit/test_foreign_bytes.py tests/unit/test_trust.py -k edited
+# A long run: DSVM_EXAMPLES=50000 pytest tests/unit/test_foreign_bytes.py tests/programs/test_trust.py -k edited
 EXAMPLES = int(os.environ.get("DSVM_EXAMPLES", "300"))
-LOCK = json.loads(locks.to_text(tiny.lock()))
+LOCK = json.loads(to_text(tiny.lock()))
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
@@ -122,7 +124,7 @@ def changed(value: object, path: tuple[str | int, ...], new: object) -> object:
     return [*value[:key], changed(value[key], tuple(rest), new), *value[key + 1 :]]
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.sampled_from(places(LOCK)), new=VALUES)
 @example(place=(), new="\ud800")
 def test_a_lock_that_somebody_edited_is_read_or_refused(
@@ -136,7 +138,7 @@ def test_a_lock_that_somebody_edited_is_read_or_refused(
         assert str(path) in error.message
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.integers(0, len(MANIFEST)), gone=st.integers(0, 40), new=st.binary(max_size=8) | st.sampled_from(
     [b"[", b"{", b"&a ", b"*a", b"!!int ", b"<<: ", b"\n- ", b": ", b"\t", b"'", b'"', b"|\n", b"---\n", b"!!python/x "]
 ))  # fmt: skip
@@ -148,7 +150,7 @@ def test_a_manifest_that_somebody_edited_is_read_or_refused(tmp_path: Path, at: 
     path = tmp_path / "tools/code-server.yaml"
     path.write_bytes(MANIFEST[:at] + new + MANIFEST[at + gone :])
     faults: list[str] = []
-    found = catalogs.load_model(path, catalogs.kinds()["tools"], faults)
+    found = catalogs.load_model(path, kinds()["tools"], faults)
     assert (found is None) == bool(faults)
 
 

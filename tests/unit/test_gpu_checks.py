@@ -75,7 +75,7 @@ def test_a_leak_is_found_whatever_python_is_told(tmp_path: Path, options: tuple[
     assert "2097152 bytes more stay allocated" in str(said["reason"])
 
 
-@pytest.mark.parametrize("path", sorted(CHECKS.glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(CHECKS.rglob("*.py")), ids=lambda path: path.stem)
 def test_no_check_rests_on_assert(path: Path) -> None:
     """Optimised away by -O or PYTHONOPTIMIZE, in the programs that a check starts too."""
     assert not re.search(r"(?m)^\s*assert\b|assert ", path.read_text())
@@ -107,7 +107,8 @@ sources: [{when: {accelerator: gpu}, apt: [driver]}]
 checks: [{script: checks/modules.sh}]
 """,
     "manifests/checks/everywhere.py": "raise SystemExit('not a GPU check')",
-    "manifests/checks/good.py": """print('noise\\n{"ok": true, "device": "stand-in"}')""",
+    "manifests/checks/lib/__init__.py": "DEVICE = 'stand-in'",
+    "manifests/checks/good.py": """import lib; print('noise\\n{"ok": true, "device": "%s"}' % lib.DEVICE)""",
     "manifests/checks/bad.py": """print('{"ok": false, "reason": "wrong sums"}'); raise SystemExit(1)""",
     "manifests/checks/absent.py": "import framework_that_is_not_here",
     "manifests/checks/silent.py": "",
@@ -135,7 +136,7 @@ def run(folder: Path, *words: str, nvcc: bool = True) -> subprocess.CompletedPro
     (wheel / "include").mkdir(parents=True, exist_ok=True)
     (wheel / "lib").mkdir(exist_ok=True)
     (wheel / "lib/libcudnn.so.9").touch()
-    env = {**os.environ, "PATH": f"{programs}:/usr/bin:/bin", "PYTHONPATH": str(folder / "site")}
+    env = {**os.environ, "PATH": f"{programs}:/usr/bin:/bin", "PYTHONPATH": str(folder / "site"), "PYTHONSAFEPATH": "1"}
     argv: list[str | Path] = [sys.executable, folder / "scripts/gpu-checks", *words]
     return subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
 

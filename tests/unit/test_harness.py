@@ -1,4 +1,4 @@
-"""How the image suite runs a check: in an environment of the plan's, on this machine in the place of an image."""
+"""How the image suite runs a check: in an environment of the plan's, on this host in the place of an image."""
 
 from __future__ import annotations
 

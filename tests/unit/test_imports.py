@@ -1,10 +1,13 @@
-"""The modules form a DAG in one order, and importing the commands stays cheap."""
+"""Rooms import downwards and through their front doors, and importing the commands stays cheap."""
 
 from __future__ import annotations
 
 import ast
+import importlib
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -13,71 +16,99 @@ import pytest
 from dsvm.ecosystems import registry
 
 PACKAGE = Path(__file__).parents[2] / "dsvm"
-# Lower layers first: a module imports only from layers before its own.
-LAYERS = (
-    ("errors", "model", "units", "files", "versions", "urls", "conda_solver", "dnf_solver"),
-    ("run", "scratch", "claims", "console", "config", "platforms", "ports", "services", "cloud_disks"),
-    ("machine", "condarc", "download", "store", "progress", "engine", "qemu"),
-    ("ecosystems",),
-    ("catalog",),
-    ("bases", "blame"),
-    ("lock",),
-    ("release",),
-    ("plan", "report", "compat", "packer_sources"),
-    ("render",),
-    ("builders", "clouds"),
-    ("images", "checks", "publish"),
-    ("pipeline",),
-    ("cleaning", "vm"),
-    ("cloud",),
-    ("roads", "overview"),
+# The lowest first: a room imports from those before it.
+ROOMS = (
+    *("model", "host", "store", "ecosystems", "catalog", "lock", "gate", "plan", "ledger", "session"),
+    *(
+        "checks",
+        "container",
+        "vm",
+        "cloud",
+        "audit",
+        "diff",
+        "sbom",
+        "report",
+        "release",
+        "nightly",
+        "screen",
+        "pipeline",
+    ),
 )
-RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 
-def imports(path: Path) -> set[str]:
-    """Top-level modules of ours that a file imports, wherever in it."""
-    found = set()
+def imported(path: Path) -> Iterator[tuple[str, str]]:
+    """(module, name) of everything of ours that a file imports, wherever in it."""
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("dsvm"):
-            parts = (node.module or "").split(".")
-            found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "dsvm":
+            yield from ((node.module or "", alias.name) for alias in node.names)
         elif isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("dsvm.")}
-    return found
+            yield from ((alias.name, "") for alias in node.names if alias.name.split(".")[0] == "dsvm")
 
 
-def test_every_module_imports_only_from_layers_before_its_own() -> None:
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def handed_out(room: str) -> set[str]:
+    """The names in a room's stub, which its `__init__.py` reads."""
+    tree = ast.parse((PACKAGE / room / "__init__.pyi").read_text())
+    return {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+
+
+def test_every_room_has_its_place() -> None:
+    found = {room_of(path) for path in PACKAGE.rglob("*.py")} - {"__init__"}
+    assert found == set(ROOMS), "name the room in ROOMS, above those that it imports from"
+
+
+def test_rooms_import_from_rooms_below_them() -> None:
     wrong = []
-    for path in sorted(PACKAGE.rglob("*.py")):
-        name = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-        if name == "__init__":
-            continue
-        assert name in RANK, f"{path}: give it a place in LAYERS"
-        wrong += [f"{name} imports {other}" for other in imports(path) - {name} if RANK[other] > RANK[name]]
-        same = [other for other in imports(path) - {name} if RANK[other] == RANK[name] and name in imports_of(other)]
-        wrong += [f"{name} and {other} import each other" for other in same]
+    for path in [*sorted(PACKAGE.glob("*/**/*.py")), PACKAGE / "pipeline.py"]:
+        here = ROOMS.index(room_of(path))
+        for module, name in imported(path):
+            other = module.split(".")[1] if "." in module else name
+            if other in ROOMS and ROOMS.index(other) > here:
+                wrong.append(f"{path.relative_to(PACKAGE)} imports {other}, which is above it")
     assert not wrong
 
 
-def imports_of(name: str) -> set[str]:
-    files = (PACKAGE / name).rglob("*.py") if (PACKAGE / name).is_dir() else [PACKAGE / f"{name}.py"]
-    return set().union(*(imports(path) for path in files))
+def test_nothing_reaches_past_the_front_door_of_a_room() -> None:
+    wrong = []
+    for path in [*sorted(PACKAGE.rglob("*.py")), PACKAGE.parent / "tasks.py"]:
+        here = room_of(path) if path.is_relative_to(PACKAGE) else ""
+        for module, name in imported(path):
+            parts = module.split(".")
+            if len(parts) > 1 and parts[1] in ROOMS and parts[1] != here:
+                if len(parts) > 2:
+                    wrong.append(f"{path.name} reaches into {module}")
+                elif (PACKAGE / parts[1]).is_dir() and name not in handed_out(parts[1]):
+                    wrong.append(f"{path.name} takes {name}, which {module} does not hand out")
+    assert not wrong
 
 
-@pytest.mark.parametrize("package", sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py")))
-def test_the_modules_of_a_package_import_each_other_in_one_direction(package: str) -> None:
+@pytest.mark.parametrize("room", [room for room in ROOMS if (PACKAGE / room).is_dir()])
+def test_a_room_hands_out_what_it_names(room: str) -> None:
+    module = importlib.import_module(f"dsvm.{room}")
+    names = handed_out(room)
+    assert names == set(module.__all__)
+    assert [name for name in names if getattr(module, name, None) is None] == []
+    shadowed = [name for name in names if (PACKAGE / room / f"{name}.py").exists() and callable(getattr(module, name))]
+    assert not shadowed, "once the module of that name is imported, it would take the name's place"
+
+
+@pytest.mark.parametrize(
+    "folder", sorted(path.parent for path in PACKAGE.glob("**/__init__.py")), ids=lambda one: one.name
+)
+def test_the_modules_of_a_folder_import_each_other_in_one_direction(folder: Path) -> None:
+    package = ".".join(folder.relative_to(PACKAGE.parent).parts)
     graph = {
         path.stem: {
-            name.split(".")[2] if name.count(".") > 1 else alias
-            for node in ast.walk(ast.parse(path.read_text()))
-            if isinstance(node, ast.ImportFrom) and (name := node.module or "").startswith(f"dsvm.{package}")
-            for alias in (one.name for one in node.names)
+            module.removeprefix(f"{package}.").split(".")[0] if module != package else name
+            for module, name in imported(path)
+            if module == package or module.startswith(f"{package}.")
         }
-        for path in (PACKAGE / package).glob("*.py")
+        for path in folder.glob("*.py")
         if path.stem != "__init__"
     }
-    assert graph
     list(TopologicalSorter(graph).static_order())  # raises CycleError
 
 
@@ -89,14 +120,14 @@ def test_only_the_one_door_starts_other_programs() -> None:
         if (isinstance(node, ast.Import) and any(alias.name == "subprocess" for alias in node.names))
         or (isinstance(node, ast.ImportFrom) and node.module == "subprocess")
     }
-    assert users == {"run.py"}
+    assert users == {"host/programs.py"}
 
 
-def test_no_ecosystem_is_named_outside_its_folder() -> None:
+def test_no_ecosystem_is_named_outside_its_room() -> None:
     """No `if ecosystem == ...`: what one of them needs stands behind the Protocol."""
     wrong = []
     for path in PACKAGE.rglob("*.py"):
-        if path.parent.name == "ecosystems":
+        if room_of(path) == "ecosystems":
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq | ast.NotEq):
@@ -108,7 +139,17 @@ def test_no_ecosystem_is_named_outside_its_folder() -> None:
 def test_listing_the_commands_loads_nothing_heavy() -> None:
     code = "import sys, tasks; print('\\n'.join(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent)
-    heavy = {"pydantic", "httpx", "rich", "jinja2", "dsvm.pipeline"}
+    heavy = {"pydantic", "httpx", "rich", "jinja2", "docker", "dsvm.pipeline"}
     loaded = set(done.stdout.split())
-    assert "dsvm.console" in loaded
+    assert "dsvm.screen.console" in loaded
     assert not heavy & loaded
+
+
+@pytest.mark.parametrize(("environment", "kept"), [({}, True), ({"PYTHONDONTWRITEBYTECODE": "1"}, False)])
+def test_a_command_keeps_what_python_compiled_unless_the_user_says_otherwise(
+    environment: dict[str, str], kept: bool, tmp_path: Path
+) -> None:
+    env = {"PATH": os.environ["PATH"], "PYTHONPYCACHEPREFIX": str(tmp_path), **environment}
+    argv = [sys.executable, "-m", "invoke", "--list"]
+    subprocess.run(argv, env=env, cwd=PACKAGE.parent, capture_output=True, check=True)
+    assert any(tmp_path.glob("**/dsvm/screen/console.*.pyc")) is kept

@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 from beyond import beyond
 from server import Resource, Server
+from tiny import project
 
-from dsvm.catalog import load
 from dsvm.ecosystems import Context, Request, url
-from dsvm.errors import StoreError
-from dsvm.machine import Machine
-from dsvm.model import Section, canonical_json
+from dsvm.host import Host
+from dsvm.model import Section, StoreError, canonical_json
 from dsvm.store import Store
 
 INSTALL = Path(__file__).parents[2] / "scripts/image/install-url"
@@ -51,7 +50,7 @@ def official_archive(version: str) -> bytes:
 
 def at_loopback(server: Server) -> tuple[url.Download, Resource]:
     """The download of manifests/tools/julia.yaml, but from `server`."""
-    official = load().tools["julia"].sources[0]
+    official = project().tools["julia"].sources[0]
     (download,) = official.requests()["url"]
     resource = Resource(official_archive(download.version))
     place = server.add(f"/julia-{download.version}-linux-x86_64.tar.gz", resource)
@@ -60,9 +59,9 @@ def at_loopback(server: Server) -> tuple[url.Download, Resource]:
 
 
 @pytest.fixture
-def context(machine: Machine, tmp_path: Path) -> Context:
+def context(host: Host, tmp_path: Path) -> Context:
     return Context(
-        base=load().bases["debian-12"], machine=machine, store=Store(tmp_path / "store"), work=tmp_path / "work"
+        base=project().bases["debian-12"], host=host, store=Store(tmp_path / "store"), work=tmp_path / "work"
     )
 
 

@@ -21,15 +21,18 @@ import apt_archive
 import julia_packages as small
 import pytest
 from beyond import beyond
+from held import differences, image_of, promised
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 from server import Resource, Server
+from tiny import project
 
 from dsvm import lock as locks
-from dsvm.catalog import Catalog, load
-from dsvm.ecosystems import Context, Request, Runtime, julia, parse_request
-from dsvm.ecosystems.julia_depot import (
+from dsvm.catalog import Catalog
+from dsvm.ecosystems import Asked, Context, Request, Runtime
+from dsvm.ecosystems.julia import ecosystem as julia
+from dsvm.ecosystems.julia.depot import (
     Contents,
     contents,
     crc32c,
@@ -39,15 +42,17 @@ from dsvm.ecosystems.julia_depot import (
     standard_library,
     tree_hashes,
 )
-from dsvm.ecosystems.julia_registry import Julia, Need, Registry, Release, read_registry, solve
-from dsvm.ecosystems.julia_versions import Version, allowed, compat
-from dsvm.errors import InputError, LockError
-from dsvm.lock.wanted import input_of_base
-from dsvm.machine import Machine
-from dsvm.model import Base, Choice, Index, Lock, Pin, Section, canonical_json
-from dsvm.overview import show_variant
-from dsvm.pipeline import Workshop
-from dsvm.plan import FILE_TIME, make_plan
+from dsvm.ecosystems.julia.registry import Julia, Need, Registry, Release, read_registry, solve
+from dsvm.ecosystems.julia.versions import Version, allowed, compat
+from dsvm.ecosystems.registered import parse_request
+from dsvm.host import Host
+from dsvm.lock.files import to_text
+from dsvm.lock.requests import Wanted, input_of_base, wanted_sections
+from dsvm.model import Base, Choice, Index, InputError, Lock, LockError, Pin, Section, StoreError, canonical_json
+from dsvm.plan import make_plan
+from dsvm.plan.stages import FILE_TIME
+from dsvm.screen import show_variant
+from dsvm.session import Session
 from dsvm.store import Store
 
 INSTALL = Path(__file__).parents[2] / "scripts/image/install-julia"
@@ -256,7 +261,7 @@ def small_registries(draw: st.DrawFn) -> str:
     return "\n".join(lines)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(small_registries())
 @example("A 1.0.0: \nA 1.1.0: B 2\nA 2.0.0: B 1\nB 1.0.0: \nB 1.1.0: A 1, C 1\nC 1.1.0: A 2\nC 2.0.0: \nD 1.0.0: ")
 def test_a_solution_is_right_and_found_whenever_there_is_one(text: str) -> None:
@@ -318,7 +323,7 @@ PATHS = st.lists(st.text(string.ascii_letters + "._-+ ä", min_size=1, max_size=
 )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(PATHS, st.sampled_from(["", "text\n", "#!/bin/sh\n", "ä"]), min_size=1, max_size=6))
 def test_a_tree_hash_is_git_s_own(tmp_path_factory: pytest.TempPathFactory, files: dict[str, str]) -> None:
     files = {
@@ -534,11 +539,11 @@ def tree(server: Server) -> str:
 
 
 @pytest.fixture
-def context(server: Server, tree: str, machine: Machine, tmp_path: Path) -> Context:
+def context(server: Server, tree: str, host: Host, tmp_path: Path) -> Context:
     (tmp_path / "work").mkdir()
     index = Index(index="small", url=f"{server.url}/registry/{small.REGISTRY}/{{tree}}", tree=tree)
     return Context(
-        base=BASE, machine=machine, store=Store(tmp_path / "store"), work=tmp_path / "work", indexes={"small": index}
+        base=BASE, host=host, store=Store(tmp_path / "store"), work=tmp_path / "work", indexes={"small": index}
     )
 
 
@@ -608,8 +613,8 @@ def test_the_server_is_the_machine_s_own_before_the_manifest_s(context: Context,
     pin = Pin(name="A", version="1.0.0", file="artifact/x", size=1, sha256="0" * 64, registry="small")
 
     def places(environ: Mapping[str, str], **sources: tuple[str, ...]) -> list[str]:
-        machine = Machine(environ=environ, sources=sources, etc=context.machine.etc)
-        return list(julia.ECOSYSTEM.locate(pin, replace(context, machine=machine)))
+        host = Host(environ=environ, sources=sources, etc=context.host.etc)
+        return list(julia.ECOSYSTEM.locate(pin, replace(context, host=host)))
 
     assert places({}) == places({"JULIA_PKG_SERVER": ""}) == [f"{server.url}/artifact/x"]
     assert places({"JULIA_PKG_SERVER": "julia.example/"}) == ["https://julia.example/artifact/x"]
@@ -625,8 +630,8 @@ def test_a_folder_can_be_the_server(context: Context, runtime: Runtime, server: 
         (tmp_path / f"mirror{path}").parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / f"mirror{path}").write_bytes(resource.content)
     sources = {"julia": (f"file://{tmp_path}/mirror",)}
-    machine = Machine(environ=context.machine.environ, sources=sources, etc=context.machine.etc)
-    here = replace(context, machine=machine, store=Store(tmp_path / "another"))
+    host = Host(environ=context.host.environ, sources=sources, etc=context.host.etc)
+    here = replace(context, host=host, store=Store(tmp_path / "another"))
     assert resolve(here, runtime, ["Words"]) == section
 
 
@@ -652,8 +657,8 @@ def test_a_server_out_of_reach_and_unknown_packages_are_told_before_locking(cont
     )
     assert "its tools name none" in str(julia.ECOSYSTEM.probe(["Words"], None, context))
     server.close()
-    machine = Machine(environ=context.machine.environ, etc=context.machine.etc)
-    gone = replace(context, store=Store(context.work / "another"), machine=machine)
+    host = Host(environ=context.host.environ, etc=context.host.etc)
+    gone = replace(context, store=Store(context.work / "another"), host=host)
     assert "127.0.0.1" in str(julia.ECOSYSTEM.probe(["Words"], "small", gone))
 
 
@@ -687,15 +692,15 @@ def test_an_index_may_be_a_tree(change: Mapping[str, object], message: str) -> N
 
 
 def with_variant(*tools: str) -> Catalog:
-    catalog = load()
+    catalog = project()
     variant = catalog.variants["cpu-debian"].model_copy(update={"tools": tools})
     return replace(catalog, variants={"cpu-debian": variant})
 
 
-def wanted_of(catalog: Catalog, **sources: int) -> dict[str, locks.Wanted]:
+def wanted_of(catalog: Catalog, **sources: int) -> dict[str, Wanted]:
     variant = catalog.variants["cpu-debian"]
     choices = [Choice(tool=tool, source=sources.get(tool, 0)) for tool in variant.tools]
-    return {one.id: one for one in locks.wanted_sections(catalog, variant, choices)}
+    return {one.id: one for one in wanted_sections(catalog, variant, choices)}
 
 
 TOOLS = ("julia", "julia-csv", "julia-dataframes")
@@ -725,7 +730,7 @@ def test_packages_without_julia_are_refused() -> None:
     variant = catalog.variants["cpu-debian"]
     choices = [Choice(tool="julia-csv", source=0)]
     with pytest.raises(InputError, match="no runtime 'julia', and cpu-debian is locked without a tool of that name"):
-        locks.wanted_sections(catalog, variant, choices)
+        wanted_sections(catalog, variant, choices)
     # and where nobody could bring one, there is no such source
     alone = with_variant("julia-csv").variants["cpu-debian"]
     base = catalog.bases["debian-12"]
@@ -768,7 +773,7 @@ def lock_of(catalog: Catalog, **sources: int) -> Lock:
 
 
 def test_stages_compile_packages_with_the_julia_of_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dsvm.plan.check", lambda catalog, lock: lock)  # its pins are invented
+    monkeypatch.setattr("dsvm.plan.planning.check", lambda catalog, lock: lock)  # its pins are invented
     catalog = with_variant(*TOOLS)
     plan = make_plan(catalog, lock_of(catalog))
     stages = {stage.name: stage for stage in plan.stages}
@@ -790,7 +795,7 @@ def test_stages_compile_packages_with_the_julia_of_the_image(monkeypatch: pytest
 
 
 def test_stages_start_from_the_distribution_s_julia_where_that_was_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dsvm.plan.check", lambda catalog, lock: lock)  # its pins are invented
+    monkeypatch.setattr("dsvm.plan.planning.check", lambda catalog, lock: lock)  # its pins are invented
     catalog = with_variant(*TOOLS)
     plan = make_plan(catalog, lock_of(catalog, julia=1))
     stages = {stage.name: stage for stage in plan.stages}
@@ -801,18 +806,18 @@ def test_stages_start_from_the_distribution_s_julia_where_that_was_chosen(monkey
 def test_who_gets_the_old_julia_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dsvm.plan.check", lambda catalog, lock: lock)  # its pins are invented
-    official, debian, *_ = load().tools["julia"].sources
+    monkeypatch.setattr("dsvm.plan.planning.check", lambda catalog, lock: lock)  # its pins are invented
+    official, debian, *_ = project().tools["julia"].sources
     assert (official.remark, debian.repository) == ("", "debian-bullseye")
     lock = lock_of(with_variant(*TOOLS), julia=1).model_copy(update={"variant": "old"})
     for name, text in {
         "variants/old.yaml": "variant: old\nbase: debian-12\naccelerator: cpu\nformats: [docker, qcow2]\n"
         f"tools: [{', '.join(TOOLS)}]\n",
-        "locks/old.json": locks.to_text(lock),
+        "locks/old.json": to_text(lock),
     }.items():
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_text(text)
-    show_variant(Workshop(overlays=[tmp_path]), "old")
+    show_variant(Session(print, print, overlays=[tmp_path]), "old")
     assert "julia: old; Julia 1.5 is of 2020" in capsys.readouterr().out
 
 
@@ -881,6 +886,16 @@ def test_a_depot_is_laid_out_the_same_each_time_and_agrees_with_the_lock(
     assert install(tmp_path / "image", section, context.store, "packages").returncode == 0
     assert listing(out) == found
 
+    image = image_of(out)
+    promises = promised(section, {pin.name: context.store.path(pin.sha256) for pin in section.pins})
+    assert differences(image, promises) == []
+    assert promises.entries.keys() <= image.keys()
+    source = next(path for path in image if path.endswith("/src/Halves.jl"))
+    manifest = f"{julia.ENVIRONMENT}/Manifest.toml"
+    for path in (source, manifest):
+        assert differences({**image, path: image[f"{julia.ENVIRONMENT}/Project.toml"]}, promises) == [("changed", path)]
+    assert differences({**image, f"{source}.old": image[source]}, promises) == [("unexplained", f"{source}.old")]
+
     # what is gone or too much shows
     depot = out / julia.DEPOT.lstrip("/")
     (halves,) = (depot / "packages/Halves").iterdir()
@@ -929,3 +944,26 @@ def test_what_julia_would_compile_again_ends_the_build(context: Context, runtime
     done = install(tmp_path / "image", section, context.store, "packages", **env, DSVM_TEST_EXIT="3")
     assert done.returncode == 1
     assert "install-julia: the build script of packages/Quarters/" in done.stderr
+
+
+# --- what is newer -----------------------------------------------------------------------------------------
+
+
+def test_the_server_s_present_registry_says_what_is_newer(context: Context, server: Server, runtime: Runtime) -> None:
+    section = resolve(context, runtime, ("Quarters", "Words"))
+    request = Request("env-julia", "julia", (("Quarters", "Words"),), ("small",), runtimes=(runtime,))
+    asked = Asked(request, context.base, context.indexes)
+    found = julia.ECOSYSTEM.offered(section, asked, context)
+    assert all(one.newest == pin.version for pin, one in zip(section.pins, found.values(), strict=True))
+    listed = small.packages()
+    one = next(one for one in listed if one.name == "Words")
+    newer = [one._replace(version=version) for version in ("0.2.0+2", "0.10.0")]
+    newer += [one._replace(version="0.12.0", compat={"julia": "1.99-1"})]
+    files, _ = small.served((*listed, *newer))
+    for path, content in files.items():
+        server.add(path, Resource(content))
+    offer = julia.ECOSYSTEM.offered(section, asked, context)["Words"]
+    assert (offer.newest, offer.again, offer.snapshot) == ("0.10.0", "0.2.0+1", "small")
+    del server.resources["/registries"]
+    with pytest.raises(StoreError, match="HTTP 404"):
+        julia.ECOSYSTEM.offered(section, asked, context)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsvm.ecosystems.julia_versions import Version, allowed, compat, registry_range, registry_ranges
+from dsvm.ecosystems.julia.versions import Version, allowed, compat, registry_range, registry_ranges
 
 NUMBER = st.integers(0, 4)
 NUMBERS = st.lists(NUMBER, min_size=1, max_size=3).map(tuple)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dsvm.errors import FileError, InputError
+from dsvm.model import FileError, InputError
 from dsvm.vm.kept import Disk
 
 SHA256 = "a" * 64

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from dsvm import lock as locks
 from dsvm.catalog import Catalog
-from dsvm.errors import LockError
-from dsvm.model import LeftOut, Lock, Pin, Repository, Section
+from dsvm.lock.files import to_text
+from dsvm.lock.requests import wanted_sections
+from dsvm.model import LeftOut, Lock, LockError, Pin, Repository, Section
 from dsvm.plan import make_plan
 
 WORDS = st.text(min_size=1, max_size=20).filter(lambda text: text.isprintable() and " " not in text)
@@ -34,10 +35,10 @@ PINS = st.builds(
 @given(st.lists(PINS, max_size=5), st.integers(0, 2**33))
 def test_a_lock_survives_writing_and_reading(pins: list[Pin], epoch: int) -> None:
     lock = tiny_lock_with(pins, epoch)
-    again = Lock.model_validate_json(locks.to_text(lock))
+    again = Lock.model_validate_json(to_text(lock))
     assert again == lock
     assert again.digest == lock.digest
-    assert locks.to_text(again) == locks.to_text(lock)
+    assert to_text(again) == to_text(lock)
 
 
 def tiny_lock_with(pins: list[Pin], epoch: int) -> Lock:
@@ -52,7 +53,7 @@ def tiny_lock_with(pins: list[Pin], epoch: int) -> Lock:
 def test_one_changed_pin_changes_one_line() -> None:
     old = tiny.lock()
     new = with_version(old, "env-base", "numpy", "2.5.0")
-    before, after = locks.to_text(old).splitlines(), locks.to_text(new).splitlines()
+    before, after = to_text(old).splitlines(), to_text(new).splitlines()
     assert len(before) == len(after)
     assert sum(one != other for one, other in zip(before, after, strict=True)) == 1
     assert list(locks.changes(old, new)) == ["env-base: numpy 2.4.0 -> 2.5.0"]
@@ -94,9 +95,39 @@ def test_a_new_tool_and_a_tool_that_went_make_the_lock_stale() -> None:
     assert locks.stale_sections(catalog, less) == []
 
 
+def test_a_variant_starts_from_the_lock_of_the_nearest_that_is_like_it(tmp_path: Path) -> None:
+    tiny_, variants = tiny.catalog(), {}
+    whole = tiny_.variants["tiny"]
+    asked = {
+        "child": ("parent", whole.tools, whole.base), "parent": ("tiny", whole.tools, whole.base),
+        "beside": (None, whole.tools[:1], whole.base), "stranger": (None, ("nothing",), whole.base),
+        "elsewhere": ("tiny", whole.tools, "another"),
+    }  # fmt: skip
+    for name, (extends, tools, base) in asked.items():
+        changes = {"variant": name, "extends": extends, "tools": tools, "base": base}
+        variants[name] = whole.model_copy(update=changes)
+    catalog = replace(tiny_, variants={"tiny": whole, **variants}, folders=(tmp_path,))
+
+    def start(name: str) -> str | None:
+        found = locks.relative(catalog, name)
+        return found.variant if found is not None else None
+
+    assert start("child") is None
+    for name in ("beside", "tiny"):
+        locks.write(locks.lock_path(catalog, name), tiny.lock().model_copy(update={"variant": name}))
+    assert {name: start(name) for name in asked} == {
+        "child": "tiny", "parent": "tiny", "beside": "tiny", "stranger": None, "elsewhere": None,
+    }  # fmt: skip
+    (tmp_path / "locks/tiny.json").unlink()
+    assert {name: start(name) for name in ("child", "beside")} == {"child": "beside", "beside": None}
+    (tmp_path / "locks/beside.json").write_text("{")
+    with pytest.raises(LockError, match="beside"):
+        start("child")
+
+
 def test_what_is_wanted_is_grouped_by_place() -> None:
     catalog, lock = tiny.catalog(), tiny.lock()
-    wanted = {one.id: one for one in locks.wanted_sections(catalog, catalog.variants["tiny"], lock.choices)}
+    wanted = {one.id: one for one in wanted_sections(catalog, catalog.variants["tiny"], lock.choices)}
     assert set(wanted) == set(tiny.PACKAGES) - {"base"}
     assert wanted["system"].request.items == (("python3-minimal",), ("ca-certificates",), ("libgomp1",))
     assert wanted["env-nets"].request.kernel
@@ -106,7 +137,7 @@ def test_what_is_wanted_is_grouped_by_place() -> None:
 
 def test_an_image_of_system_packages_alone_has_what_its_own_programs_run_with() -> None:
     catalog = tiny.catalog()
-    (system,) = locks.wanted_sections(catalog, catalog.variants["tiny"], [])
+    (system,) = wanted_sections(catalog, catalog.variants["tiny"], [])
     assert system.request.items == (("python3-minimal",), ("ca-certificates",))
 
 
@@ -118,7 +149,7 @@ def test_repositories_go_to_the_system_and_make_it_stale_alone() -> None:
     tool = catalog.tools["arrays"]
     asks = tool.model_copy(update={"sources": (tool.sources[0].model_copy(update={"repository": "vendor"}),)})
     catalog = replace(catalog, tools={**catalog.tools, "arrays": asks}, repositories={"vendor": vendor})
-    wanted = {one.id: one for one in locks.wanted_sections(catalog, catalog.variants["tiny"], lock.choices)}
+    wanted = {one.id: one for one in wanted_sections(catalog, catalog.variants["tiny"], lock.choices)}
     assert {name for name, one in wanted.items() if one.request.repositories} == {"system"}
     assert wanted["system"].as_json()["repositories"] == ["vendor"]
     assert locks.stale_sections(catalog, lock) == ["system"]
@@ -150,7 +181,7 @@ def test_a_tool_for_other_formats_is_left_out_by_the_plan_and_not_by_the_lock() 
     variant = catalog.variants["tiny"]
     assert [tool.tool for tool in locks.tools_of(catalog, variant)] == ["arrays", "notebooks"]
     plan = make_plan(catalog, tiny.lock(catalog))
-    assert plan.left_out == (LeftOut(tool="editor", reason="only for qcow2, ami"),)
+    assert plan.left_out == (LeftOut(tool="editor", reason="only for qcow2, ami", kind="unsuited"),)
     assert [tool.name for tool in plan.tools] == ["arrays", "notebooks"]
     machine = variant.model_copy(update={"formats": ("docker", "ami")})
     assert locks.unsuited(catalog, machine) == []
@@ -161,7 +192,7 @@ def test_a_tool_whose_sources_are_all_for_other_formats_is_left_out_too() -> Non
     source = catalog.tools["editor"].sources[0].model_copy(update={"formats": ("vhd",)})
     catalog = only_for(catalog, "editor", sources=(source,))
     variant = catalog.variants["tiny"]
-    assert locks.unsuited(catalog, variant) == [LeftOut(tool="editor", reason="only for vhd")]
+    assert locks.unsuited(catalog, variant) == [LeftOut(tool="editor", reason="only for vhd", kind="unsuited")]
     other = source.model_copy(update={"formats": ("docker",)})
     assert locks.unsuited(only_for(catalog, "editor", sources=(source, other)), variant) == []
 

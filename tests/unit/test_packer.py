@@ -12,14 +12,13 @@ from pathlib import Path
 import hcl2
 import pytest
 import tiny
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from dsvm import render
-from dsvm.builders import packer
-from dsvm.errors import EngineError
-from dsvm.model import Plan
+from dsvm.model import EngineError, Plan
 from dsvm.plan import make_plan
+from dsvm.plan import rendering as render
+from dsvm.vm import packer
 
 PROVISIONERS = ("wait-until-up", "clean")
 real_packer = pytest.mark.skipif(shutil.which("packer") is None, reason="needs packer")
@@ -33,7 +32,6 @@ def machine_plan() -> Plan:
 # --- templates -----------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None)  # the parser is made at the first call
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_a_value_comes_out_of_hcl_as_it_went_in(value: str) -> None:
     text = render.hcl(value)
@@ -44,7 +42,6 @@ def test_a_value_comes_out_of_hcl_as_it_went_in(value: str) -> None:
     assert json.loads(parsed) == value
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), max_size=4))
 def test_a_list_of_values_does_too(values: list[str]) -> None:
     parsed = hcl2.loads(f"a = {render.hcl(values)}\n")["a"]

@@ -11,14 +11,14 @@ import pytest
 import tiny
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny import project
 
-from dsvm import ecosystems, render
-from dsvm.catalog import load
-from dsvm.errors import InputError
-from dsvm.model import Lock, Section
-from dsvm.plan import _environment_files, _kernelspec, make_plan
-from dsvm.platforms import PLATFORMS
-from dsvm.report import image_manifest
+from dsvm import ecosystems
+from dsvm.model import PLATFORMS, InputError, Lock, Section
+from dsvm.plan import make_plan
+from dsvm.plan import rendering as render
+from dsvm.plan.files import _environment_files, _kernelspec
+from dsvm.plan.manifest import image_manifest
 
 
 def later(lock: Lock, section_id: str, seconds: int) -> Lock:
@@ -105,7 +105,7 @@ def test_the_plan_is_named_by_what_determines_the_image() -> None:
 
 
 def test_a_kernel_finds_programs_of_its_own_place_first() -> None:
-    tools = {tool.tool: tool for tool in load().tools.values() if tool.kernel}
+    tools = {tool.tool: tool for tool in project().tools.values() if tool.kernel}
     specs = {
         name: json.loads(_kernelspec(tool, tool.kernel, PLATFORMS["linux"]))
         for name, tool in tools.items()

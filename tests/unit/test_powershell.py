@@ -12,11 +12,11 @@ import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 from powershell import faults, nodes, parse, text_of, value_of
+from tiny import project
 
-from dsvm import render
-from dsvm.catalog import load
+from dsvm.model import PLATFORMS
 from dsvm.plan import make_plan
-from dsvm.platforms import PLATFORMS
+from dsvm.plan import rendering as render
 
 FOLDER = PLATFORMS["windows"].scripts
 SCRIPTS = sorted(FOLDER.iterdir())
@@ -49,7 +49,7 @@ def test_rendered_text_parses() -> None:
 
 
 def test_the_commands_of_checks_for_windows_parse() -> None:
-    tools = load().tools.values()
+    tools = project().tools.values()
     checks = [check for tool in tools for check in tool.checks if check.when.platform == "windows"]
     commands = [check.run or (check.version.run if check.version else "") for check in checks]
     assert len(commands) > 10

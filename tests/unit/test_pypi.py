@@ -2,41 +2,65 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import json
 import tarfile
 import zipfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from beyond import beyond
 from packaging.tags import Tag
 from pydantic import TypeAdapter, ValidationError
 from server import Resource, Server
+from tiny import project
 
-from dsvm.catalog import load
-from dsvm.ecosystems import Context, Request, pypi, pypi_platforms
-from dsvm.errors import LockError, StoreError
-from dsvm.machine import Machine
-from dsvm.model import Index, Pin, Section
+from dsvm.ecosystems import Context, Request
+from dsvm.ecosystems.pypi import ecosystem as pypi
+from dsvm.ecosystems.pypi import platforms as pypi_platforms
+from dsvm.host import Host
+from dsvm.model import Index, LockError, Pin, Section, StoreError
 from dsvm.store import Store
 
-BASE = load().bases["debian-12"]
+BASE = project().bases["debian-12"]
 
 
-def wheel(name: str, version: str, tag: str = "py3-none-any", requires: tuple[str, ...] = ()) -> tuple[str, bytes]:
-    """File name and bytes of a real, empty wheel."""
+def wheel(
+    name: str,
+    version: str,
+    tag: str = "py3-none-any",
+    requires: tuple[str, ...] = (),
+    license: str = "",
+    files: Mapping[str, str | bytes] = MappingProxyType({}),
+) -> tuple[str, bytes]:
+    """File name and bytes of a real wheel, of nothing but itself and `files`; a folder `*.dist-info` is its own."""
     data = io.BytesIO()
     info = f"{name}-{version}.dist-info"
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
     metadata += "".join(f"Requires-Dist: {one}\n" for one in requires)
+    metadata += f"License-Expression: {license}\n" if license else ""
+    inside: dict[str, str | bytes] = {
+        f"{info}/METADATA": metadata,
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nTag: {tag}\nRoot-Is-Purelib: true\n",
+        **{path.replace("*.dist-info", info): content for path, content in files.items()},
+    }
     with zipfile.ZipFile(data, "w") as archive:
-        archive.writestr(f"{info}/METADATA", metadata)
-        archive.writestr(f"{info}/WHEEL", f"Wheel-Version: 1.0\nTag: {tag}\nRoot-Is-Purelib: true\n")
-        archive.writestr(f"{info}/RECORD", "")
+        for path, content in inside.items():
+            archive.writestr(path, content)
+        lines = (f"{path},{_recorded(content)}\n" for path, content in inside.items())
+        archive.writestr(f"{info}/RECORD", "".join(lines) + f"{info}/RECORD,,\n")
     return f"{name}-{version}-{tag}.whl", data.getvalue()
+
+
+def _recorded(content: str | bytes) -> str:
+    data = content.encode() if isinstance(content, str) else content
+    digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
+    return f"sha256={digest},{len(data)}"
 
 
 def index(folder: Path, *wheels: tuple[str, bytes]) -> str:
@@ -48,8 +72,8 @@ def index(folder: Path, *wheels: tuple[str, bytes]) -> str:
         sha256 = hashlib.sha256(data).hexdigest()
         link = f'<a href="../../files/{name}#sha256={sha256}">{name}</a>'
         pages.setdefault(name.split("-")[0], []).append(link)
-    for project, links in pages.items():
-        page = folder / "simple" / project / "index.html"
+    for package, links in pages.items():
+        page = folder / "simple" / package / "index.html"
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text("<!DOCTYPE html><html><body>" + "\n".join(links) + "</body></html>")
     return (folder / "simple").as_uri()
@@ -61,10 +85,10 @@ def context(tmp_path: Path, *indexes: str, find_links: Path | None = None) -> Co
     environ = {"HOME": str(home), "PIP_INDEX_URL": indexes[0], "PIP_EXTRA_INDEX_URL": " ".join(indexes[1:])}
     if find_links is not None:
         environ["PIP_FIND_LINKS"] = str(find_links)
-    machine = Machine(environ=environ, etc=tmp_path / "etc")
+    host = Host(environ=environ, etc=tmp_path / "etc")
     work = tmp_path / "work"
     work.mkdir(exist_ok=True)
-    return Context(base=BASE, machine=machine, store=Store(tmp_path / "store"), work=work)
+    return Context(base=BASE, host=host, store=Store(tmp_path / "store"), work=work)
 
 
 def resolve(context: Context, *wanted: str, **more: object) -> dict[str, Pin]:
@@ -102,9 +126,9 @@ def test_what_fits_is_locked_with_size_and_hash_and_without_a_host(tmp_path: Pat
     assert {pin.registry for pin in pins.values()} == {"pypi"}
 
 
-@pytest.mark.parametrize("name", [name for name, base in load().bases.items() if "python" in base.runtimes])
+@pytest.mark.parametrize("name", [name for name, base in project().bases.items() if "python" in base.runtimes])
 def test_the_solver_knows_every_base_that_has_python(tmp_path: Path, name: str) -> None:
-    base = load().bases[name]
+    base = project().bases[name]
     tag = f"cp{base.python.replace('.', '')}"
     fits, does_not = ("win_amd64", "win_arm64") if base.platform == "windows" else ("2_28", "2_99")
     platforms = [one if "win" in one else f"manylinux_{one}_x86_64" for one in (fits, does_not)]
@@ -127,7 +151,7 @@ def told(here: Context) -> tuple[Context, list[str], list[str]]:
     """The context, with what is said and what is warned of."""
     said: list[str] = []
     warned: list[str] = []
-    return replace(here, say=said.append, warn=warned.append), said, warned
+    return replace(here, echo=said.append, warn=warned.append), said, warned
 
 
 def test_a_package_of_an_extra_index_says_so_in_the_lock_and_who_else_has_its_name(tmp_path: Path) -> None:
@@ -192,7 +216,8 @@ def test_a_named_index_alone_serves_its_packages(tmp_path: Path) -> None:
     assert (pins["two"].version, pins["two"].registry) == ("1.0", "pypi")
 
 
-def test_find_links_stand_in_for_a_named_index_out_of_reach(tmp_path: Path) -> None:
+def test_find_links_stand_in_for_a_named_index_out_of_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")  # nobody will ever answer
     main = index(tmp_path / "main", wheel("one", "9.0"))
     folder = tmp_path / "wheels"
     folder.mkdir()
@@ -370,3 +395,13 @@ def test_the_part_with_a_source_alone_gets_what_builds_it(tmp_path: Path) -> Non
         builds = any(pin.name == "one" for pin in part.pins)
         assert ("one-build-pypi" in step.sections) == builds
         assert (("--build", "one-build-pypi") in zip(step.args, step.args[1:], strict=False)) == builds
+
+
+def test_who_is_in_a_hurry_asks_a_server_that_fails_once(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("UV_HTTP_RETRIES", raising=False)
+    server.add("/simple/one/", Resource(statuses=[503] * 9))
+    here = replace(context(tmp_path, f"{server.url}/simple"), once=True)
+    assert "503" in str(pypi.ECOSYSTEM.probe(("one",), None, here))
+    assert len(server.seen("/simple/one/")) == 1

@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dsvm import qemu
-from dsvm.errors import EngineError, VerifyError
-from dsvm.ports import free_port
-from dsvm.run import background
+from dsvm.host import background, free_port
+from dsvm.model import EngineError, VerifyError
+from dsvm.vm import qemu
 
 mtools = pytest.mark.skipif(shutil.which("mcopy") is None, reason="needs mtools and dosfstools")
 
@@ -59,7 +58,7 @@ def test_what_is_missing_is_named_at_once_with_its_packages(tmp_path: Path, monk
 )
 def test_kvm_is_where_firmware_starts_under_it(programs: Path, script: str, expected: str) -> None:
     if not Path("/dev/kvm").exists():
-        pytest.skip("this machine does not even have the device")
+        pytest.skip("this host does not even have the device")
     program(programs, qemu.SYSTEM, script)
     assert qemu.accelerator() == expected
 
@@ -110,7 +109,7 @@ def test_a_background_program_ends_with_its_block_and_with_us(tmp_path: Path) ->
     assert process.poll() is not None
     script = (
         "import os, signal, pathlib\n"
-        "from dsvm.run import background\n"
+        "from dsvm.host import background\n"
         f"with background(['sleep', '61'], log=pathlib.Path('{tmp_path}/log')):\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dsvm import render
-from dsvm.errors import InputError
+from dsvm.model import InputError
+from dsvm.plan import rendering as render
 
 
 @pytest.mark.parametrize(

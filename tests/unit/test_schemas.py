@@ -14,8 +14,8 @@ import yaml
 
 from dsvm.catalog import known_names, load, load_model, schemas
 from dsvm.catalog.models import key_of, kinds
-from dsvm.config import read_sources
-from dsvm.errors import InputError
+from dsvm.host.config import read_sources
+from dsvm.model import InputError
 
 ROOT = Path(__file__).parents[2]
 SCHEMAS = schemas(known_names())
@@ -121,19 +121,23 @@ def test_an_example_of_the_docs_is_right(where: str, text: str, tmp_path: Path) 
         assert load_model(path, kinds()[named[1]], said) is not None, said
 
 
+LICENSE = "license: BSD-3-Clause AND 0BSD AND MIT AND Zlib AND CC0-1.0"  # of numpy's manifest
+
+
 def test_a_license_that_spdx_does_not_know_is_refused(tmp_path: Path) -> None:
     for text, said in (
         ("Apache 2.0", "SPDX knows no license 'Apache 2.0' (did you mean 'Apache-2.0'?)"),
         ("MIT AND", "license 'MIT AND' is no SPDX expression"),
         ("whatever we like", "SPDX knows no license 'whatever we like'"),
         ("''", "'license' is empty"),
+        ("()", "license '()' is no SPDX expression"),
     ):
-        assert said in refused(tmp_path, "license: BSD-3-Clause", f"license: {text}")
+        assert said in refused(tmp_path, LICENSE, f"license: {text}")
 
 
 def test_a_license_of_ones_own_and_an_expression_are_taken(tmp_path: Path) -> None:
     for text in ("LicenseRef-House", "MIT OR (GPL-2.0-only WITH Classpath-exception-2.0)"):
-        folder = with_line(tmp_path / text.replace(" ", "_"), "license: BSD-3-Clause", f"license: {text}")
+        folder = with_line(tmp_path / text.replace(" ", "_"), LICENSE, f"license: {text}")
         assert load([folder]).tools["numpy"].license == text
 
 

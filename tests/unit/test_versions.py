@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsvm.versions import printed_versions, same_version, upstream_version
+from dsvm.model import upstream_version
+from dsvm.model.versions import printed_versions, same_version
 
 releases = st.lists(st.integers(0, 3000), min_size=1, max_size=4).map(lambda parts: ".".join(map(str, parts)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,25 +13,28 @@ import tiny
 from packaging.tags import Tag
 from powershell import faults
 from test_pypi import index, wheel
+from tiny import project
 from winget_tree import Tree
 
 from dsvm import catalog as catalogs
 from dsvm import lock as locks
-from dsvm import overview, pipeline, render
-from dsvm.builders import docker
-from dsvm.catalog import load
-from dsvm.checks import planned_checks
-from dsvm.ecosystems import Context, pypi_platforms
-from dsvm.errors import InputError, LockError
-from dsvm.lock.choosing import _unchecked
-from dsvm.machine import Machine
-from dsvm.model import Base, Check, When
-from dsvm.pipeline import Workshop
+from dsvm import pipeline
+from dsvm.checks.planned import planned_checks
+from dsvm.container import buildkit as docker
+from dsvm.ecosystems import Context
+from dsvm.ecosystems.pypi import platforms as pypi_platforms
+from dsvm.host import Host
+from dsvm.lock.selection import _unchecked
+from dsvm.model import Base, Check, InputError, LockError
+from dsvm.model.tools import When
 from dsvm.plan import make_plan
-from dsvm.report import image_manifest
+from dsvm.plan import rendering as render
+from dsvm.plan.manifest import image_manifest
+from dsvm.screen import matrix, variants
+from dsvm.session import BuildOptions, Session
 from dsvm.store import Store
 
-OURS = load()
+OURS = project()
 WINDOWS = [name for name, variant in OURS.variants.items() if OURS.bases[variant.base].platform == "windows"]
 LINUX_BASE, WINDOWS_BASE = OURS.bases["debian-12"], OURS.bases["windows-2022"]
 
@@ -107,7 +111,7 @@ def test_wheels_are_those_for_windows() -> None:
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Workshop:
+def session(tmp_path: Path) -> Session:
     """A workshop with the small catalog for Windows, a real index of wheels and a real tree of winget manifests."""
     tree = Tree(tmp_path / "winget")
     for package, version in (("Vendor.Python", "3.13.1"), ("Vendor.Runtime", "14.5"), ("Vendor.Tracker", "2.1")):
@@ -122,18 +126,18 @@ def shop(tmp_path: Path) -> Workshop:
         wheel("uv", "0.13.9", "py3-none-win_amd64"),
     )
     said: list[str] = []
-    shop = Workshop(say=said.append)
+    session = Session(said.append, said.append)
     (tmp_path / "mine").mkdir()
-    shop.catalog = replace(tiny.windows_catalog(), folders=(tiny.WINDOWS, tmp_path / "mine"))
+    session.catalog = replace(tiny.windows_catalog(), folders=(tiny.WINDOWS, tmp_path / "mine"))
     environ = {"HOME": str(tmp_path), "PIP_INDEX_URL": wheels.replace("only_there", "only-there")}
-    shop.machine = Machine(environ=environ, sources={"winget": (tree.url,)}, etc=tmp_path / "etc")
-    shop.store = Store(tmp_path / "store")
+    session.host = Host(environ=environ, sources={"winget": (tree.url,)}, etc=tmp_path / "etc")
+    session.store = Store(tmp_path / "store")
     (tmp_path / "index/simple/only-there").symlink_to(tmp_path / "index/simple/only_there")
-    return shop
+    return session
 
 
-def test_from_manifests_to_a_folder_that_provisions_a_virtual_machine(shop: Workshop, tmp_path: Path) -> None:
-    locked = pipeline.lock(shop, "tiny-windows")
+def test_from_manifests_to_a_folder_that_provisions_a_virtual_machine(session: Session, tmp_path: Path) -> None:
+    locked = pipeline.lock(session, "tiny-windows")
     assert locked.base_kind == "machine"
     pins = {section.id: [pin.file.rsplit("/", 1)[-1] for pin in section.pins] for section in locked.sections}
     assert pins["base"] == []
@@ -142,10 +146,10 @@ def test_from_manifests_to_a_folder_that_provisions_a_virtual_machine(shop: Work
     assert pins["system"] == ["Vendor.Python.exe", "Vendor.Runtime.exe", "Vendor.Tracker.exe"]
     system = locked.section("system")
     assert system is not None and system.extra["order"] == ["Vendor.Python", "Vendor.Runtime", "Vendor.Tracker"]
-    assert pipeline.lock(shop, "tiny-windows") == locked, "and locking again finds nothing to do"
+    assert pipeline.lock(session, "tiny-windows") == locked, "and locking again finds nothing to do"
 
-    pipeline.fetch_all(shop, "tiny-windows", update_stale=False, jobs=2)
-    plan = make_plan(shop.catalog, locked)
+    pipeline.fetch(session, "tiny-windows", update_stale=False, jobs=2)
+    plan = make_plan(session.catalog, locked)
     target = render.write(plan, tmp_path / "build")
     assert target == tmp_path / "build/provision.ps1"
     data = target.read_bytes()
@@ -158,7 +162,7 @@ def test_from_manifests_to_a_folder_that_provisions_a_virtual_machine(shop: Work
     assert spec["argv"][0] == r"C:\dsvm\envs\base\Scripts\python.exe"
     assert spec["env"]["PATH"] == r"C:\dsvm\envs\base\Scripts;${PATH}"
 
-    folders = docker.prepare(plan, shop.store, tmp_path / "build")
+    folders = docker.prepare(plan, session.store, tmp_path / "build")
     described = json.loads((folders["store-system"] / "section.json").read_text())
     for name in described["extra"]["order"]:
         assert (folders["store-system"] / described["extra"]["installers"][name]["file"]).is_file()
@@ -178,49 +182,49 @@ def test_what_an_image_of_windows_is_said_to_hold() -> None:
     assert versions == {"arrays": ("1.4.0", "pypi"), "tracker": ("2.1", "winget")}
 
 
-def test_a_variant_for_virtual_machines_alone_is_neither_built_nor_verified_as_a_container(shop: Workshop) -> None:
-    for walk in (
-        lambda: pipeline.build(shop, "tiny-windows", pipeline.BuildOptions()),
-        lambda: pipeline.verify(shop, "tiny-windows"),
-    ):
+def test_a_variant_for_virtual_machines_alone_is_neither_built_nor_verified_as_a_container(session: Session) -> None:
+    walks: tuple[Callable[[], object], ...] = (
+        lambda: pipeline.build(session, "tiny-windows", BuildOptions()),
+        lambda: pipeline.verify(session, "tiny-windows", "docker", only=()),
+    )
+    for walk in walks:
         with pytest.raises(InputError, match="tiny-windows has no container image: its formats are azure") as caught:
             walk()
         assert "invoke render --variant tiny-windows" in caught.value.hint
     with pytest.raises(LockError, match="tiny-windows has no lock") as missing:
-        pipeline.render(shop, "tiny-windows")
+        pipeline.render(session, "tiny-windows", "docker", old_packer=False)
     assert missing.value.hint == "Run: invoke lock --variant tiny-windows"
 
 
-def test_a_tool_that_nothing_checks_on_windows_is_not_locked_for_it(shop: Workshop) -> None:
-    tracker = shop.catalog.tools["tracker"]
+def test_a_tool_that_nothing_checks_on_windows_is_not_locked_for_it(session: Session) -> None:
+    tracker = session.catalog.tools["tracker"]
     for checks, what in ((tracker.checks[:2], "working check"), (tracker.checks[1:], "'version' check")):
         tool = tracker.model_copy(update={"checks": checks})
-        shop.catalog = replace(shop.catalog, tools={**shop.catalog.tools, "tracker": tool})
+        session.catalog = replace(session.catalog, tools={**session.catalog.tools, "tracker": tool})
         with pytest.raises(LockError, match=f"tool 'tracker' has no {what}.* for tiny-2022, cpu"):
-            pipeline.lock(shop, "tiny-windows")
+            pipeline.lock(session, "tiny-windows")
 
 
-def test_a_machine_without_a_tree_of_manifests_is_told(shop: Workshop, tmp_path: Path) -> None:
-    shop.machine = replace(shop.machine, sources={"winget": ("http://127.0.0.1:9",)})
+def test_a_machine_without_a_tree_of_manifests_is_told(session: Session, tmp_path: Path) -> None:
+    session.host = replace(session.host, sources={"winget": ("http://127.0.0.1:9",)})
     with pytest.raises(LockError, match="no network connection to 127") as caught:
-        pipeline.lock(shop, "tiny-windows")
+        pipeline.lock(session, "tiny-windows")
     assert "tool 'tracker' cannot be had from any of its sources" in caught.value.message
     assert not (tmp_path / "mine/locks").exists(), "nothing is half-written"
 
 
 def test_the_list_says_which_ecosystems_are_for_windows() -> None:
-    (line,) = overview._ecosystem_lines(OURS)
-    variants = "cpu-windows, gpu-windows: tools come from winget and pypi alone; "
-    assert line.startswith(f"{variants}apt, conda, cran, ")
+    (line,) = matrix.ecosystem_lines(variants.listed_bases(OURS))
+    assert line.startswith("cpu-windows, gpu-windows: tools come from winget and pypi alone; apt, conda, cran, ")
     assert line.endswith("npm, url have nothing for Windows Server 2022")
 
 
 def test_a_base_for_containers_must_come_from_somewhere(tmp_path: Path) -> None:
-    from dsvm import bases
+    from dsvm.ecosystems import bases
 
     base = LINUX_BASE.model_copy(update={"image": None, "bootstrap": None})
-    machine = Machine(environ={"HOME": str(tmp_path)}, etc=tmp_path)
-    context = Context(base=base, machine=machine, store=Store(tmp_path / "store"), work=tmp_path)
+    host = Host(environ={"HOME": str(tmp_path)}, etc=tmp_path)
+    context = Context(base=base, host=host, store=Store(tmp_path / "store"), work=tmp_path)
     with pytest.raises(LockError, match="it names no registry image, and there is no 'bootstrap'"):
         bases.resolve(context)
     assert bases.resolve(replace(context, base=base.model_copy(update={"formats": ("ami",)}))).kind == "machine"

@@ -16,17 +16,18 @@ from hypothesis import strategies as st
 from powershell import faults
 from pydantic import TypeAdapter, ValidationError
 from server import Resource, Server
+from tiny import project
 from winget_tree import Tree, served
 
-from dsvm.catalog import load
-from dsvm.ecosystems import Context, Request, winget, winget_manifests
-from dsvm.ecosystems.winget_manifests import Version
-from dsvm.errors import LockError
-from dsvm.machine import Machine
-from dsvm.model import Pin, Section
+from dsvm.ecosystems import Asked, Context, Request
+from dsvm.ecosystems.winget import ecosystem as winget
+from dsvm.ecosystems.winget import manifests as winget_manifests
+from dsvm.ecosystems.winget.manifests import Version
+from dsvm.host import Host
+from dsvm.model import LockError, Pin, Section
 from dsvm.store import Store
 
-BASE = load().bases["windows-2022"]
+BASE = project().bases["windows-2022"]
 REQUEST: TypeAdapter[Any] = TypeAdapter(winget.ECOSYSTEM.request_type)
 INNO = '/SP- /VERYSILENT /SUPPRESSMSGBOXES /NORESTART /LOG="<LOGPATH>"'
 
@@ -105,8 +106,8 @@ def local(tmp_path: Path) -> Tree:
 def context(tmp_path: Path, url: str) -> Context:
     (tmp_path / "home").mkdir(exist_ok=True)
     environ = {"HOME": str(tmp_path / "home")}
-    machine = Machine(environ=environ, sources={"winget": (url,)}, etc=tmp_path / "etc")
-    return Context(base=BASE, machine=machine, store=Store(tmp_path / "store"), work=tmp_path / "work")
+    host = Host(environ=environ, sources={"winget": (url,)}, etc=tmp_path / "etc")
+    return Context(base=BASE, host=host, store=Store(tmp_path / "store"), work=tmp_path / "work")
 
 
 def resolve(tree: Tree, *items: object) -> tuple[dict[str, Pin], dict[str, Any]]:
@@ -216,7 +217,7 @@ def test_github_s_own_list_of_a_folder(
     monkeypatch.setattr(winget_manifests, "PUBLIC", f"{server.url}/raw")
     monkeypatch.setattr(winget_manifests, "PUBLIC_FOLDERS", f"{server.url}/api/trees/master:")
     here = context(tmp_path, local.url)
-    here = replace(here, machine=replace(here.machine, sources={}))
+    here = replace(here, host=replace(here.host, sources={}))
     pins, _ = winget.ECOSYSTEM.resolve(Request("system", "system", (("Git.Git",),)), here)
     assert [pin.version for pin in pins] == ["2.49.0"]
     listed = len(server.requests)
@@ -555,3 +556,31 @@ def test_what_an_image_has_is_what_was_written_down() -> None:
     assert winget.ECOSYSTEM.installed(section, run) == {"Git.Git": "2.49.0"}
     assert asked[0][0] == "powershell.exe"
     assert faults(asked[0][-1]) == []
+
+
+# --- what is newer -----------------------------------------------------------------------------------------
+
+
+def test_what_the_manifests_have_now_is_offered(tree: Tree) -> None:
+    git(tree)
+    tree.add("A.B", "24.1", tree.installer("a.msi", InstallerType="msi"))
+    url, _ = tree.file("own.exe")
+    own = {"installer": url, "version": "1", "type": "exe", "silent": "/S"}
+    items = ("Git.Git", {"package": "A.B", "version": "24.*"}, own)
+    pins, extra = resolve(tree, *items)
+    git(tree, "2.50.0")
+    tree.add("A.B", "24.10", tree.installer("a2.msi", InstallerType="msi"))
+    tree.add("A.B", "25.1", tree.installer("a3.msi", InstallerType="msi"))
+    here = context(tree.root.parent, tree.url)
+    request = Request("system", "system", (REQUEST.validate_python(items),))
+    section = Section(
+        id="system", ecosystem="winget", request=None, input="0" * 64, epoch=1, pins=tuple(pins.values()), extra=extra
+    )
+    found = winget.ECOSYSTEM.offered(section, Asked(request, here.base), here)
+    assert {name: (one.newest, one.again) for name, one in found.items()} == {
+        "A.B": ("25.1", "24.10"), "Git.Git": ("2.50.0", "2.50.0"), "own.exe": (None, None)
+    }  # fmt: skip
+    (asked,) = request.items
+    assert winget.ECOSYSTEM.forbids(asked, "A.B", "25.1") == "A.B@24.*"
+    assert winget.ECOSYSTEM.forbids(asked, "A.B", "24.10") is None
+    assert winget.ECOSYSTEM.forbids(asked, "Git.Git", "9") is None

@@ -1,7 +1,8 @@
 """Ask a service on loopback: argv are its port, a path, its kind of login and who we are.
 
-Who: health or nobody (no token), stranger (a wrong token), owner (the right one, from DSVM_TOKEN).
-Prints {"status", "location", "path"} of the answer as JSON, or {"status": 0, ...} and why there is none.
+Who: health or nobody (no token), stranger (a wrong token), owner (the right one, from DSVM_TOKEN), other (that token
+too, which need not be the right one), browser (the cookies of an earlier answer: argv goes on with a host and them).
+Prints {"status", "location", "path", "cookies"} of the answer as JSON, or {"status": 0, ...} and why there is none.
 Only the owner follows redirects.
 """
 
@@ -18,7 +19,7 @@ import urllib.parse
 import urllib.request
 from typing import Any
 
-port, path, login, who = sys.argv[1:]
+port, path, login, who, *kept = sys.argv[1:]
 site = f"http://127.0.0.1:{port}"
 token = os.environ["DSVM_TOKEN"]
 if who == "stranger":
@@ -37,9 +38,9 @@ class Stay(urllib.request.HTTPRedirectHandler):
 
 no_proxy = urllib.request.ProxyHandler({})
 jar = http.cookiejar.CookieJar()
-cookies = urllib.request.HTTPCookieProcessor(jar)
-follow = urllib.request.build_opener(no_proxy, cookies)
-stay = urllib.request.build_opener(no_proxy, cookies, Stay)
+keeper = urllib.request.HTTPCookieProcessor(jar)
+follow = urllib.request.build_opener(no_proxy, keeper)
+stay = urllib.request.build_opener(no_proxy, keeper, Stay)
 
 
 def ask(opener: urllib.request.OpenerDirector, request: urllib.request.Request) -> Any:
@@ -68,7 +69,10 @@ def user_form() -> str:
 
 def visit() -> dict[str, Any]:
     request = urllib.request.Request(site + path)
-    if who in ("stranger", "owner"):
+    if who == "browser":
+        request.add_header("Host", kept[0])
+        request.add_header("Cookie", kept[1])
+    elif who in ("stranger", "owner", "other"):
         if login == "token":
             request.add_header("Authorization", f"token {token}")
         elif login == "user-form":
@@ -80,7 +84,9 @@ def visit() -> dict[str, Any]:
             ask(stay, urllib.request.Request(site + "/login", data=form))
     answer = ask(follow if who == "owner" else stay, request)
     location = answer.headers.get("Location") or ""
-    return {"status": answer.status, "location": location, "path": urllib.parse.urlsplit(answer.url).path}
+    cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in jar)
+    where = urllib.parse.urlsplit(answer.url).path
+    return {"status": answer.status, "location": location, "path": where, "cookies": cookies}
 
 
 try:

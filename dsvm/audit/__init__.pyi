@@ -1,0 +1,15 @@
+from . import auditing as auditing
+from .auditing import sarif_report as sarif_report
+from .evidence import AuditOptions as AuditOptions
+from .evidence import Evidence as Evidence
+from .images import image_findings as image_findings
+from .images import no_image as no_image
+from .judging import settle as settle
+from .known import KEPT as KEPT
+from .known import asked_of as asked_of
+from .known import known_vulnerabilities as known_vulnerabilities
+from .markdown import folded as folded
+from .markdown import plain as plain
+from .markdown import to_markdown as to_markdown
+from .markdown import verdict as verdict
+from .stated import licenses_by_digest as licenses_by_digest

@@ -1,1 +1,0 @@
-"""Plan -> image: one module for each kind of builder."""

@@ -1,0 +1,10 @@
+from .checking import suits as suits
+from .loading import known_names as known_names
+from .loading import load as load
+from .manifests import MANIFESTS as MANIFESTS
+from .manifests import Catalog as Catalog
+from .models import schema_of as schema_of
+from .models import schemas as schemas
+from .validating import load_model as load_model
+from .words import line_of as line_of
+from .words import near as near

@@ -1,0 +1,14 @@
+from .of_files import SETTINGS as SETTINGS
+from .of_files import accounted as accounted
+from .of_files import check_of as check_of
+from .planned import IMAGE as IMAGE
+from .planned import planned_checks as planned_checks
+from .report import STOPS as STOPS
+from .report import SURVIVES as SURVIVES
+from .report import conclude as conclude
+from .report import make_report as make_report
+from .report import report_name as report_name
+from .report import write_report as write_report
+from .suite import SCRIPTS_INSIDE as SCRIPTS_INSIDE
+from .suite import run_suite as run_suite
+from .suite import staged_scripts as staged_scripts

@@ -1,0 +1,1 @@
+"""One module for each cloud, all behind its own command line."""

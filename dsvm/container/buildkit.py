@@ -1,0 +1,302 @@
+"""Container images by BuildKit, through `docker buildx build`."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from dsvm.container.images import RUN, image_name, inspect, layers_with_sizes
+from dsvm.container.layouts import archive
+from dsvm.container.progress import BuildProgress, stages_of
+from dsvm.container.timings import Timing
+from dsvm.ecosystems import get
+from dsvm.host import Engine, Log, engine_faults, run, stream, tail, write_whole
+from dsvm.model import BuildError, EngineError, Model, Plan, Section, canonical_json
+from dsvm.plan import context_name, files_context
+from dsvm.session import NO_CACHES, BuildView, LayerCaches
+from dsvm.store import Store
+
+CACHE_HINT = 'Give its daemon.json {"features": {"containerd-snapshotter": true}}, or use a builder with another driver'
+
+
+class Layer(Model):
+    """One layer of a built image and what it comes from."""
+
+    stage: str
+    digest: str
+    size: int
+    unreproducible: str | None = None
+
+
+class Built(Model):
+    """What a build gave; kept as build.json beside the log."""
+
+    variant: str
+    image: str
+    plan: str
+    lock: str
+    seconds: float
+    layers: tuple[Layer, ...]
+    stages: dict[str, float]
+    timings: tuple[Timing, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes of all layers, uncompressed."""
+        return sum(layer.size for layer in self.layers)
+
+
+def run_tag() -> str:
+    """The tag of an image while the run that builds it goes on: no other run has the same."""
+    return f"{RUN}{secrets.token_hex(6)}"
+
+
+def stores(plan: Plan) -> dict[str, dict[str, str]]:
+    """Section -> {file name: sha256} for each section that a stage mounts."""
+    files = {}
+    for name, section in _mounted(plan).items():
+        ecosystem = get(section.ecosystem)
+        files[name] = {ecosystem.file_name(pin): pin.sha256 for pin in section.pins}
+    return files
+
+
+def _mounted(plan: Plan) -> dict[str, Section]:
+    """The sections and parts of sections that steps read, by name."""
+    known = {section.id: section for section in plan.sections}
+    for section_id in {stage.section for stage in stages_of(plan)}:
+        section = known[section_id]
+        known |= {part.id: part for part in get(section.ecosystem).parts(section)}
+    wanted = {name for stage in stages_of(plan) for step in stage.steps for name in step.sections}
+    return {name: section for name, section in known.items() if name in wanted}
+
+
+def prepare(plan: Plan, store: Store, folder: Path) -> dict[str, Path]:
+    """Lay the build contexts out below `folder`, as hard links into the store; returns them by context name."""
+    contexts = {files_context(plan): folder / "files", "scripts": folder / "scripts"}
+    mounted = _mounted(plan)
+    for name, files in stores(plan).items():
+        place = folder / "store" / name
+        described = folder / "sections" / f"{name}.json"
+        write_whole(described, canonical_json(mounted[name]))
+        sha256, _ = store.add(described)
+        texts = {}
+        for file, text in mounted[name].extra.get("texts", {}).items():
+            # small files that an ecosystem wants to lie beside its pins
+            write_whole(described.with_name(f"{name}.text"), text)
+            texts[file], _ = store.add(described.with_name(f"{name}.text"))
+        store.tree(place, {**files, **texts, "section.json": sha256})
+        contexts[context_name(name)] = place
+    return contexts
+
+
+def build(
+    plan: Plan,
+    folder: Path,
+    base: tuple[Path, str],
+    store: Store,
+    *,
+    engine: Engine,
+    view: BuildView,
+    warn: Callable[[str], None],
+    tag: str,
+    caches: LayerCaches = NO_CACHES,
+    builder: str | None = None,
+    no_cache: bool = False,
+    unpack: bool = True,
+    revision: str | None = None,
+) -> Built:
+    """Build `plan`, rendered into `folder`, and give the image the tag `tag`.
+
+    Without `unpack` the engine unpacks the image when a container of it starts for the first time.
+
+    Raises BuildError (naming stage and log) when a stage fails, EngineError when the engine goes away.
+    """
+    meta = folder / "metadata.json"
+    meta.unlink(missing_ok=True)
+    image = image_name(plan.variant, tag)
+    container_driver = builder is not None and driver(builder, engine) != "docker"
+    if caches.target is not None and not (container_driver or engine.containerd_store):
+        warn(f"{caches.target}: no cache is written: this engine keeps images where BuildKit writes none from")
+        warn(CACHE_HINT)
+        caches = replace(caches, target=None)
+    layers = layer_options(plan)
+    kind = "type=docker" if container_driver else f"type=image,unpack={str(unpack).lower()}"
+    options: list[str | Path] = [
+        *(["--builder", builder] if builder else []),
+        *(["--no-cache"] if no_cache else []),
+        f"--build-arg=SOURCE_DATE_EPOCH={plan.epoch}",
+        f"--build-context=base={_base_context(base, folder, engine, engine.containerd_store or container_driver)}",
+        # said beside the Dockerfile, which names what determines the image and nothing else
+        *([f"--label=org.opencontainers.image.revision={revision}"] if revision else []),
+        *(f"--cache-from={one}" for one in caches.imports(plan.variant)),
+        *(f"--cache-to={one}" for one in caches.exports(plan.variant, layers)),
+        f"--output={kind},name={image},{layers}",
+        *("--metadata-file", meta),
+    ]
+    begun = time.monotonic()
+    progress = _run(plan, folder, store, options, engine=engine, view=view)
+    for fault in progress.cache_faults:
+        warn(fault)
+    of_image = _layers(plan, image, engine)
+    built = Built(
+        variant=plan.variant,
+        image=str(json.loads(meta.read_text())["containerimage.digest"]),
+        plan=plan.digest,
+        lock=plan.lock_digest,
+        seconds=round(time.monotonic() - begun, 1),
+        layers=of_image,
+        stages={name: round(stage.seconds, 1) for name, stage in progress.stages.items()},
+        timings=progress.timings,
+    )
+    write_whole(folder / "build.json", canonical_json(built))
+    return built
+
+
+def layer_options(plan: Plan) -> str:
+    """How layers are compressed: a base that was made here too, to a third; one of a registry stays as that has it."""
+    # gzip, the default, would take longer than the build
+    options = "compression=zstd,compression-level=1,oci-mediatypes=true"
+    return f"{options},force-compression=true" if plan.base_kind == "bootstrap" else options
+
+
+def _run(
+    plan: Plan,
+    folder: Path,
+    store: Store,
+    options: Sequence[str | Path],
+    *,
+    engine: Engine,
+    view: BuildView,
+) -> BuildProgress:
+    """Run BuildKit over the Dockerfile in `folder`; its output is kept as build.log."""
+    contexts = prepare(plan, store, folder)
+    log = folder / "build.log"
+    argv: list[str | Path] = [
+        *("docker", "buildx", "build", "--progress=rawjson", "--provenance=false", "--sbom=false"),
+        *("--platform", f"linux/{plan.base.arch}"),
+        *(f"--build-context={name}={path}" for name, path in sorted(contexts.items())),
+        *options,
+        *("--file", folder / "Dockerfile", folder / "files"),
+    ]
+    progress = BuildProgress(plan, view)
+    try:
+        with Log(log) as file, stream(argv, env=engine.env) as (lines, wait):
+            progress.follow(lines, file)
+            code = wait()
+    finally:
+        view.close()
+    if code != 0:
+        raise _failure(progress, log)
+    return progress
+
+
+def export_root(
+    plan: Plan,
+    folder: Path,
+    base: tuple[Path, str],
+    image: str,
+    store: Store,
+    root: Path,
+    *,
+    engine: Engine,
+    view: BuildView,
+    builder: str | None = None,
+    no_cache: bool = False,
+) -> None:
+    """Build the files of a virtual machine on top of the container image `image`, and unpack them into `root`.
+
+    Owners and extended attributes are kept, so this runs as root. Raises as `build` does.
+    """
+    packed = folder / "root.tar"
+    options: list[str | Path] = [
+        *(["--builder", builder] if builder else []),
+        *(["--no-cache"] if no_cache else []),
+        f"--build-context=base={_base_context(base, folder, engine, engine.containerd_store)}",
+        f"--build-context=image=docker-image://{image}",
+        f"--output=type=tar,dest={packed}",
+    ]
+    try:
+        _run(plan, folder, store, options, engine=engine, view=view)
+        run(
+            [
+                *("tar", "--extract", "--file", packed, "--directory", root, "--numeric-owner"),
+                *("--preserve-permissions", "--xattrs", "--xattrs-include=*", "--anchored", "--exclude=dsvm"),
+            ],
+            timeout=3600,
+        )
+        # what BuildKit has made itself: told of the epoch it would give that time to all files, and byte code was stale
+        later = ["-newermt", f"@{plan.epoch}", "-exec", "touch", "--no-dereference", f"--date=@{plan.epoch}", "{}", "+"]
+        run(["find", root, *later], timeout=3600)
+    finally:
+        packed.unlink(missing_ok=True)
+
+
+def _base_context(base: tuple[Path, str], folder: Path, engine: Engine, layouts: bool) -> str:
+    """The base as a build context: its layout, or an image of the engine where that builds from no layout.
+
+    An engine with a graph driver knows no `oci-layout:` sources (Docker 26.1, overlay2).
+    """
+    layout, digest = base
+    if layouts:
+        return f"oci-layout://{layout}@{digest}"
+    name = f"dsvm-base:{digest.removeprefix('sha256:')[:12]}"
+    if inspect(name, engine) is None:
+        target = folder / "base.tar"
+        archive(layout, digest, target, name=name)
+        with engine_faults(f"loading {name}"), target.open("rb") as packed:
+            engine.client.images.load(packed)
+        target.unlink()
+    return f"docker-image://{name}"
+
+
+def driver(builder: str, engine: Engine) -> str:
+    """The driver of a buildx builder; EngineError when there is no such builder, or none of its nodes answers."""
+    shown = run(["docker", "buildx", "ls", "--format", "json"], env=engine.env, timeout=60).stdout
+    known = {str(one["Name"]): one for one in map(json.loads, shown.splitlines())}
+    if builder not in known:
+        raise EngineError(f"no builder '{builder}'", hint="See: docker buildx ls")
+    kind, nodes = str(known[builder]["Driver"]), known[builder].get("Nodes") or ()
+    # buildx starts the nodes of its own drivers when it needs them; those of others it waits for
+    if kind == "remote" and nodes and all(node.get("Status") != "running" for node in nodes):
+        places = ", ".join(str(node.get("Endpoint")) for node in nodes)
+        raise EngineError(f"builder '{builder}' does not answer at {places}", hint="Is BuildKit up there?")
+    return kind
+
+
+def _failure(progress: BuildProgress, log: Path) -> BuildError | EngineError:
+    text = log.read_text(errors="replace")
+    where = f"Full output: {log}"
+    if "no space left on device" in text.lower():
+        return BuildError("the engine's disk is full", hint=f"Make room (invoke clean, docker system prune). {where}")
+    gone = (
+        "error reading from server",
+        "Cannot connect to the Docker daemon",
+        "connection refused",
+        "transport is closing",
+    )
+    if progress.failed is None and any(word in text for word in gone):
+        return EngineError("the container engine went away during the build", hint=f"scripts/engine start. {where}")
+    if progress.failed is None:
+        return BuildError("the build failed:\n" + tail(progress.rest or text), hint=where)
+    stage, output = progress.failed
+    return BuildError(f"stage {stage} failed:\n{tail(output)}", hint=where, stage=stage)
+
+
+def _layers(plan: Plan, image: str, engine: Engine) -> tuple[Layer, ...]:
+    """The layers of an image with the stages they come from; those below the system stage are the base's."""
+    digests, sizes = layers_with_sizes(image, engine)
+    stages = {stage.name: stage for stage in plan.stages}
+    owners = [plan.system] * len(stages[plan.system].steps)
+    owners += ["workdir", *(stage.name for stage in plan.stages if stage.output), "files"]
+    owners = ["base"] * (len(digests) - len(owners)) + owners
+    if not len(sizes) == len(owners) == len(digests):  # an engine that counts in another way
+        sizes, owners = [0] * len(digests), ["unknown"] * len(digests)
+    reasons = {stage.name: stage.unreproducible for stage in plan.stages}
+    return tuple(
+        Layer(stage=owner, digest=digest, size=size, unreproducible=reasons.get(owner))
+        for owner, digest, size in zip(owners, digests, sizes, strict=True)
+    )

@@ -1,0 +1,11 @@
+from .beside import further as further
+from .comparing import difference as difference
+from .contents import of_lock as of_lock
+from .contents import tool_state as tool_state
+from .markdown import to_markdown as to_markdown
+from .sides import both_sides as both_sides
+from .words import other_groups as other_groups
+from .words import section_title as section_title
+from .words import signed as signed
+from .words import tool_where as tool_where
+from .words import unsigned as unsigned

@@ -1,0 +1,5 @@
+"""Debian packages: see `ecosystem.py`."""
+
+from dsvm.ecosystems.apt.ecosystem import ECOSYSTEM
+
+__all__ = ["ECOSYSTEM"]

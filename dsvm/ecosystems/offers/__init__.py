@@ -1,0 +1,1 @@
+"""What registries offer now of packages that are locked, where an ecosystem is one module."""

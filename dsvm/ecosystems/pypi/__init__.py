@@ -1,0 +1,5 @@
+"""Python packages: see `ecosystem.py`."""
+
+from dsvm.ecosystems.pypi.ecosystem import ECOSYSTEM
+
+__all__ = ["ECOSYSTEM"]

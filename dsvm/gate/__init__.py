@@ -1,0 +1,5 @@
+"""Refuses what cannot work: driver, CUDA, frameworks, Python and GPUs, before any download."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,10 @@
+from .rules import RULES as RULES
+from .rules import Finding as Finding
+from .rules import Rule as Rule
+from .rules import end_of_life as end_of_life
+from .rules import end_state as end_state
+from .rules import rule_name as rule_name
+from .scene import make_scene as make_scene
+from .verdict import examine as examine
+from .verdict import refuse as refuse
+from .verdict import violations as violations

@@ -1,0 +1,10 @@
+from .accounting import Account as Account
+from .accounting import account as account
+from .accounting import recorded as recorded
+from .comparing import LEVELS as LEVELS
+from .comparing import Difference as Difference
+from .settings import other_settings as other_settings
+from .sizes import REST as REST
+from .standing import Inventory as Inventory
+from .standing import Standing as Standing
+from .standing import inventory as inventory

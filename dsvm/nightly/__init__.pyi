@@ -1,0 +1,10 @@
+from . import culprit as culprit
+from .markdown import to_markdown as to_markdown
+from .publishing import Here as Here
+from .publishing import InRegistry as InRegistry
+from .running import NightlyOptions as NightlyOptions
+from .running import nightly as nightly
+from .words import about as about
+from .words import minutes as minutes
+from .words import size as size
+from .words import title as title

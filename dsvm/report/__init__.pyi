@@ -1,0 +1,14 @@
+from . import words as words
+from .contents import Overview as Overview
+from .contents import Page as Page
+from .contents import Standing as Standing
+from .gathering import OVERVIEW as OVERVIEW
+from .gathering import PAGE as PAGE
+from .gathering import Asked as Asked
+from .gathering import Looked as Looked
+from .gathering import look as look
+from .gathering import overview_of as overview_of
+from .gathering import page_of as page_of
+from .gathering import settled as settled
+from .writing import overview_html as overview_html
+from .writing import page_html as page_html

@@ -1,0 +1,11 @@
+from .bill import FILES as FILES
+from .bill import OTHERS as OTHERS
+from .bill import POOL as POOL
+from .bill import UNLOCKED as UNLOCKED
+from .bill import Bill as Bill
+from .bill import Component as Component
+from .contents import bill_of as bill_of
+from .contents import purl_of as purl_of
+from .cyclonedx import to_cyclonedx as to_cyclonedx
+from .looking import bill_of_image as bill_of_image
+from .spdx import to_spdx as to_spdx

@@ -1,0 +1,17 @@
+from .caches import NO_CACHES as NO_CACHES
+from .caches import LayerCaches as LayerCaches
+from .fetching import fetch_fresh as fetch_fresh
+from .gating import gate_findings as gate_findings
+from .gating import gate_refuse as gate_refuse
+from .gating import gate_variant as gate_variant
+from .locking import complete_lock as complete_lock
+from .locking import lock_variant as lock_variant
+from .locking import need_lock as need_lock
+from .options import BuildOptions as BuildOptions
+from .options import format_of as format_of
+from .options import refuse_contradictions as refuse_contradictions
+from .session import Session as Session
+from .views import BuildView as BuildView
+from .views import CheckView as CheckView
+from .views import Silent as Silent
+from .views import StageState as StageState

@@ -1,0 +1,14 @@
+from . import packer as packer
+from . import qemu as qemu
+from .disk_formats import FAULTS as FAULTS
+from .disk_image import VERIFIED as VERIFIED
+from .disk_image import MachineImage as MachineImage
+from .disk_image import Place as Place
+from .disk_image import convert as convert
+from .target import build as build
+from .target import need_verified as need_verified
+from .target import of_name as of_name
+from .target import report_of as report_of
+from .target import start as start
+from .target import stop as stop
+from .target import verify as verify

@@ -1,0 +1,35 @@
+"""Every script that the pages of JupyterLab and code-server can load is there, and is served as one."""
+
+from __future__ import annotations
+
+from dsvm.checks.planned import Case
+from dsvm.model import Plan
+from image.editor import routes
+from image.harness import Image, fail
+
+# scripts that JupyterLab's page has by itself, and code-server's
+LEAST_LAB, LEAST_EDITOR = 200, 30
+NOTEBOOK = "notebook"  # a tool that adds a page of its own to the same server
+
+
+def test_lab_scripts(case: Case, plan: Plan, image: Image) -> None:
+    pages = ["/lab", *(["/tree"] if any(tool.name == NOTEBOOK for tool in plan.tools) else [])]
+    found = image.probe("lab_scripts.py", str(plan.services[case.tool].port), *pages, timeout=180)
+    if found["asked"] < LEAST_LAB:
+        fail(f"only {found['asked']} scripts were found, of {found['entries']}")
+    _judge(found["asked"], found["wrong"])
+
+
+def test_editor_scripts(case: Case, plan: Plan, image: Image) -> None:
+    service = plan.services[case.tool]
+    found = image.probe("editor_scripts.py", str(service.port), routes(image, service), timeout=180)
+    if found["asked"] < LEAST_EDITOR:
+        fail(f"only {found['asked']} scripts were found")
+    _judge(found["asked"], found["wrong"])
+
+
+def _judge(asked: int, wrong: dict[str, str]) -> None:
+    if wrong:
+        fail(
+            f"{len(wrong)} of {asked} scripts are not served:", "\n".join(f"{url} {why}" for url, why in wrong.items())
+        )
