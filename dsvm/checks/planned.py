@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dsvm import ecosystems
+from dsvm.ecosystems import BringsClients, Client
 from dsvm.model import Check, InputError, Kernel, Plan, Section
 from dsvm.plan import image_sections
 
@@ -18,14 +19,7 @@ FIRST, LAST = -1, 1  # turns of checks
 # Commands that fetch over a network -> how the suite calls programs of this kind
 CLIENTS = {"curl": "curl", "git": "git", "Rscript": "r", "julia": "julia", "javac": "java", "node": "node"}
 ASKS = "asks only servers that it was told to trust"
-
-
-@dataclass(frozen=True)
-class Client:
-    """A program that fetches over a network: what kind of it, and how it is called."""
-
-    kind: str
-    program: str
+EDITOR_NODE = "/opt/code-server/lib/node"
 
 
 @dataclass(frozen=True)
@@ -169,19 +163,17 @@ def _of_network(plan: Plan) -> Iterator[Case]:
             if kind := CLIENTS.get(command):
                 yield Case("network", tool.name, ASKS, client=Client(kind, "java" if kind == "java" else command))
         if tool.name == "code-server":
-            yield Case("network", tool.name, f"its Node.js {ASKS}", client=Client("node", "/opt/code-server/lib/node"))
+            yield Case("network", tool.name, f"its Node.js {ASKS}", client=Client("node", EDITOR_NODE))
         if tool.name == "requests":
             yield Case("network", tool.name, ASKS, client=Client("requests", f"/opt/envs/{tool.env}/bin/python"))
-    # one environment stands for all: their Python and pip are configured as one
-    with_pip = (section for section in plan.sections if section.id.startswith("env-") and section.pin("pip"))
-    if section := next(with_pip, None):
-        for kind in ("python", "pip"):
-            client = Client(kind, f"/opt/envs/{section.extra['env']}/bin/python")
-            yield Case("network", IMAGE, f"{kind} {ASKS}", client=client)
-    base = next((section for section in plan.sections if section.id == "base"), None)
-    # the packages of a base from a registry stand beside its one artefact
-    if base is not None and (base.pin("apt") or "apt" in base.extra.get("packages", {})):
-        yield Case("network", IMAGE, f"apt {ASKS}", client=Client("apt", "apt-get"))
+    # one section of an ecosystem stands for all
+    seen: set[tuple[str, str]] = set()
+    for section in plan.sections:
+        ecosystem = ecosystems.get(section.ecosystem)
+        for client in ecosystem.clients(section) if isinstance(ecosystem, BringsClients) else ():
+            if (section.ecosystem, client.kind) not in seen:
+                seen.add((section.ecosystem, client.kind))
+                yield Case("network", IMAGE, f"{client.kind} {ASKS}", client=client)
 
 
 def _of_cuda(plan: Plan) -> Iterator[Case]:

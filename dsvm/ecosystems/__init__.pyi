@@ -6,8 +6,10 @@ from .bases import layout_folder as layout_folder
 from .bases import locked_layers as locked_layers
 from .protocol import Advised as Advised
 from .protocol import Asked as Asked
+from .protocol import BringsClients as BringsClients
 from .protocol import BringsOthers as BringsOthers
 from .protocol import BringsScripts as BringsScripts
+from .protocol import Client as Client
 from .protocol import Context as Context
 from .protocol import Described as Described
 from .protocol import Ecosystem as Ecosystem

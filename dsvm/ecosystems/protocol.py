@@ -411,3 +411,21 @@ class BringsScripts(Ecosystem, Protocol):
 
     # name, install-NAME or install-NAME-..., -> text, whose first line says which program of the stage runs it
     scripts: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Client:
+    """A program that fetches over a network."""
+
+    # how the suite of checks calls programs of its kind: curl, git, python, ...
+    kind: str
+    # its name, or its path in the image
+    program: str
+
+
+@runtime_checkable
+class BringsClients(Ecosystem, Protocol):
+    """What an ecosystem has beside all that when its sections bring programs that fetch, apart from their tools."""
+
+    def clients(self, section: Section) -> Iterable[Client]:
+        """Those of `section`, in a stable order; all sections of an ecosystem have theirs configured alike."""

@@ -24,6 +24,7 @@ from dsvm.ecosystems.apt.repositories import UNTRUSTED, keyring, preferences, re
 from dsvm.ecosystems.protocol import (
     Advised,
     Asked,
+    Client,
     Context,
     Described,
     Generated,
@@ -283,6 +284,11 @@ class Apt:
 
     def folder(self, pin: Pin) -> None:
         return None
+
+    def clients(self, section: Section) -> Iterator[Client]:
+        """The base's; packages of one from a registry stand beside its one artefact."""
+        if section.pin("apt") or "apt" in section.extra.get("packages", {}):
+            yield Client("apt", "apt-get")
 
     def order(self, version: str) -> NativeVersion:
         return NativeVersion(version)

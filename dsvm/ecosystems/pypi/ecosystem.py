@@ -36,6 +36,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag
 from dsvm.ecosystems.protocol import (
     Advised,
     Asked,
+    Client,
     Context,
     Described,
     Generated,
@@ -485,6 +486,12 @@ class Pypi:
 
     def folder(self, pin: Pin) -> None:
         return None
+
+    def clients(self, section: Section) -> Iterator[Client]:
+        """Where people can install with pip: a kernel's environment."""
+        if "env" in section.extra and section.pin("pip"):
+            python = PLATFORMS["linux"].env_python(section.extra["env"])
+            yield from (Client("python", python), Client("pip", python))
 
     def order(self, version: str) -> Version:
         """https://packaging.python.org/en/latest/specifications/version-specifiers/"""
