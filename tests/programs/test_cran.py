@@ -22,7 +22,10 @@ from server import Resource, Server
 from tiny import project
 
 from dsvm.catalog import Catalog
-from dsvm.ecosystems import Asked, Context, Request, cran
+from dsvm.ecosystems import Asked, Context, Request
+from dsvm.ecosystems.cran.ecosystem import ECOSYSTEM, LIBRARY
+from dsvm.ecosystems.cran.packages import SIGNS, Need, Package, needed, order, parse_need
+from dsvm.ecosystems.cran.repository import parse_index
 from dsvm.host import Host
 from dsvm.lock.requests import Wanted, input_of_base, wanted_sections
 from dsvm.model import Base, Choice, DsvmError, Entry, Index, Lock, LockError, Pin, Section, canonical_json
@@ -45,7 +48,7 @@ needs_r = pytest.mark.skipif(shutil.which("R") is None, reason="needs R (apt-get
 
 @pytest.mark.parametrize("text", ["glmnet", "data.table >= 1.14", "Matrix (>= 1.5-3)", "R6<3"])
 def test_a_request_names_a_package(text: str) -> None:
-    assert TypeAdapter(cran.ECOSYSTEM.request_type).validate_python([text]) == (text,)
+    assert TypeAdapter(ECOSYSTEM.request_type).validate_python([text]) == (text,)
 
 
 @pytest.mark.parametrize(
@@ -57,25 +60,25 @@ def test_a_request_names_a_package(text: str) -> None:
 )  # fmt: skip
 def test_a_request_is_nothing_else(text: str) -> None:
     with pytest.raises(ValidationError):
-        TypeAdapter(cran.ECOSYSTEM.request_type).validate_python([text])
+        TypeAdapter(ECOSYSTEM.request_type).validate_python([text])
 
 
 NUMBERS = st.lists(st.integers(0, 10**6), min_size=1, max_size=5)
 
 
-@given(NUMBERS, st.lists(st.sampled_from(".-"), min_size=4, max_size=4), st.sampled_from(sorted(cran.SIGNS)))
+@given(NUMBERS, st.lists(st.sampled_from(".-"), min_size=4, max_size=4), st.sampled_from(sorted(SIGNS)))
 def test_a_need_is_read_as_it_is_written(numbers: list[int], dots: list[str], sign: str) -> None:
     version = "".join(f"{number}{dot}" for number, dot in zip(numbers, [*dots, ""], strict=False))[: -1 or None]
     version = version.rstrip(".-") or "0"
-    need = cran.Need("glm.net2", sign, version)
-    assert cran.parse_need(str(need)) == need
+    need = Need("glm.net2", sign, version)
+    assert parse_need(str(need)) == need
     assert need.allows(version) == (sign in (">=", "<=", "=="))
 
 
 @given(NUMBERS, NUMBERS)
 def test_versions_are_compared_number_by_number(one: list[int], two: list[int]) -> None:
     texts = "-".join(map(str, one)), ".".join(map(str, two))
-    assert (cran.order(texts[0]) < cran.order(texts[1])) == (one < two)
+    assert (order(texts[0]) < order(texts[1])) == (one < two)
 
 
 def test_an_index_entry_that_leads_elsewhere_is_passed_over() -> None:
@@ -106,11 +109,11 @@ Package: evil
 Version: 1.0
 Path: /etc
 """
-    good, old = cran.parse_index(text)
-    assert good == cran.Package(
+    good, old = parse_index(text)
+    assert good == Package(
         "good", "1.0-2", "good_1.0-2.tar.gz", "0123",
-        (cran.Need("R", ">=", "3.5"), cran.Need("utils"), cran.Need("other", ">=", "1.0"), cran.Need("third"),
-         cran.Need("Rcpp")),
+        (Need("R", ">=", "3.5"), Need("utils"), Need("other", ">=", "1.0"), Need("third"),
+         Need("Rcpp")),
     )  # fmt: skip
     assert old.file == "4.1.0/Other/old_1.0.tar.gz"
 
@@ -118,19 +121,19 @@ Path: /etc
 # --- what is needed ----------------------------------------------------------------------------------------
 
 
-def snapshot(text: str) -> dict[str, list[cran.Package]]:
+def snapshot(text: str) -> dict[str, list[Package]]:
     """A snapshot from lines `NAME VERSION: needs`."""
-    found: dict[str, list[cran.Package]] = {}
+    found: dict[str, list[Package]] = {}
     for line in text.strip().splitlines():
         head, _, needs = line.partition(":")
         name, version = head.split()
         entry = f"Package: {name}\nVersion: {version}\nImports: {needs}\n"
-        found.setdefault(name, []).extend(cran.parse_index(entry))
+        found.setdefault(name, []).extend(parse_index(entry))
     return found
 
 
-def names(packages: Mapping[str, Sequence[cran.Package]], *wanted: str, given: Mapping[str, str] | None = None) -> str:
-    found = cran.needed(map(cran.parse_need, wanted), packages, "4.2.2", given or {})
+def names(packages: Mapping[str, Sequence[Package]], *wanted: str, given: Mapping[str, str] | None = None) -> str:
+    found = needed(map(parse_need, wanted), packages, "4.2.2", given or {})
     return " ".join(f"{package.name}-{package.version}" for package in found)
 
 
@@ -214,7 +217,7 @@ def context(server: Server, repository: str, tmp_path: Path, monkeypatch: pytest
 
 def resolve(context: Context, *wanted: str) -> Section:
     request = Request("env-cran", "cran", (wanted,), ("dated",))
-    pins, extra = cran.ECOSYSTEM.resolve(request, context)
+    pins, extra = ECOSYSTEM.resolve(request, context)
     assert beyond("cran", request, context, pins, extra) == []
     return Section(
         id="env-cran", ecosystem="cran", request=list(wanted), input="0" * 64, epoch=EPOCH, pins=tuple(pins),
@@ -243,7 +246,7 @@ def test_the_place_is_the_machine_s_own_before_the_manifest_s(context: Context) 
     host = context.host
     for own in ({"dated": ("https://a.example/{date}/r",)}, {"cran": ("https://a.example/2023-03-14/r", "file:///b")}):
         here = replace(context, host=Host(environ=host.environ, sources=own, etc=host.etc))
-        urls = list(cran.ECOSYSTEM.locate(pin, here))
+        urls = list(ECOSYSTEM.locate(pin, here))
         assert urls[:2] == [
             "https://a.example/2023-03-14/r/src/contrib/twice_1.2-3.tar.gz",
             "https://a.example/2023-03-14/r/src/contrib/Archive/twice/twice_1.2-3.tar.gz",
@@ -289,15 +292,15 @@ def test_a_snapshot_that_cannot_be_read_is_said(
         server.add(f"{repository}/{path}", resource)
     with pytest.raises(LockError, match=message):
         resolve(context, "twice")
-    assert "cannot be read" in (cran.ECOSYSTEM.probe(("twice",), "dated", context) or "")
+    assert "cannot be read" in (ECOSYSTEM.probe(("twice",), "dated", context) or "")
 
 
 def test_probe_tells_what_is_missing(context: Context) -> None:
-    assert cran.ECOSYSTEM.probe(("four",), "dated", context) is None
-    assert "fuor: not in the snapshot" in (cran.ECOSYSTEM.probe(("fuor",), "dated", context) or "")
-    assert "one snapshot; its tools name none" in (cran.ECOSYSTEM.probe(("four",), None, context) or "")
+    assert ECOSYSTEM.probe(("four",), "dated", context) is None
+    assert "fuor: not in the snapshot" in (ECOSYSTEM.probe(("fuor",), "dated", context) or "")
+    assert "one snapshot; its tools name none" in (ECOSYSTEM.probe(("four",), None, context) or "")
     bare = replace(context, base=context.base.model_copy(update={"runtimes": {}}))
-    assert cran.ECOSYSTEM.probe(("four",), "dated", bare) == "base debian-12 has no runtime 'r'"
+    assert ECOSYSTEM.probe(("four",), "dated", bare) == "base debian-12 has no runtime 'r'"
 
 
 # --- its place in an image ---------------------------------------------------------------------------------
@@ -391,13 +394,13 @@ def test_an_index_is_of_packages_or_of_a_day(change: Mapping[str, object], messa
 
 def install(root: Path, section: Section, store: Store) -> subprocess.CompletedProcess[str]:
     """Run install-cran with `root` as /."""
-    step = cran.ECOSYSTEM.install(section, BASE)
+    step = ECOSYSTEM.install(section, BASE)
     assert step.script == INSTALL.name
     shutil.rmtree(root, ignore_errors=True)
     files = root / "dsvm/store" / section.id
     files.mkdir(parents=True)
     for pin in section.pins:
-        shutil.copy(store.path(pin.sha256), files / cran.ECOSYSTEM.file_name(pin))
+        shutil.copy(store.path(pin.sha256), files / ECOSYSTEM.file_name(pin))
     argv = [str(INSTALL), "--root", str(root), *step.args]
     return subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
 
@@ -436,9 +439,9 @@ def test_packages_are_compiled_offline_the_same_each_time_and_agree_with_the_loc
     out = root / "out"
     run = in_image(out)
     locked = {pin.name: pin.version for pin in section.pins}
-    assert cran.ECOSYSTEM.installed(section, run) == locked
+    assert ECOSYSTEM.installed(section, run) == locked
 
-    library = out / cran.LIBRARY.lstrip("/")
+    library = out / LIBRARY.lstrip("/")
     program = "library(four); cat(four(1.5), eight(1.5), find.package('twice'))"
     said = subprocess.run(
         ["Rscript", "-e", program], env={**os.environ, "R_LIBS_SITE": str(library)}, capture_output=True, text=True
@@ -470,20 +473,20 @@ def test_packages_are_compiled_offline_the_same_each_time_and_agree_with_the_loc
         ("four/exec/run", "unexplained"),
         ("twice/evil.R", "unexplained"),
     ):
-        assert differences(
-            {**image, f"{cran.LIBRARY}/{path}": image[f"{cran.LIBRARY}/four/DESCRIPTION"]}, promises
-        ) == [(verdict, f"{cran.LIBRARY}/{path}")]
-    left = {path: one for path, one in image.items() if not path.startswith(f"{cran.LIBRARY}/twice")}
-    gone = {path.removeprefix(f"{cran.LIBRARY}/twice/") for verdict, path in differences(left, promises)}
+        assert differences({**image, f"{LIBRARY}/{path}": image[f"{LIBRARY}/four/DESCRIPTION"]}, promises) == [
+            (verdict, f"{LIBRARY}/{path}")
+        ]
+    left = {path: one for path, one in image.items() if not path.startswith(f"{LIBRARY}/twice")}
+    gone = {path.removeprefix(f"{LIBRARY}/twice/") for verdict, path in differences(left, promises)}
     assert gone == {"DESCRIPTION", "NAMESPACE", "include/twice.h"}
 
     # what is too much, too old or gone shows
     shutil.copytree(library / "twice", library / "more")
-    assert cran.ECOSYSTEM.installed(section, run) == locked  # a copy says that it is 'twice'
+    assert ECOSYSTEM.installed(section, run) == locked  # a copy says that it is 'twice'
     (library / "more/DESCRIPTION").write_text("Version: 9.9\nPackage: more\n")
-    assert cran.ECOSYSTEM.installed(section, run) == {**locked, "more": "9.9"}
+    assert ECOSYSTEM.installed(section, run) == {**locked, "more": "9.9"}
     shutil.rmtree(library / "twice")
-    assert cran.ECOSYSTEM.installed(section, run) == {"four": "0.4", "more": "9.9"}
+    assert ECOSYSTEM.installed(section, run) == {"four": "0.4", "more": "9.9"}
 
 
 @needs_r
@@ -502,7 +505,7 @@ def test_r_finds_the_library_where_the_tool_r_says(tmp_path: Path) -> None:
     library = tmp_path / "library"
     library.mkdir()
     site = tmp_path / "Renviron.site"
-    site.write_text((file.text or "").replace(cran.LIBRARY, str(library)))
+    site.write_text((file.text or "").replace(LIBRARY, str(library)))
     program = "cat(.libPaths(), sep = '\\n')"
     env = {key: value for key, value in os.environ.items() if not key.startswith("R_")}
     done = subprocess.run(
@@ -527,7 +530,7 @@ def test_a_state_of_a_day_has_nothing_newer_and_that_of_today_has(context: Conte
     # a server of snapshots is a day late
     yesterday = datetime.now(UTC).date() - timedelta(1)
     server.add(f"/cran/{yesterday}/src/contrib/PACKAGES", Resource(text.encode()))
-    found = cran.ECOSYSTEM.offered(section, Asked(request, context.base, context.indexes), context)
+    found = ECOSYSTEM.offered(section, Asked(request, context.base, context.indexes), context)
     assert (found["four"].newest, found["four"].again, found["four"].snapshot) == ("0.5", "0.4", "dated")
     # twice 2.0 is for a later R than the base's
     assert (found["twice"].newest, found["twice"].again, found["twice"].snapshot) == ("1.10", "1.2-3", "dated")
@@ -537,4 +540,4 @@ def test_a_repository_that_is_silent_about_today_says_nothing(context: Context) 
     section = resolve(context, "four")
     request = Request("env-cran", "cran", (("four",),), ("dated",))
     with pytest.raises(LockError, match="cannot be read"):
-        cran.ECOSYSTEM.offered(section, Asked(request, context.base, context.indexes), context)
+        ECOSYSTEM.offered(section, Asked(request, context.base, context.indexes), context)

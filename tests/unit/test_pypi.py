@@ -23,6 +23,7 @@ from tiny import project
 from dsvm.ecosystems import Context, Request
 from dsvm.ecosystems.pypi import ecosystem as pypi
 from dsvm.ecosystems.pypi import platforms as pypi_platforms
+from dsvm.ecosystems.pypi.requested import Sdist
 from dsvm.host import Host
 from dsvm.model import Index, LockError, Pin, Section, StoreError
 from dsvm.store import Store
@@ -307,11 +308,11 @@ def sdist(
     return f"{name}-{version}.tar.gz", data.getvalue()
 
 
-def as_source(text: str) -> pypi.Sdist:
-    return pypi.Sdist(sdist=text)
+def as_source(text: str) -> Sdist:
+    return Sdist(sdist=text)
 
 
-def with_source(context: Context, *wanted: str | pypi.Sdist) -> tuple[dict[str, Pin], object]:
+def with_source(context: Context, *wanted: str | Sdist) -> tuple[dict[str, Pin], object]:
     request = Request("env-x", "x", (wanted,), builds=("one-build-pypi",))
     pins, extra = pypi.ECOSYSTEM.resolve(request, context)
     assert beyond("pypi", request, context, pins, extra) == []

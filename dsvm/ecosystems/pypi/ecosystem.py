@@ -7,31 +7,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import sys
-import tarfile
-import textwrap
 import tomllib
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import unquote
 
-from packaging.markers import Marker
-from packaging.metadata import RawMetadata, parse_email
+from packaging.metadata import RawMetadata
 from packaging.pylock import PackageSdist, PackageWheel, Pylock, PylockSelectError
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import (
-    InvalidSdistFilename,
-    InvalidWheelFilename,
-    canonicalize_name,
-    parse_sdist_filename,
-    parse_wheel_filename,
-)
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import Version
-from pydantic import AfterValidator, Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag
 
 from dsvm.ecosystems.protocol import (
     Advised,
@@ -58,8 +46,18 @@ from dsvm.ecosystems.pypi.indexes import (
     told_apart,
 )
 from dsvm.ecosystems.pypi.inside import inside
+from dsvm.ecosystems.pypi.metadata import called, file_of, holds, name_of, needs, source_metadata, wheel_metadata
 from dsvm.ecosystems.pypi.platforms import markers, uv_platform, wheel_tags
 from dsvm.ecosystems.pypi.records import RECORDS, recorded
+from dsvm.ecosystems.pypi.requested import (
+    PlainRequirement,
+    Sdist,
+    kind,
+    sdists_of,
+    text_of,
+    wanted_by,
+)
+from dsvm.ecosystems.pypi.solving import NOT_FOUND, explanation, metadata_file, preferences, project_file
 from dsvm.host import bundled, run
 from dsvm.model import (
     PLATFORMS,
@@ -85,39 +83,9 @@ from dsvm.store import Store
 if TYPE_CHECKING:
     from packageurl import PackageURL
 
-# What a kernel's environment holds beside its tools: the kernel itself, and pip for `%pip install` in a notebook
-KERNEL_PACKAGES = ("ipykernel", "pip")
 # An environment falls into so many parts: large packages, which seldom change and take long, and small ones.
 LARGE = 8_000_000  # bytes of a wheel
 LARGE_PARTS, SMALL_PARTS = 8, 4
-MOST = 16 << 20  # bytes of what a package says of itself
-# What uv says of a name that no index gives, whether it has none or lets nobody in
-NOT_FOUND = re.compile(r"(?:Because|and|no versions of) ([a-z0-9]+(?:-[a-z0-9]+)*)(?= was not found| and )")
-
-
-def _requirement(text: str) -> str:
-    try:
-        requirement = Requirement(text)
-    except InvalidRequirement as error:
-        raise ValueError(f"'{text}' is not a requirement: {str(error).splitlines()[0]}") from error
-    if requirement.url:
-        raise ValueError(f"'{text}': a URL is no requirement here; use the 'url' ecosystem")
-    return text
-
-
-PlainRequirement = Annotated[str, AfterValidator(_requirement)]
-
-
-class Sdist(Model):
-    """A package whose makers publish its source alone: its wheel is built with the image, offline."""
-
-    sdist: PlainRequirement = Field(
-        description="requirement; 'build' of its source says what builds it, for example pypi: [setuptools]"
-    )
-
-
-def _kind(value: object) -> str:
-    return "wheel" if isinstance(value, str) else "sdist"
 
 
 class Extra(Model):
@@ -136,7 +104,7 @@ class Pypi:
     placement: Literal["env"] = "env"
     request_type = Annotated[
         tuple[
-            Annotated[Annotated[PlainRequirement, Tag("wheel")] | Annotated[Sdist, Tag("sdist")], Discriminator(_kind)],
+            Annotated[Annotated[PlainRequirement, Tag("wheel")] | Annotated[Sdist, Tag("sdist")], Discriminator(kind)],
             ...,
         ],
         Field(min_length=1),
@@ -147,7 +115,7 @@ class Pypi:
     heeds_versions: Literal[True] = True
 
     def package(self, request: Sequence[str | Sdist]) -> str:
-        return _name(_text(request[0]))
+        return name_of(text_of(request[0]))
 
     def probe(self, request: Sequence[str | Sdist], index: str | None, context: Context) -> str | None:
         try:
@@ -157,7 +125,7 @@ class Pypi:
         return None
 
     def resolve(self, request: Request, context: Context) -> tuple[Sequence[Pin], Mapping[str, Any]]:
-        sdists = _sdists(request)
+        sdists = sdists_of(request)
         if sdists and not request.builds:
             raise LockError(
                 f"{request.section}: nothing says what builds {', '.join(sdists)}",
@@ -172,7 +140,7 @@ class Pypi:
         return pins, _extra(request, context.base).model_dump(mode="json")
 
     def _pins(self, request: Request, context: Context) -> list[Pin]:
-        wanted = _wanted(request)
+        wanted = wanted_by(request)
         indexes = [context.indexes[name] for name in request.indexes]
         project = context.work / f"pypi-{request.section}"
         project.mkdir(parents=True, exist_ok=True)
@@ -180,12 +148,12 @@ class Pypi:
         for places in index_places(indexes, context):
 
             def solve(wanted: Sequence[str], known: Sequence[RawMetadata], places: Any = places) -> list[Pin]:
-                (project / "uv.toml").write_text(_metadata_file(known))
+                (project / "uv.toml").write_text(metadata_file(known))
                 bound = {name for index in indexes for name in index.packages}
-                asked = {_name(text) for text in wanted}
+                asked = {name_of(text) for text in wanted}
                 while True:
-                    (project / "pyproject.toml").write_text(_project(wanted, indexes, places, context.base))
-                    chosen = self._compile(project, request, context, _preferences(request.prefer, indexes, places))
+                    (project / "pyproject.toml").write_text(project_file(wanted, indexes, places, context.base))
+                    chosen = self._compile(project, request, context, preferences(request.prefer, indexes, places))
                     # uv knows the index of what a project itself asks for, and not of what others need
                     more = {package.name for package, _ in chosen} & bound - asked
                     if not more:
@@ -193,7 +161,7 @@ class Pypi:
                     wanted, asked = [*wanted, *sorted(more)], asked | more
 
             try:
-                pins = self._with_sdists(solve, wanted, _sdists(request), context)
+                pins = self._with_sdists(solve, wanted, sdists_of(request), context)
             except LockError as error:
                 faults.append(error)
                 continue
@@ -221,14 +189,14 @@ class Pypi:
         sha256, _ = context.store.download(
             list(self.locate(pin, context)), name=pin.file, host=context.host, sha256=pin.sha256
         )
-        found = _source_metadata(context.store.path(sha256), pin.file)
+        found = source_metadata(context.store.path(sha256), pin.file)
         return {**found, "name": pin.name, "version": pin.version}
 
     def _compile(
         self, project: Path, request: Request, context: Context, preferences: str
     ) -> list[tuple[Any, PackageWheel | PackageSdist]]:
         base, host = context.base, context.host
-        sdists = _sdists(request)
+        sdists = sdists_of(request)
         uv = bundled("uv")
         output = project / "pylock.toml"
         output.unlink(missing_ok=True)
@@ -265,7 +233,7 @@ class Pypi:
         except ProgramError as error:
             refuse_closed(host, NOT_FOUND.findall(error.output))
             raise LockError(
-                f"no set of packages satisfies {request.section}:\n{_explanation(error.output)}",
+                f"no set of packages satisfies {request.section}:\n{explanation(error.output)}",
                 hint="Loosen a requirement, or leave a tool out: --leave-out TOOL",
             ) from error
         lock = Pylock.from_dict(tomllib.loads(output.read_text()))
@@ -308,19 +276,19 @@ class Pypi:
         if section.extra != _extra(request, base).model_dump(mode="json"):
             yield f"its 'extra' is {json.dumps(section.extra)}, and not what the manifests make it"
         indexes = [asked.indexes[name] for name in request.indexes]
-        sources = _sdists(request)
+        sources = sdists_of(request)
         for pin in section.pins:
             index = next((one for one in indexes if pin.name in one.packages), None)
             if pin.registry not in ([index.index] if index else (ORDINARY, EXTRA)):
                 yield f"{pin.name}: it comes from '{index.index if index else ORDINARY}', and not from '{pin.registry}'"
             if fault := _local_fault(pin, index):
                 yield fault
-            if _file_of(pin.file, sources) != (pin.name, Version(pin.version)):
+            if file_of(pin.file, sources) != (pin.name, Version(pin.version)):
                 yield f"{pin.name} {pin.version}: {pin.file} is no file of it"
         pins = {pin.name: pin for pin in section.pins}
-        for need in map(Requirement, _wanted(request)):
+        for need in map(Requirement, wanted_by(request)):
             found = pins.get(canonicalize_name(need.name))
-            if need.marker is not None and not _holds(need.marker, base):
+            if need.marker is not None and not holds(need.marker, base):
                 continue
             if found is None:
                 yield f"{need} is asked for, and no pin is it"
@@ -328,11 +296,11 @@ class Pypi:
                 yield f"{need} is asked for, and {found.name} {found.version} is pinned"
 
     def described(self, pin: Pin, artefact: Path, base: Base) -> Described:
-        said = _source_metadata(artefact, pin.file) if _is_sdist(pin) else _wheel_metadata(artefact, pin.file)
+        said = source_metadata(artefact, pin.file) if _is_sdist(pin) else wheel_metadata(artefact, pin.file)
         name = canonicalize_name(said.get("name", ""))
-        offers: dict[str, list[str]] = {name: _needs(said, "", base)}
+        offers: dict[str, list[str]] = {name: needs(said, "", base)}
         for extra in said.get("provides_extra", []):
-            offers[f"{name}[{canonicalize_name(extra)}]"] = [name, *_needs(said, extra, base)]
+            offers[f"{name}[{canonicalize_name(extra)}]"] = [name, *needs(said, extra, base)]
         return Described(name, str(Version(said.get("version", "0"))), offers)
 
     compiles = False
@@ -372,7 +340,7 @@ class Pypi:
         return next(
             (
                 text
-                for text in map(_text, request)
+                for text in map(text_of, request)
                 for asked in (Requirement(text),)
                 if canonicalize_name(asked.name) == name and not asked.specifier.contains(version, prereleases=True)
             ),
@@ -385,8 +353,8 @@ class Pypi:
         return licenses(artefact, source=_is_sdist(pin))
 
     def roots(self, asked: Asked) -> Iterator[str]:
-        for text in _wanted(asked.request):
-            yield from _called(Requirement(text))
+        for text in wanted_by(asked.request):
+            yield from called(Requirement(text))
 
     def locate(self, pin: Pin, context: Context) -> Iterator[str]:
         host = context.host
@@ -511,27 +479,6 @@ class Pypi:
         return PackageURL("pypi", None, pin.name, pin.version)
 
 
-def _explanation(output: str) -> str:
-    """What uv says of a failure, indented, without the words that introduce it."""
-    lines = output.strip().splitlines()
-    if len(lines) > 1 and lines[0].startswith("error: No solution found"):
-        lines = [lines[1].replace("cause: ", "       "), *lines[2:]]
-    return "\n".join(f"    {line}" for line in textwrap.dedent("\n".join(lines)).splitlines())
-
-
-def _text(one: str | Sdist) -> str:
-    return one if isinstance(one, str) else one.sdist
-
-
-def _name(requirement: str) -> str:
-    return canonicalize_name(Requirement(requirement).name)
-
-
-def _sdists(request: Request) -> list[str]:
-    """Names of the packages that may come as source."""
-    return sorted({_name(one.sdist) for item in request.items for one in item if isinstance(one, Sdist)})
-
-
 def _is_sdist(pin: Pin) -> bool:
     return not pin.file.endswith(".whl")
 
@@ -539,13 +486,8 @@ def _is_sdist(pin: Pin) -> bool:
 def _extra(request: Request, base: Base) -> Extra:
     return Extra(
         python=None if base.platform == "linux" else traits(base).env_python(request.env),
-        builds=request.builds if _sdists(request) else (),
+        builds=request.builds if sdists_of(request) else (),
     )
-
-
-def _wanted(request: Request) -> list[str]:
-    """All requirements of an environment, those of a kernel included."""
-    return [*(_text(one) for item in request.items for one in item), *(KERNEL_PACKAGES if request.kernel else ())]
 
 
 # --- what files say of themselves --------------------------------------------------------------------------
@@ -556,143 +498,6 @@ def _local_fault(pin: Pin, index: Index | None) -> str | None:
     if index is None or not index.local or Version(pin.version).local == index.local:
         return None
     return f"{pin.name} {pin.version} from index '{index.index}' is not a '{index.local}' build"
-
-
-def _file_of(file: str, sources: Sequence[str]) -> tuple[str, Version] | None:
-    """Name and version that a file's name says; None for a name of another form, and for a source that may not be."""
-    try:
-        if file.endswith(".whl"):
-            name, version, *_ = parse_wheel_filename(file)
-            return name, version
-        name, version = parse_sdist_filename(file)
-    except (InvalidWheelFilename, InvalidSdistFilename):
-        return None
-    return (name, version) if name in sources else None
-
-
-def _source_metadata(path: Path, file: str) -> RawMetadata:
-    """What a source distribution says of itself, in its PKG-INFO.
-
-    https://packaging.python.org/en/latest/specifications/source-distribution-format/: from version 2.2 of the
-    metadata on, a file without needs is a package without needs.
-    """
-    try:
-        with tarfile.open(path) as archive:
-            infos = (one for one in archive if one.isfile() and one.name.split("/")[1:] == ["PKG-INFO"])
-            member = next(infos, None)
-            stream = archive.extractfile(member) if member is not None and member.size <= MOST else None
-            found, _ = parse_email(stream.read() if stream is not None else b"")
-    except (OSError, EOFError, tarfile.TarError) as error:
-        raise LockError(f"{file}: no source distribution: {error}") from error
-    if stream is None:
-        raise LockError(f"{file}: no source distribution: it has no PKG-INFO")
-    if Version(found.get("metadata_version", "0")) < Version("2.2"):
-        raise LockError(
-            f"{file}: its metadata is of version {found.get('metadata_version', 'none')}, and only 2.2 and "
-            "newer tell what a source distribution needs",
-            hint="Ask for a newer version of it",
-        )
-    return found
-
-
-def _wheel_metadata(path: Path, file: str) -> RawMetadata:
-    """https://packaging.python.org/en/latest/specifications/binary-distribution-format/"""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            infos = (one for one in archive.infolist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", one.filename))
-            member = next(infos, None)
-            if member is None or member.file_size > MOST:
-                raise LockError(f"{file}: no wheel: it has no METADATA")
-            found, _ = parse_email(archive.read(member))
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        raise LockError(f"{file}: no wheel: {error}") from error
-    return found
-
-
-def _needs(said: RawMetadata, extra: str, base: Base) -> list[str]:
-    """What a package needs on `base`, or with an extra of it."""
-    found: list[str] = []
-    for text in said.get("requires_dist", []):
-        try:
-            need = Requirement(text)
-        except InvalidRequirement:
-            continue  # old packages have such, and installers pass over them
-        if need.marker is None or _holds(need.marker, base, extra):
-            found += _called(need)
-    return found
-
-
-def _holds(marker: Marker, base: Base, extra: str = "") -> bool:
-    return marker.evaluate({**cast("dict[str, str]", markers(base)), "extra": extra})
-
-
-def _called(need: Requirement) -> list[str]:
-    """What a requirement asks for, as `Pypi.described` offers it."""
-    name = canonicalize_name(need.name)
-    return [name, *(f"{name}[{canonicalize_name(extra)}]" for extra in sorted(need.extras))]
-
-
-def _project(
-    wanted: Sequence[str], indexes: Sequence[Index], places: Mapping[str, tuple[str, bool]], base: Base
-) -> str:
-    """A pyproject.toml for uv in which the packages of a named index come from there and nowhere else.
-
-    JSON strings are TOML strings.
-    """
-    lines = [
-        "[project]",
-        'name = "this-environment"',
-        'version = "0"',
-        f'requires-python = ">= {base.python}"',
-        f"dependencies = {json.dumps(list(wanted))}",
-    ]
-    if indexes:
-        lines.append("[tool.uv.sources]")
-        lines += [
-            f"{json.dumps(name)} = {{index = {json.dumps(index.index)}}}"
-            for index in indexes
-            for name in index.packages
-            if any(_name(text) == name for text in wanted)
-        ]
-    for name, (url, flat) in places.items():
-        lines += [
-            "[[tool.uv.index]]",
-            f"name = {json.dumps(name)}",
-            f"url = {json.dumps(url)}",
-            "explicit = true",
-        ]
-        lines += ['format = "flat"'] if flat else []
-    return "\n".join(lines) + "\n"
-
-
-def _preferences(versions: Mapping[str, str], indexes: Sequence[Index], places: Mapping[str, tuple[str, bool]]) -> str:
-    """A lock for uv, which stays at what one says; "" where nothing is preferred.
-
-    https://packaging.python.org/en/latest/specifications/pylock-toml/
-    """
-    if not versions:
-        return ""
-    bound = {name: places[index.index][0] for index in indexes for name in index.packages}
-    lines = ['lock-version = "1.0"', 'created-by = "dsvm"']
-    for name, version in sorted(versions.items()):
-        lines += ["[[packages]]", f"name = {json.dumps(name)}", f"version = {json.dumps(version)}"]
-        # uv passes over a version that it does not know to be of the index that a package is bound to
-        lines += [f"index = {json.dumps(bound[name])}"] if name in bound else []
-    return "\n".join(lines) + "\n"
-
-
-def _metadata_file(known: Sequence[RawMetadata]) -> str:
-    """A uv.toml that says what packages need whose own program would otherwise be run and asked."""
-    lines = []
-    for one in known:
-        lines += [
-            "[[dependency-metadata]]",
-            f"name = {json.dumps(one['name'])}",
-            *([f"version = {json.dumps(one['version'])}"] if "version" in one else []),
-            f"requires-dist = {json.dumps(one.get('requires_dist', []))}",
-            f"provides-extra = {json.dumps(one.get('provides_extra', []))}",
-        ]
-    return "\n".join(lines) + "\n"
 
 
 ECOSYSTEM = Pypi()

@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
-import base64
 import gzip
-import hashlib
 import json
 import re
 import tarfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
-from urllib.parse import quote, unquote, urlsplit
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import quote
 
 from pydantic import Field, StringConstraints
 
 from dsvm.ecosystems.licenses.names import is_vague, loose
 from dsvm.ecosystems.licenses.reading import shown, stated, tar_texts
 from dsvm.ecosystems.licenses.texts import own_terms
+from dsvm.ecosystems.npm.registry import (
+    documents,
+    manifest_and_lock,
+    needs_of,
+    pin_of,
+    solve,
+    split,
+    view,
+)
+from dsvm.ecosystems.npm.tree import (
+    _needed_by,
+    bare,
+    label,
+    labels,
+    needed,
+    without_hosts,
+)
 from dsvm.ecosystems.protocol import (
     Advised,
     Asked,
@@ -34,8 +48,8 @@ from dsvm.ecosystems.protocol import (
     Request,
     RunInImage,
 )
-from dsvm.host import bounded, bundled, members, run
-from dsvm.model import Base, LockError, Model, Pin, ProgramError, Repository, Section, Stated, Step, all_of
+from dsvm.host import members
+from dsvm.model import Base, LockError, Model, Pin, Repository, Section, Stated, Step, all_of
 from dsvm.model import Entry as FileEntry
 from dsvm.store import Store
 
@@ -47,23 +61,9 @@ NAME = r"(?:@[a-z0-9~-][a-z0-9._~-]*/)?[A-Za-z0-9~-][A-Za-z0-9._~-]*"
 # A path inside a package, and a glob pattern for such paths; no part starts with a dot.
 Folder = Annotated[str, StringConstraints(pattern=r"^[\w@-][\w@.-]*(/[\w@-][\w@.-]*)*$", max_length=200)]
 Pattern = Annotated[str, StringConstraints(pattern=r"^[\w@*+-][\w@*+.-]*(/[\w@*+-][\w@*+.-]*)*$", max_length=200)]
-NEEDS = ("dependencies", "optionalDependencies", "peerDependencies")
-LOCK_FILES = ("npm-shrinkwrap.json", "package-lock.json")
-CPUS = {"amd64": "x64", "arm64": "arm64"}
 NODE = "lib/node"  # inside the prefix
 LICENSED = re.compile(r"[^/]+/(?:package\.json|(?i:licen[cs]e|copying)[^/]*)")
 INNER = re.compile(rf".*/node_modules/{NAME}/package\.json")
-MOST = 64 << 20  # bytes of a JSON file in a package
-# How npm is set up on this host may not change what a lock says: only where packages come from stays its own.
-SETTINGS = {
-    "npm_config_audit": "false",
-    "npm_config_fund": "false",
-    "npm_config_update_notifier": "false",
-    "npm_config_ignore_scripts": "true",
-    "npm_config_omit_lockfile_registry_resolved": "false",
-    "npm_config_package_lock": "true",
-    "npm_config_loglevel": "error",
-}
 
 
 class Program(Model):
@@ -102,17 +102,6 @@ class Extra(Model):
     remove: tuple[Pattern, ...]
 
 
-class Entry(NamedTuple):
-    """One package at its place in a tree: `place` is like `lib/vscode/node_modules/ws`."""
-
-    place: str
-    name: str
-    version: str
-    integrity: str | None
-    url: str
-    bundled: bool
-
-
 class Npm:
     """A program from npm, built in its own prefix"""
 
@@ -124,11 +113,11 @@ class Npm:
     extra_type = Extra
 
     def package(self, request: Program) -> str:
-        return _split(request.package)[0]
+        return split(request.package)[0]
 
     def probe(self, request: Program, index: str | None, context: Context) -> str | None:
         try:
-            _view(request.package, context, timeout=60)
+            view(request.package, context, timeout=60)
         except LockError as error:
             return error.message
         return None
@@ -137,19 +126,19 @@ class Npm:
         if len(request.items) != 1:
             raise LockError(f"{request.section}: a tool is one npm program, not {len(request.items)}")
         program: Program = request.items[0]
-        top = _view(program.package, context)
-        top_pin = _pin(top, context)
+        top = view(program.package, context)
+        top_pin = pin_of(top, context)
         archive = context.store.path(top_pin.sha256)
         entries, locks = [], {}
         for root in ("", *program.nested):
-            manifest, lock = _manifest_and_lock(archive, root, top.name)
+            manifest, lock = manifest_and_lock(archive, root, top.name)
             if lock is None:
                 work = context.work / f"npm-{request.section}" / (root or "top")
-                lock = locks[root] = without_hosts(_solve(manifest, work, top.name, context))
+                lock = locks[root] = without_hosts(solve(manifest, work, top.name, context))
             entries += list(needed(lock, context.base, omit=program.omit, root=root))
         fetched = {(one.name, one.version): one for one in entries if not one.bundled}
         with ThreadPoolExecutor(8) as pool:
-            pins = list(pool.map(lambda one: _pin(one, context), fetched.values()))
+            pins = list(pool.map(lambda one: pin_of(one, context), fetched.values()))
         bundled = sorted(one.place for one in entries if one.bundled)
         return label([top_pin, *pins], top.name), {**_said(program), "bundled": bundled, "locks": locks}
 
@@ -161,15 +150,15 @@ class Npm:
         if not extra["locks"].keys() <= {"", *program.nested}:
             yield f"it has lock files for {', '.join(extra['locks'])}, and not only for the folders of the manifest"
         for pin in section.pins:
-            if pin.registry != "npm" or not re.fullmatch(rf"{re.escape(_bare(pin.name))}/-/[^/]+\.tgz", pin.file):
+            if pin.registry != "npm" or not re.fullmatch(rf"{re.escape(bare(pin.name))}/-/[^/]+\.tgz", pin.file):
                 yield f"{pin.name} {pin.version}: {pin.file} of '{pin.registry}' is no file of it in npm's registry"
             if not re.fullmatch(r"(sha(1|256|384|512)-[A-Za-z0-9+/=]+ ?)+", pin.integrity or "sha1-0"):
                 yield f"{pin.name}: {pin.integrity} is no digest of npm's"
         top = next((pin for pin in section.pins if pin.name == name), None)
-        wanted = _split(program.package)[1]
+        wanted = split(program.package)[1]
         if top is None or (re.fullmatch(r"\d+\.\d+\.\d+", wanted) and wanted != top.version):
             yield f"{program.package} is asked for, and {f'{name} {top.version} is pinned' if top else 'no pin is it'}"
-        pinned = {(_bare(pin.name), pin.version, pin.integrity) for pin in section.pins}
+        pinned = {(bare(pin.name), pin.version, pin.integrity) for pin in section.pins}
         for root, lock in extra["locks"].items():
             try:
                 entries = [*needed(lock, asked.base, omit=program.omit, root=root)]
@@ -182,14 +171,14 @@ class Npm:
 
     def described(self, pin: Pin, artefact: Path, base: Base) -> Described:
         """A program's own folders may have needs of their own: all count, for what is asked for names them."""
-        name = _bare(pin.name)
+        name = bare(pin.name)
         needs: dict[str, None] = {}
         said: Mapping[str, Any] = {}
         try:
-            for place, _, manifest in _documents(artefact, ("package.json",)):
+            for place, _, manifest in documents(artefact, ("package.json",)):
                 if not place:
                     said = manifest
-                needs |= dict.fromkeys(_names(manifest))
+                needs |= dict.fromkeys(needs_of(manifest))
             return Described(str(said["name"]), str(said["version"]), {name: [*needs]})
         except (KeyError, AttributeError, TypeError) as error:
             raise LockError(f"{pin.filename}: no npm package: its package.json is not one") from error
@@ -233,7 +222,7 @@ class Npm:
         )
 
     def advised(self, pin: Pin, base: Base, store: Store, repositories: Mapping[str, Repository]) -> Sequence[Advised]:
-        return (Advised("npm", _bare(pin.name), pin.version),)
+        return (Advised("npm", bare(pin.name), pin.version),)
 
     def advisory_name(self, name: str) -> str:
         return name
@@ -246,7 +235,7 @@ class Npm:
 
     def forbids(self, request: Program, name: str, version: str) -> str | None:
         """Only where the manifest names one version: what a range of npm's allows, npm alone says."""
-        asked, allowed = _split(request.package)
+        asked, allowed = split(request.package)
         exact = re.fullmatch(r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?", allowed)
         return f"{asked}@{allowed}" if exact and (asked, allowed) != (name, version) and asked == name else None
 
@@ -334,13 +323,13 @@ class Npm:
         return SemverVersion(version)
 
     def offered(self, section: Section, asked: Asked, context: Context) -> Mapping[str, Offered]:
-        from dsvm.ecosystems.offers.npm import offered
+        from dsvm.ecosystems.npm.offered import offered
 
         program: Program = asked.request.items[0]
         top = next(pin for pin in section.pins if pin.name == self.package(program))
 
         def again() -> str:
-            return _view(program.package, context).version
+            return view(program.package, context).version
 
         return offered(section, top, context, again, lambda: self._needs(program, top, section.id, context))
 
@@ -351,10 +340,10 @@ class Npm:
         archive = context.store.path(top.sha256)
         found: dict[tuple[str, str], list[str]] = {}
         for root in ("", *program.nested):
-            manifest, lock = _manifest_and_lock(archive, root, top.name)
+            manifest, lock = manifest_and_lock(archive, root, top.name)
             if lock is None:
                 work = context.work / f"npm-{section}" / (root or "top")
-                solved = _solve(manifest, work, top.name, context)
+                solved = solve(manifest, work, top.name, context)
                 for other, who in _needed_by(solved, context.base, program.omit, top.name):
                     found.setdefault(other, []).append(who)
                 continue
@@ -397,229 +386,11 @@ def file_name(pin: Pin) -> str:
     return pin.file.replace("/-/", "/").replace("/", "+")
 
 
-def registry_path(url: str, name: str, version: str) -> str:
-    """Path of a tarball below any registry: what `url` says without its host, or else npm's usual form."""
-    match = re.search(rf"(?:^|/)({re.escape(name)}/-/[^/]+)$", unquote(urlsplit(url).path))
-    return match[1] if match else f"{name}/-/{name.rsplit('/', 1)[-1]}-{version}.tgz"
-
-
-def without_hosts(lock: Mapping[str, Any]) -> dict[str, Any]:
-    """A lock file that says what, not from where."""
-    packages = {
-        place: {key: value for key, value in entry.items() if key not in ("resolved", "funding")}
-        for place, entry in lock["packages"].items()
-    }
-    return {**lock, "packages": packages}
-
-
-def needed(lock: Mapping[str, Any], base: Base, *, omit: Iterable[str] = (), root: str = "") -> Iterator[Entry]:
-    """The packages of a lock file that `npm ci --omit=dev` installs on `base`, less the optional ones in `omit`.
-
-    Raises LockError for an old lock file and for a package that is not from a registry.
-    """
-    if lock.get("lockfileVersion", 1) < 2:
-        raise LockError(f"{root or 'the package'}: its lock file is of version 1, which names no dependencies")
-    packages: Mapping[str, Any] = lock["packages"]
-    left_out = set(omit)
-    seen: set[str] = set()
-    waiting = [""]
-    while waiting:
-        place = waiting.pop()
-        for name, optional in _dependencies(packages[place]):
-            target = _find(packages, place, name)
-            if target is None or target in seen:
-                continue
-            entry = packages[target]
-            if optional and (name in left_out or not fits(entry, base)):
-                continue
-            if name in left_out:
-                raise LockError(f"{name} cannot be left out: {_name(place, packages[place]) or 'the program'} needs it")
-            seen.add(target)
-            waiting.append(target)
-    for place in sorted(seen):
-        entry = packages[place]
-        url = entry.get("resolved", "")
-        if entry.get("link") or urlsplit(url).scheme not in ("", "http", "https") or "version" not in entry:
-            raise LockError(f"{_name(place, entry)} is not from a registry ({url or 'no version'})")
-        yield Entry(
-            place=f"{root}/{place}".lstrip("/"),
-            name=_name(place, entry),
-            version=entry["version"],
-            integrity=entry.get("integrity"),
-            url=url,
-            bundled=bool(entry.get("inBundle")),
-        )
-
-
-def _needed_by(
-    lock: Mapping[str, Any], base: Base, omit: Iterable[str], top: str
-) -> Iterator[tuple[tuple[str, str], str]]:
-    """(name, version) of each package of a lock file, with who needs it: `glob 7.2.3: minimatch@^3`."""
-    packages = lock["packages"]
-    places = {"", *(one.place for one in needed(lock, base, omit=omit))}
-    for place in sorted(places):
-        entry = packages[place]
-        who = f"{_name(place, entry)} {entry['version']}" if place else top
-        for name, _ in _dependencies(entry):
-            if (target := _find(packages, place, name)) in places and target:
-                wanted = next((entry[key][name] for key in NEEDS if name in entry.get(key, {})), "")
-                yield (_name(target, packages[target]), packages[target]["version"]), f"{who}: {name}@{wanted}"
-
-
-def fits(entry: Mapping[str, Any], base: Base) -> bool:
-    """Whether a package is for the system and processor of `base`; `!NAME` in its lists excludes."""
-    for key, ours in (("os", "linux"), ("cpu", CPUS[base.arch]), ("libc", "glibc")):
-        wanted = entry.get(key) or []
-        wanted = [wanted] if isinstance(wanted, str) else wanted
-        allowed = [word for word in wanted if not word.startswith("!")]
-        if f"!{ours}" in wanted or (allowed and ours not in allowed and "any" not in allowed):
-            return False
-    return True
-
-
-def labels(found: Set[tuple[str, str]], top: str, version: str) -> dict[str, str]:
-    """Label -> version of packages: the plain name where a name has one version, else NAME@VERSION.
-
-    The program itself, `top` at `version`, always has its plain name.
-    """
-    result = {}
-    for name, group in groupby(sorted(found), key=lambda pair: pair[0]):
-        versions = [pair[1] for pair in group]
-        for one in versions:
-            plain = one == version if name == top else len(versions) == 1
-            result[name if plain else f"{name}@{one}"] = one
-    return result
-
-
-def label(pins: Sequence[Pin], top: str) -> list[Pin]:
-    """The pins under names that are unique in their section, sorted; the first of `pins` is the program itself."""
-    names = {
-        (_bare(name), version): name
-        for name, version in labels({(pin.name, pin.version) for pin in pins}, top, pins[0].version).items()
-    }
-    unique = {names[pin.name, pin.version]: pin for pin in pins}
-    return [pin.model_copy(update={"name": name}) for name, pin in sorted(unique.items())]
-
-
-def _bare(label: str) -> str:
-    """A label without its version; a scope's own @ stays."""
-    return label[0] + label[1:].split("@", 1)[0]
-
-
-def _split(spec: str) -> tuple[str, str]:
-    name = _bare(spec)
-    return name, spec[len(name) + 1 :]
-
-
 def _said(program: Program) -> dict[str, Any]:
     """What of a section's `extra` the manifest determines."""
-    name, _ = _split(program.package)
+    name, _ = split(program.package)
     asked = {"nested": list(program.nested), "prefix": program.prefix, "remove": list(program.remove)}
     return {**asked, "node": NODE, "program": name}
-
-
-def _names(manifest: Mapping[str, Any]) -> Iterator[str]:
-    """Packages that a package.json may have installed, under their own names: `a: npm:b@1` is b."""
-    for key in NEEDS:
-        for name, wanted in (manifest.get(key) or {}).items():
-            yield _split(wanted.removeprefix("npm:"))[0] if wanted.startswith("npm:") else name
-
-
-def _name(place: str, entry: Mapping[str, Any]) -> str:
-    name: str = entry.get("name") or place.rsplit("node_modules/", 1)[-1]
-    return name
-
-
-def _dependencies(entry: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
-    """(name, optional) of what an installed package needs; npm installs no optional peers for it."""
-    optional, peers = entry.get("optionalDependencies", {}), entry.get("peerDependenciesMeta", {})
-    yield from ((name, False) for name in entry.get("dependencies", {}) if name not in optional)
-    yield from ((name, False) for name in entry.get("peerDependencies", {}) if not peers.get(name, {}).get("optional"))
-    yield from ((name, True) for name in optional)
-
-
-def _find(packages: Mapping[str, Any], place: str, name: str) -> str | None:
-    """Where Node.js finds `name` from `place`: the nearest node_modules upwards."""
-    while True:
-        target = f"{place}/node_modules/{name}".lstrip("/")
-        if target in packages:
-            return target
-        if not place:
-            return None
-        place = place.rpartition("node_modules/")[0].rstrip("/")
-
-
-def _settings(context: Context) -> dict[str, str]:
-    return {**SETTINGS, "npm_config_registry": context.host.npm_registry()}
-
-
-def _view(spec: str, context: Context, *, timeout: float = 300) -> Entry:
-    """The newest version that satisfies `spec`, from the registry."""
-    done = run(
-        [bundled("npm"), "view", spec, "name", "version", "dist", "--json"],
-        env=_settings(context),
-        timeout=timeout,
-        check=False,
-    )
-    try:
-        answer = json.loads(done.stdout or "[]")
-    except json.JSONDecodeError:
-        answer = {"error": {"summary": done.stdout.strip()}}
-    if isinstance(answer, Mapping) and "error" in answer:
-        raise LockError(
-            f"{spec}: npm says: {answer['error'].get('summary')}",
-            hint="See the machine's npm configuration: npm config list",
-        )
-    found = answer if isinstance(answer, list) else [answer]
-    if done.returncode != 0 or not found:
-        raise LockError(f"{spec}: npm finds no such version", hint=done.stderr.strip())
-    best = max(found, key=lambda one: _order(one["version"]))
-    dist = best["dist"]
-    return Entry("", best["name"], best["version"], dist.get("integrity"), dist["tarball"], False)
-
-
-def _order(version: str) -> tuple[tuple[int, ...], bool]:
-    """Sorts versions by their numbers, a pre-release before its release."""
-    core, _, before = version.partition("+")[0].partition("-")
-    return tuple(int(part) for part in core.split(".")), not before
-
-
-def _pin(entry: Entry, context: Context) -> Pin:
-    file = registry_path(entry.url, entry.name, entry.version)
-    registry = context.host.npm_registry().rstrip("/")
-    sha256, size = context.store.download(
-        [f"{registry}/{file}"],
-        name=file,
-        host=context.host,
-        verify=check_integrity(entry.integrity) if entry.integrity else None,
-        key=entry.integrity,
-    )
-    return Pin(
-        name=entry.name,
-        version=entry.version,
-        file=file,
-        size=size,
-        sha256=sha256,
-        registry="npm",
-        integrity=entry.integrity,
-    )
-
-
-def check_integrity(integrity: str) -> Callable[[Path], str | None]:
-    """A check that a file has one of npm's digests (`sha512-BASE64`, separated by blanks): what is wrong, or None."""
-    digests = {tuple(word.partition("?")[0].split("-", 1)) for word in integrity.split()}
-    kinds = sorted({kind for kind, *_ in digests} & {"sha512", "sha384", "sha256", "sha1"})
-
-    def check(path: Path) -> str | None:
-        found = set()
-        for kind in kinds:
-            with path.open("rb") as file:
-                found.add((kind, base64.b64encode(hashlib.file_digest(file, kind).digest()).decode()))
-        if found & digests:
-            return None
-        return f"npm's index says {integrity}, the file is {' '.join('-'.join(one) for one in sorted(found))}"
-
-    return check
 
 
 def _license_words(said: Mapping[str, Any]) -> str:
@@ -628,53 +399,6 @@ def _license_words(said: Mapping[str, Any]) -> str:
     several = value if isinstance(value, list) else [value]
     words = [one.get("type") if isinstance(one, dict) else one for one in several]
     return " OR ".join(f"({one})" if len(words) > 1 else one for one in words if isinstance(one, str) and one)
-
-
-def _documents(archive: Path, names: Sequence[str]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """(folder, file name, content) of the JSON files called `names` that are the package's own, not others' in it.
-
-    Raises LockError for a file that is no such archive, and for what is no JSON in it.
-    """
-    try:
-        with tarfile.open(archive) as tar:
-            for member in bounded(tar):
-                # the archive's top folder may have any name
-                folder, _, file = member.name.partition("/")[2].rpartition("/")
-                if file not in names or "node_modules" in folder.split("/") or member.size > MOST:
-                    continue
-                if stream := tar.extractfile(member):
-                    content = json.load(stream)
-                    if isinstance(content, dict):
-                        yield folder, file, content
-    except (ValueError, KeyError, OSError, EOFError, RecursionError, tarfile.TarError, zlib.error) as error:
-        raise LockError(f"{archive.name}: no npm package: {type(error).__name__}: {error}") from error
-
-
-def _manifest_and_lock(archive: Path, root: str, name: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """package.json of a folder in the program's archive, and its lock file when it ships one."""
-    files = _documents(archive, ("package.json", *LOCK_FILES))
-    found = {file: content for folder, file, content in files if folder == root}
-    if "package.json" not in found:
-        raise LockError(f"{name} has no {root or '.'}/package.json", hint="Correct 'nested' of the tool's npm source")
-    return found["package.json"], next((found[file] for file in LOCK_FILES if file in found), None)
-
-
-def _solve(manifest: Mapping[str, Any], work: Path, name: str, context: Context) -> dict[str, Any]:
-    """The lock file that npm makes for a package.json."""
-    work.mkdir(parents=True, exist_ok=True)
-    (work / "package-lock.json").unlink(missing_ok=True)
-    (work / "package.json").write_text(json.dumps(manifest))
-    try:
-        run(
-            [bundled("npm"), "install", "--package-lock-only", "--omit=dev"],
-            env=_settings(context),
-            cwd=work,
-            timeout=600,
-        )
-    except ProgramError as error:
-        raise LockError(f"npm finds no solution for {name}:\n{error.output.strip()}") from error
-    lock: dict[str, Any] = json.loads((work / "package-lock.json").read_text())
-    return lock
 
 
 ECOSYSTEM = Npm()

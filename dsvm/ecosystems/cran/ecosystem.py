@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import datetime
-import gzip
 import hashlib
-import operator
 import re
 import tarfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import lru_cache
-from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
+from dsvm.ecosystems.cran.packages import (
+    R_ITSELF,
+    VERSION,
+    Need,
+    Package,
+    is_for,
+    needed,
+    order,
+    parse_need,
+)
+from dsvm.ecosystems.cran.repository import (
+    needs_in,
+    packages_of,
+    repositories,
+)
 from dsvm.ecosystems.licenses.names import cran, is_vague
 from dsvm.ecosystems.licenses.reading import shown, stated, tar_texts
 from dsvm.ecosystems.licenses.texts import own_terms
@@ -36,10 +46,9 @@ from dsvm.ecosystems.protocol import (
     RunInImage,
 )
 from dsvm.ecosystems.registered import get, parse_request
-from dsvm.host import Host, redact, unpacked
+from dsvm.host import unpacked
 from dsvm.model import (
     ANY,
-    AccessError,
     Base,
     Entry,
     Index,
@@ -50,7 +59,6 @@ from dsvm.model import (
     Section,
     Stated,
     Step,
-    StoreError,
     upstream_version,
 )
 from dsvm.store import Store
@@ -59,24 +67,8 @@ if TYPE_CHECKING:
     from packageurl import PackageURL
 
 MOST = 1 << 20  # bytes of a DESCRIPTION
-MOST_INDEX = 256 << 20  # bytes of an index
 LIBRARY = "/opt/r/site-library"
 RUNTIME = "r"
-# What R itself consists of; no repository has these.
-R_ITSELF = {
-    *("base", "compiler", "datasets", "graphics", "grDevices", "grid", "methods", "parallel", "splines", "stats"),
-    *("stats4", "tcltk", "tools", "utils"),
-}
-NAME = r"[A-Za-z][A-Za-z0-9.]*[A-Za-z0-9]"
-VERSION = r"\d+(?:[.-]\d+)*"
-NEED = re.compile(rf"(?P<name>{NAME}|R)\s*(?:\(?\s*(?P<sign>>=|<=|==|>|<)\s*(?P<version>{VERSION})\s*\)?)?")
-SIGNS: Mapping[str, Callable[[Any, Any], bool]] = {
-    ">=": operator.ge,
-    "<=": operator.le,
-    "==": operator.eq,
-    ">": operator.gt,
-    "<": operator.lt,
-}
 # What R makes of a package's source, by pattern below its folder
 INSTALLED = {
     "INDEX": "what it documents",
@@ -92,42 +84,6 @@ INSTALLED = {
 # Distributions' packages of R and of R packages: r-base-core and r-cran-mass, R-core and R-MASS.
 SYSTEM_R = ("r-base-core", "R-core")
 SYSTEM_PACKAGE = re.compile(r"(?:r-cran-|r-bioc-|R-)(?P<name>.+)")
-
-
-class Need(NamedTuple):
-    """A package, or R itself, perhaps of certain versions only."""
-
-    name: str
-    sign: str = ""
-    version: str = ""
-
-    def allows(self, version: str) -> bool:
-        return not self.sign or SIGNS[self.sign](order(version), order(self.version))
-
-    def __str__(self) -> str:
-        return f"{self.name} ({self.sign} {self.version})" if self.sign else self.name
-
-
-class Package(NamedTuple):
-    """What the index of a repository says of a package; `file` is relative to src/contrib."""
-
-    name: str
-    version: str
-    file: str
-    md5: str | None
-    needs: tuple[Need, ...]
-
-
-def order(version: str) -> tuple[int, ...]:
-    """R's order of versions: number by number, '-' as good as '.'."""
-    return tuple(int(number) for number in re.split("[.-]", version))
-
-
-def parse_need(text: str) -> Need:
-    match = NEED.fullmatch(text.strip())
-    if match is None or (text.count("("), text.count(")")) not in ((0, 0), (1, 1)):
-        raise ValueError(f"'{text}' is not an R package, such as 'glmnet' or 'glmnet >= 4.1'")
-    return Need(match["name"], match["sign"] or "", match["version"] or "")
 
 
 def _requirement(text: str) -> str:
@@ -177,7 +133,7 @@ class Cran:
                 hint="Give each 'cran' source the same 'index', one of manifests/indexes with a date",
             )
         r, given = _runtime(context)
-        return needed(wanted, _packages(request.indexes[0], context), r, given)
+        return needed(wanted, packages_of(request.indexes[0], context), r, given)
 
     def strange(self, section: Section, asked: Asked) -> Iterator[str]:
         pins = {pin.name: pin for pin in section.pins}
@@ -206,7 +162,7 @@ class Cran:
         except (StopIteration, KeyError, OSError, EOFError, ValueError, tarfile.TarError) as error:
             raise LockError(f"{pin.filename}: no R package: {type(error).__name__}: {error}") from error
         fields = (entry.get(field, "") for field in ("Depends", "Imports", "LinkingTo"))
-        return Described(name, version, {name: [need.name for need in _needs(",".join(fields))]})
+        return Described(name, version, {name: [need.name for need in needs_in(",".join(fields))]})
 
     def advised(self, pin: Pin, base: Base, store: Store, repositories: Mapping[str, Repository]) -> Sequence[Advised]:
         return (Advised("CRAN", pin.name, pin.version),)
@@ -330,19 +286,19 @@ class Cran:
         return order(version)
 
     def offered(self, section: Section, asked: Asked, context: Context) -> Mapping[str, Offered]:
-        from dsvm.ecosystems.offers.cran import offered
+        from dsvm.ecosystems.cran.offered import offered
 
         r, _ = _runtime(context)
 
         def best(packages: Sequence[Package]) -> str | None:
-            fitting = [one.version for one in packages if _is_for(one, r)]
+            fitting = [one.version for one in packages if is_for(one, r)]
             return max(fitting, key=order, default=None)
 
         def again() -> Mapping[str, str]:
             return {one.name: one.version for one in self._needed(asked.request, context)}
 
         def read(index: Index) -> Mapping[str, Sequence[Package]]:
-            return _packages(index.index, replace(context, indexes={index.index: index}))
+            return packages_of(index.index, replace(context, indexes={index.index: index}))
 
         (name,) = asked.request.indexes
         return offered(section, context.indexes[name], datetime.datetime.now(datetime.UTC).date(), read, again, best)
@@ -356,112 +312,8 @@ class Cran:
 # --- the repository ----------------------------------------------------------------------------------------
 
 
-def repositories(registry: str, context: Context) -> tuple[str, ...]:
-    """URLs that may hold the snapshot: the machine's own for it or for `cran`, else the one in its manifest."""
-    index = context.indexes.get(registry)
-    host = context.host
-    urls = host.source(registry) or host.source("cran") or ((index.url,) if index else ())
-    return tuple(index.at(url) if index else url for url in urls)
-
-
-def _packages(name: str, context: Context) -> Mapping[str, tuple[Package, ...]]:
-    """The index of the first repository that can be read."""
-    index: Index = context.indexes[name]
-    faults = []
-    for repository in repositories(name, context):
-        try:
-            return read_index(context.host, repository)
-        except AccessError:
-            raise
-        except StoreError as error:
-            faults.append(error)
-    date = f" of {index.date}" if index.date else ""
-    raise LockError(
-        f"{name}: the snapshot{date} cannot be read:\n" + "\n".join(f"    {fault.message}" for fault in faults),
-        hint=f"{faults[0].hint}\nA mirror of yours: sources: {{{name}: URL}} in DSVM's configuration".strip(),
-    )
-
-
-@lru_cache(maxsize=4)
-def read_index(host: Host, repository: str) -> Mapping[str, tuple[Package, ...]]:
-    """Name -> its packages in the source index of a repository. StoreError when there is none."""
-    refused: list[str] = []
-    for name in ("PACKAGES.gz", "PACKAGES"):
-        url = f"{repository}/src/contrib/{name}"
-        content = _document(host, url, refused)
-        if content is not None:
-            break
-    else:
-        fault = refused[0] if refused else f"{redact(repository)}: no R repository: it has no src/contrib/PACKAGES"
-        raise StoreError(fault)
-    try:
-        text = (_unpacked(content) if content.startswith(b"\x1f\x8b") else content).decode()
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise StoreError(f"{redact(url)}: not an index of R packages: {error}") from error
-    found: dict[str, list[Package]] = {}
-    for package in parse_index(text):
-        found.setdefault(package.name, []).append(package)
-    if not found:
-        raise StoreError(f"{redact(url)}: not an index of R packages")
-    return {name: tuple(packages) for name, packages in found.items()}
-
-
-def _unpacked(content: bytes) -> bytes:
-    """Raises OSError for what unpacks to more than any index."""
-    data = gzip.GzipFile(fileobj=BytesIO(content)).read(MOST_INDEX + 1)
-    if len(data) > MOST_INDEX:
-        raise OSError(f"it unpacks to more than {MOST_INDEX >> 20} MiB")
-    return data
-
-
-def _document(host: Host, url: str, refused: list[str]) -> bytes | None:
-    """A small file, or None when its place says that there is none, or refuses it: then what it says is in `refused`.
-
-    Places in a cloud's storage refuse whatever they do not have.
-    """
-    if url.startswith("file:"):
-        path = Path(unquote(urlsplit(url).path))
-        return path.read_bytes() if path.is_file() else None
-    answer = host.get(url)
-    if answer.status_code == 403:
-        refused.append(f"{redact(url)}: HTTP 403 Forbidden")
-    if answer.status_code in (403, 404, 410):
-        return None
-    if answer.status_code >= 400:
-        raise StoreError(f"{redact(url)}: HTTP {answer.status_code}")
-    return answer.content
-
-
-def parse_index(text: str) -> Iterator[Package]:
-    """The packages of a PACKAGES file; entries that say nothing usable are passed over."""
-    from debian.deb822 import Deb822
-
-    for entry in Deb822.iter_paragraphs(text.splitlines(), use_apt_pkg=False):
-        name, version = entry.get("Package", ""), entry.get("Version", "")
-        folder = entry.get("Path", "")
-        safe = not folder.startswith("/") and ".." not in folder.split("/") and re.fullmatch(r"[\w./+-]*", folder)
-        if not re.fullmatch(NAME, name) or not re.fullmatch(VERSION, version) or not safe:
-            continue
-        file = f"{name}_{version}.tar.gz"
-        yield Package(
-            name=name,
-            version=version,
-            file=f"{folder.rstrip('/')}/{file}" if folder else file,
-            md5=entry.get("MD5sum"),
-            needs=tuple(_needs(",".join(entry.get(field, "") for field in ("Depends", "Imports", "LinkingTo")))),
-        )
-
-
 def _asked(request: Request) -> list[Need]:
     return [parse_need(text) for item in request.items for text in item]
-
-
-def _needs(text: str) -> Iterator[Need]:
-    for one in text.split(","):
-        try:
-            yield parse_need(one)
-        except ValueError:
-            continue  # nothing between two commas, or R (>= r12345), a state of R's own repository
 
 
 def _pin(package: Package, registry: str, context: Context) -> Pin:
@@ -501,53 +353,6 @@ def _runtime(context: Context) -> tuple[str, Mapping[str, str]]:
         if (match := SYSTEM_PACKAGE.fullmatch(pin.name)) and re.fullmatch(VERSION, upstream_version(pin.version))
     }
     return versions[0][0], given
-
-
-def _is_for(package: Package, r: str) -> bool:
-    return all(need.allows(r) for need in package.needs if need.name == "R")
-
-
-def needed(
-    wanted: Iterable[Need], packages: Mapping[str, Sequence[Package]], r: str, given: Mapping[str, str]
-) -> list[Package]:
-    """The packages that `wanted` stand for, each after those that it needs itself; what R `r` brings is left to it.
-
-    Raises LockError with every fault.
-    """
-    found: dict[str, Package] = {}
-    faults: dict[str, None] = {}
-
-    def visit(need: Need, whose: str) -> None:
-        here = given.get(need.name.lower())
-        if need.name in R_ITSELF or (whose and here is not None and need.allows(here)):
-            return
-        offered = packages.get(need.name, ())
-        fitting = [one for one in offered if _is_for(one, r)]
-        best = max(fitting, key=lambda one: order(one.version), default=None)
-        by = f", which {whose} needs" if whose else ""
-        if not offered:
-            faults[f"{need.name}{by}: not in the snapshot"] = None
-        elif best is None:
-            newer = next(str(other) for other in offered[-1].needs if other.name == "R" and not other.allows(r))
-            faults[f"{need.name} {offered[-1].version}{by}: wants {newer}, the base has R {r}"] = None
-        elif not need.allows(best.version):
-            faults[f"{need}{by}: the snapshot has {best.version}"] = None
-        elif best.name not in found and best.name not in begun:
-            begun.add(best.name)
-            for other in sorted(best.needs):
-                if other.name != "R":
-                    visit(other, best.name)
-            found[best.name] = best
-
-    begun: set[str] = set()
-    for need in sorted(wanted):
-        visit(need, "")
-    if faults:
-        raise LockError(
-            "R packages cannot be had:\n" + "\n".join(f"    {fault}" for fault in faults),
-            hint="Correct a name, or take a snapshot of the time of the base's R (manifests/indexes)",
-        )
-    return list(found.values())
 
 
 ECOSYSTEM = Cran()

@@ -1,0 +1,5 @@
+"""R packages: see `ecosystem.py`."""
+
+from dsvm.ecosystems.cran.ecosystem import ECOSYSTEM
+
+__all__ = ["ECOSYSTEM"]

@@ -1,1 +1,0 @@
-"""What registries offer now of packages that are locked, where an ecosystem is one module."""
