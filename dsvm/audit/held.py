@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dsvm.audit.evidence import Evidence, shown
 from dsvm.catalog import line_of
 from dsvm.lock import find_holds, find_holds_path
-from dsvm.model import Finding, Hold, Where
+from dsvm.model import TOOLS, Finding, Hold, Where
 
 
 def held(evidence: Evidence) -> Iterator[Finding]:
@@ -17,6 +17,8 @@ def held(evidence: Evidence) -> Iterator[Finding]:
         expired = hold.expires < evidence.today
         far = (hold.expires - evidence.today).days > evidence.catalog.policy.longest_waiver
         tools = next((one.tools for one in evidence.lock.sections if one.id == hold.section), ())
+        if hold.section == TOOLS:
+            tools = (hold.package,)
         yield Finding(
             rule="held",
             id=f"{hold.section}:{hold.package}",

@@ -11,9 +11,7 @@ from dsvm.catalog import Catalog
 from dsvm.ecosystems import Context, HeedsVersions
 from dsvm.lock.requests import wanted_sections
 from dsvm.lock.resolver import extra_of, made_section
-from dsvm.model import WHOLE, Lock, Section
-
-TOOLS = "tools"  # in the place of a section: all sections that tools bring which came in, or leave which went
+from dsvm.model import TOOLS, WHOLE, Lock, Section
 
 
 @dataclass(frozen=True, order=True)

@@ -29,15 +29,20 @@ class Reach:
 
 
 def ask_again(
-    catalog: Catalog, lock: Lock, context: AbstractContextManager[Context], patience: float = PATIENCE
+    catalog: Catalog,
+    lock: Lock,
+    context: AbstractContextManager[Context],
+    patience: float = PATIENCE,
+    *,
+    held: Collection[str] = (),
 ) -> Reach:
-    """Ask the sources of all tools that `lock` left out as unreachable, at once.
+    """Ask the sources of all tools that `lock` left out as unreachable, at once, but for the tools `held`.
 
-    One that needs another of them is asked when that one's source has answered; one that needs a tool which was left
-    out on request is not asked, and not out of reach.
+    One that needs another of them is asked when that one's source has answered; one that needs a tool which is held, or
+    was left out on request, is not asked, and not out of reach.
     """
     variant = catalog.variant(lock.variant)
-    waiting = _waiting(catalog, variant, lock.left_out)
+    waiting = _waiting(catalog, variant, lock.left_out, held)
     if not waiting:
         return Reach()
     there = {choice.tool for choice in lock.choices}
@@ -97,9 +102,9 @@ def _tied(one: Tool, other: Tool) -> bool:
     return one.tool in other.requires or other.tool in one.requires
 
 
-def _waiting(catalog: Catalog, variant: Variant, left_out: Iterable[LeftOut]) -> dict[str, Tool]:
+def _waiting(catalog: Catalog, variant: Variant, left_out: Iterable[LeftOut], held: Collection[str]) -> dict[str, Tool]:
     by_kind = {kind: [left.tool for left in left_out if left.kind == kind] for kind in get_args(LeftOutKind)}
-    stay = catalog.with_dependents(by_kind["requested"], variant)
+    stay = catalog.with_dependents([*by_kind["requested"], *held], variant)
     return {tool.tool: tool for tool in tools_of(catalog, variant, stay) if tool.tool in by_kind["unreachable"]}
 
 

@@ -65,6 +65,7 @@ from .findings import Policy as Policy
 from .findings import Terms as Terms
 from .findings import Waiver as Waiver
 from .findings import Where as Where
+from .holds import TOOLS as TOOLS
 from .holds import WHOLE as WHOLE
 from .holds import Hold as Hold
 from .holds import Holds as Holds

@@ -9,14 +9,15 @@ from pydantic import Field
 from dsvm.model.common import Line, Model, Sha256
 from dsvm.model.lock import Word
 
+TOOLS = "tools"  # stands for a section where it is about tools as such: that came in, went, or stay out
 WHOLE = "*"  # stands for a package where a section is held as it is
 
 
 class Hold(Model):
-    """A package of one section that stays at a version, or a whole section that stays as it is."""
+    """A package of a section that stays at a version, a whole section that stays as it is, or a tool that stays out."""
 
-    section: Word = Field(description="section of the lock: env-base, system, ...")
-    package: Word = Field(description="name of the package, or * for all that the section has")
+    section: Word = Field(description="section of the lock: env-base, system, ...; or tools, for one that stays out")
+    package: Word = Field(description="name of the package, or * for all that the section has; or of the tool")
     version: Word | None = Field(None, description="at which it stays; none for a whole section")
     broken: Word | None = Field(None, description="the version that breaks the check")
     check: Line = Field("", description="what breaks, TOOL: CHECK")
@@ -28,6 +29,8 @@ class Hold(Model):
     @property
     def name(self) -> str:
         """For people: pandas 2.3.1 of env-base."""
+        if self.section == TOOLS:
+            return f"the tool {self.package}"
         what = "everything" if self.package == WHOLE else f"{self.package} {self.version or ''}".strip()
         return f"{what} of {self.section}"
 
@@ -36,6 +39,11 @@ class Holds(Model):
     """What is held back in one variant."""
 
     holds: tuple[Hold, ...] = ()
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """Tools that stay out where they are, whoever brings them again."""
+        return tuple(one.package for one in self.holds if one.section == TOOLS)
 
     def on(self, today: datetime.date) -> Holds:
         """Those that count on a day: one that has expired holds nothing."""

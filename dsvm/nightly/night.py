@@ -198,7 +198,7 @@ def _held_back(state: State, old: Lock, lock: Lock, found: Attempt) -> tuple[Hol
         return ()
     blamed, guilty = result
     state.culprits.append(blamed)
-    held = holds_of(guilty[-1], blamed, old, state.today, base_ecosystem=state.base_ecosystem)
+    held = holds_of(guilty[-1], blamed, old, lock, state.today, base_ecosystem=state.base_ecosystem)
     known = {(one.section, one.package) for one in state.held.holds}
     return tuple(one for one in held if (one.section, one.package) not in known)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from dsvm import lock as locks
 from dsvm.lock import Move
-from dsvm.model import WHOLE, Culprit, Hold, Lock, LockError, Trial
+from dsvm.model import TOOLS, WHOLE, Culprit, Hold, Lock, LockError, Trial
 from dsvm.nightly import culprit
 from dsvm.nightly.staging import staged
 from dsvm.nightly.times import Times
@@ -102,8 +102,13 @@ def _brought(session: Session, variant: str, old: Lock, new: Lock, guilty: Seque
     return tuple(move.name for move in moved if (move.section, move.package) not in known)
 
 
-def holds_of(move: Move, found: Culprit, old: Lock, today: datetime.date, *, base_ecosystem: str) -> tuple[Hold, ...]:
-    """What keeps a move back: the package, or the sections that move as one."""
+def holds_of(
+    move: Move, found: Culprit, old: Lock, new: Lock, today: datetime.date, *, base_ecosystem: str
+) -> tuple[Hold, ...]:
+    """What keeps a move from `old` to `new` back: the package, the sections that move as one, the tools that came in.
+
+    Of these the ones whose own checks broke, or else all. Nothing keeps a tool in that went.
+    """
     check = found.checks[0]
     together = f", together with {', '.join(found.moves[:-1])}" if len(found.moves) > 1 else ""
     common = {
@@ -112,6 +117,10 @@ def holds_of(move: Move, found: Culprit, old: Lock, today: datetime.date, *, bas
         "owner": OWNER,
         "expires": today + datetime.timedelta(days=HOLD_DAYS),
     }
+    if move.section == TOOLS:
+        came = {one.tool for one in old.left_out} - {one.tool for one in new.left_out}
+        broken = came & {name.partition(": ")[0] for name in found.checks}
+        return tuple(Hold(section=TOOLS, package=tool, **common) for tool in sorted(broken or came))
     if move.package != WHOLE:
         return (Hold(section=move.section, package=move.package, version=move.old, broken=move.new, **common),)
     names = [move.section]

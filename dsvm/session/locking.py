@@ -181,7 +181,8 @@ def _with_all_in_reach(session: Session, locked: Lock, *, reasons: bool = False)
     What they are made of is all that moves.
     """
     session.asked.add(locked.variant)
-    reach = locks.ask_again(session.catalog, locked, session.context(locked.variant))
+    held = _held(session, locked.variant).tools
+    reach = locks.ask_again(session.catalog, locked, session.context(locked.variant), held=held)
     new = _taken_in(session, locked, reach.back)
     stayed = {left.tool for left in new.left_out}
     back = [tool for tool in reach.back if tool not in stayed]

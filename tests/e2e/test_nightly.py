@@ -25,9 +25,20 @@ NIGHT = "e2e-night"
 # tool -> its packages, all in an environment of their own
 TOOLS = {"early": ("ea", "eb", "ec", "ed", "ee"), "late": ("la", "lb", "lc", "ld", "le", "lf")}
 PACKAGES = tuple(name for names in TOOLS.values() for name in names)
-PYTHON = "/opt/envs/night/bin/python"
+GUEST = "guest"  # a tool that comes in later, and its package
 GOOD = "def works():\n    return True\n"
 BROKEN = "def works():\n    raise RuntimeError('{name} is broken')\n"
+
+
+def write(catalog: Catalog, name: str, data: object) -> None:
+    path = catalog.folder / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(yaml.safe_dump(data))
+
+
+def write_variant(catalog: Catalog, *tools: str) -> None:
+    found = {"variant": NIGHT, "base": "debian-12", "accelerator": "cpu", "tools": [*tools, "tini"]}
+    write(catalog, f"variants/{NIGHT}.yaml", found)
 
 
 @dataclass
@@ -81,14 +92,15 @@ class World:
         return self.catalog.folder / "locks" / f"{NIGHT}.holds.yaml"
 
 
-def _tool(name: str, packages: tuple[str, ...]) -> dict[str, Any]:
+def _tool(name: str, packages: tuple[str, ...], env: str = "night") -> dict[str, Any]:
+    python = f"/opt/envs/{env}/bin/python"
     works = "; ".join(f"import {one}; {one}.works()" for one in packages)
     return {
         "tool": name, "summary": "s", "homepage": "https://example.invalid", "license": "MIT", "group": "g",
-        "env": "night", "sources": [{"pypi": list(packages), "index": "nights"}],
+        "env": env, "sources": [{"pypi": list(packages), "index": "nights"}],
         "checks": [
-            {"version": f'{PYTHON} -c "import {packages[0]} as one; print(one.__version__)"'},
-            {"run": f'{PYTHON} -c "{works}; print(1)"', "expect": "^1$"},
+            {"version": f'{python} -c "import {packages[0]} as one; print(one.__version__)"'},
+            {"run": f'{python} -c "{works}; print(1)"', "expect": "^1$"},
         ],
     }  # fmt: skip
 
@@ -99,19 +111,17 @@ def world(invoke: Invoke, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     catalog = small_catalog(folder / "catalog", NIGHT)
     index = folder / "index"
 
-    def write(name: str, data: object) -> None:
-        path = catalog.folder / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(yaml.safe_dump(data))
-
     for name, packages in TOOLS.items():
-        write(f"tools/{name}.yaml", _tool(name, packages))
+        write(catalog, f"tools/{name}.yaml", _tool(name, packages))
     url = (index / "simple").as_uri()
-    write("indexes/nights.yaml", {"index": "nights", "url": url, "packages": list(PACKAGES), "everywhere": True})
-    tools = [*TOOLS, "tini"]
-    write(f"variants/{NIGHT}.yaml", {"variant": NIGHT, "base": "debian-12", "accelerator": "cpu", "tools": tools})
+    write(
+        catalog,
+        "indexes/nights.yaml",
+        {"index": "nights", "url": url, "packages": [*PACKAGES, GUEST], "everywhere": True},
+    )
+    write_variant(catalog, *TOOLS)
     # what is known of a small catalog's own end is none of these tests
-    write("policy.yaml", {"levels": {"end-of-life": "note", "vulnerability": "note", "license": "note"}})
+    write(catalog, "policy.yaml", {"levels": {"end-of-life": "note", "vulnerability": "note", "license": "note"}})
     with docker_registry(folder / "registry") as registry:
         world = World(catalog, invoke, index, registry)
         for name in PACKAGES:
@@ -282,3 +292,29 @@ def test_two_nights_at_once_are_one_after_the_other(world: World, tmp_path: Path
     assert "waiting for process" in done.text
     assert first.end().code == 0
     assert (done.code, night["verdict"]) == (0, "unchanged")
+
+
+@pytest.mark.slow
+def test_a_tool_that_came_in_broken_stays_out_until_it_is_mended_and_the_rest_goes_on(world: World) -> None:
+    write(world.catalog, f"tools/{GUEST}.yaml", _tool(GUEST, (GUEST,), env=GUEST))
+    write_variant(world.catalog, *TOOLS, GUEST)
+    world.invoke("lock", *world.catalog.words, "--leave-out-unreachable").passed()
+    world.publish(GUEST, "1.0", BROKEN.format(name=GUEST))
+    world.publish("ea", "9.0")
+    done, night = world.night()
+    done.passed()
+    (variant,) = night["variants"]
+    assert night["verdict"] == "held"
+    (culprit,) = variant["culprits"]
+    assert culprit["moves"] == ["the tools that came in or went"]
+    (hold,) = yaml.safe_load(world.holds.read_text())["holds"]
+    assert (hold["section"], hold["package"], hold["check"][:6]) == ("tools", GUEST, f"{GUEST}:")
+    assert world.locked()["ea"] == "9.0"
+    assert [left["tool"] for left in world.catalog.read()["left_out"]] == [GUEST]
+    world.invoke("build", *world.catalog.words).passed()
+    assert [left["tool"] for left in world.catalog.read()["left_out"]] == [GUEST], "a build does not bring it"
+    world.publish(GUEST, "1.1")
+    done, night = world.night()
+    done.passed()
+    assert night["verdict"] == "green" and not world.holds.exists()
+    assert world.catalog.read()["left_out"] == []

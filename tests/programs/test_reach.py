@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 from collections.abc import Mapping
@@ -132,6 +133,21 @@ def test_who_forbids_to_resolve_is_not_asked(world: SmallWorld, server: Server) 
     assert server.requests == [] and len(read(world).left_out) == 3
     said_by(world, "build", code=4)
     assert server.requests and read(world).left_out == ()
+
+
+def test_a_tool_that_is_held_stays_out_with_what_needs_it(world: SmallWorld, server: Server) -> None:
+    lock(world, "--leave-out-unreachable")
+    server.add("/away", Resource(content(server)))
+    hold = {
+        "section": "tools", "package": "beside", "check": "beside: x", "reason": "it broke what it checks",
+        "owner": "me", "expires": datetime.date.today() + datetime.timedelta(days=9),
+    }  # fmt: skip
+    world.write("locks/far.holds.yaml", {"holds": [hold]})
+    said, after = lock(world)
+    assert {*out(after)} == {"beside", "further"} and "came in: away\n" in said
+    assert "held: the tool beside" in said and "out of reach" not in said
+    (world.mine / "locks/far.holds.yaml").unlink()
+    assert "came in: beside, further\n" in lock(world)[0]
 
 
 def test_what_was_left_out_on_request_stays_out_and_comes_back_with_what_needs_it(
