@@ -359,14 +359,6 @@ def environment_of(room: Room, **environment: str) -> dict[str, str]:
     return found
 
 
-def test_a_user_without_a_home_gets_one(room: Room) -> None:
-    for home in ("/", "/nowhere"):
-        found = Path(environment_of(room, HOME=home)["HOME"])
-        assert found == room.folder / f"tmp/home-{os.getuid()}"
-        assert found.stat().st_mode & 0o777 == 0o700
-    assert environment_of(room, HOME=str(room.folder))["HOME"] == str(room.folder)
-
-
 @pytest.mark.parametrize(
     ("files", "threads"),
     [

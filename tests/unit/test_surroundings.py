@@ -373,6 +373,28 @@ def test_a_new_number_takes_what_the_old_one_had_but_nothing_that_is_mounted(
     assert outside.stat().st_uid == 1000
 
 
+@pytest.mark.parametrize("home", ["/", "/nowhere"])
+def test_a_user_without_a_home_gets_one(
+    surroundings: ModuleType, home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = tmp_path / "homes/ds"
+    monkeypatch.setattr(surroundings, "USUAL_HOME", usual)
+    os.environ["HOME"] = home
+    surroundings.find_home()
+    found = Path(os.environ["HOME"])
+    assert found == tmp_path / f"home-{os.getuid()}"
+    assert found.stat().st_mode & 0o777 == 0o700
+    os.environ["HOME"] = home
+    usual.mkdir(parents=True)
+    surroundings.find_home()
+    assert os.environ["HOME"] == str(usual)
+
+
+def test_a_user_keeps_a_home_of_their_own(surroundings: ModuleType, tmp_path: Path) -> None:
+    surroundings.find_home()
+    assert os.environ["HOME"] == str(tmp_path)
+
+
 def test_a_home_that_is_lost_says_so_when_a_parent_is_mounted_too(
     surroundings: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

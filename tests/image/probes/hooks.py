@@ -43,7 +43,7 @@ def packaged(path: Path) -> bool:
     real = str(Path(path).resolve())
     if real in CONFFILES:
         return hashlib.md5(Path(real).read_bytes()).hexdigest() == CONFFILES[real]
-    return bool(said("dpkg-query", "--search", str(path)) or said("rpm", "--query", "--file", str(path)))
+    return bool(said(*OWNER, str(path)))
 
 
 def recorded(path: Path) -> bool:
@@ -58,6 +58,8 @@ def recorded(path: Path) -> bool:
 
 
 CONFFILES = conffiles()
+# Both programs may be there, and rpm makes a database where it has none.
+OWNER = ("dpkg-query", "--search") if CONFFILES else ("rpm", "--query", "--file")
 found: list[str] = []
 for place in SITES:
     for pattern in ("sitecustomize*", "usercustomize*", "*.pth"):
