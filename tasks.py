@@ -425,13 +425,12 @@ def release(c: Context, variant: list[str] | None = None, registry: str = "", fo
     session, variants = _session(catalog, offline=offline), given("variant", variant)
     if format != "docker":
         of_registries = {"registry": registry, "channel": channel, "no-promote": not promote, "alone": alone}
-        of_registries |= {"keyless": keyless, "trust-config": trust_config}
         screen.not_given(of_registries, f"{format}: what belongs to it lies beside its disk, and in no registry")
-        signing = pipeline.signing_key(_path(key), _path(password_file))
-        for one in variants:
-            screen.show_files(pipeline.release_disk(session, one, format, signing))
-        return
     signer = _signer(session, key, password_file, keyless, trust_config)
+    if format != "docker":
+        for one in variants:
+            screen.show_files(pipeline.release_disk(session, one, format, signer))
+        return
     place = given("registry", registry)
     published = pipeline.release(session, variants, place, channels=channels, alone=alone, signer=signer)
     screen.show_published(published, registry)

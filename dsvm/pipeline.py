@@ -61,7 +61,6 @@ if TYPE_CHECKING:  # a command loads the rooms that it uses, and no others
         Keep,
         Published,
         Signer,
-        SigningKey,
         Surroundings,
         Switch,
         Verifier,
@@ -285,11 +284,6 @@ def keygen(prefix: Path, kind: str, password_file: Path | None) -> tuple[Path, P
     return releases.make_pair(prefix, known, password)
 
 
-def signing_key(path: Path | None, password_file: Path | None) -> SigningKey | None:
-    """The private key in a file, with its password; None where none is named."""
-    return releases.read_signing_key(path, releases.read_password(os.environ, password_file)) if path else None
-
-
 def signer(
     session: Session, *, key: Path | None, password_file: Path | None, keyless: bool, trust_config: Path | None
 ) -> Signer | None:
@@ -303,8 +297,8 @@ def signer(
         )
     if trust_config is not None and not keyless:
         raise InputError("--trust-config says whom --keyless signs with, and that is missing")
-    if (signing := signing_key(key, password_file)) is not None:
-        return releases.KeySigner(signing)
+    if key is not None:
+        return releases.KeySigner(releases.read_signing_key(key, releases.read_password(os.environ, password_file)))
     if not keyless:
         return None
     releases.identity_token()
@@ -363,8 +357,8 @@ def _candidate(session: Session, variant: str, around: Surroundings) -> tuple[Ca
         return candidate, releases.claims_of(session, plan, locked, candidate, around)
 
 
-def release_disk(session: Session, variant: str, format: str, key: SigningKey | None = None) -> list[Path]:
-    """Write all that belongs to the verified disk of a variant beside it, signed with `key`; returns these files.
+def release_disk(session: Session, variant: str, format: str, signer: Signer | None = None) -> list[Path]:
+    """Write all that belongs to the verified disk of a variant beside it, signed by `signer`; returns these files.
 
     Raises PolicyError for what the policy forbids.
     """
@@ -376,7 +370,7 @@ def release_disk(session: Session, variant: str, format: str, key: SigningKey | 
         refuse_forbidden(audited)
         bill = bills.bill_of(session.catalog, lock, session.store, _licenses(session, lock), format=known)
         page, *_ = report(session, variant, reports.Asked.of(image=False, advisories=()))
-        return releases.release_disk(session, disk, bill, audited, page, key, releases.Surroundings.of(os.environ))
+        return releases.release_disk(session, disk, bill, audited, page, signer, releases.Surroundings.of(os.environ))
 
 
 def promote(
@@ -406,10 +400,7 @@ def verifier(
 def verify_release(session: Session, reference: str, verifier: Verifier | None) -> Checked | CheckedDisk:
     """Compare a release, one image, or a disk with what was published and signed; nothing of it is kept."""
     if releases.is_disk(reference):
-        if verifier is not None and not isinstance(verifier, releases.KeyVerifier):
-            hint = "Name its public half: --key cosign.pub"
-            raise InputError(f"{reference}: the disk of a machine is signed with a key, by no identity", hint=hint)
-        return releases.verify_disk(Path(reference), verifier.keys if verifier is not None else ())
+        return releases.verify_disk(Path(reference), verifier)
     place = releases.Reference.of(reference)
     return releases.verify(releases.Registry(place, session.host), place.what, verifier, note=session.note)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dsvm.model import AlteredError, Descriptor, Manifest, digest_of_bytes
+from dsvm.release.cosign import FileSignature
 from dsvm.release.keyless import BUNDLE, Identity, Instance, Signing, UnverifiedError, Verified
 from dsvm.release.provenance import statement_about
 from dsvm.release.registry import Pulled, Registry, empty_config
@@ -78,6 +79,14 @@ class IdentitySigner:
         """Say something of a document, unless the same identity has said just that."""
         for one in claims:
             self._state(registry, document, one)
+
+    signature_end: FileSignature = "sigstore.json"
+
+    def signature(self, data: bytes) -> bytes:
+        return self.signing.sign_file(data)
+
+    def attestation(self, statement: bytes, predicate_type: str) -> bytes:
+        return self.signing.sign(statement)[0]
 
     def _state(
         self, registry: Registry, document: Descriptor, claim: Claim, said: Mapping[str, str] | None = None

@@ -11,7 +11,7 @@ import binascii
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from dsvm.model import Descriptor, Manifest, digest_of_bytes, read_document
 from dsvm.release.keys import PublicKey, SigningKey
@@ -163,8 +163,12 @@ def attested(envelope: bytes, keys: Iterable[PublicKey]) -> bytes | None:
 
 
 def claimed(envelope: bytes) -> bytes | None:
-    """The statement in an envelope, whoever has signed that; None where it is no envelope."""
-    return _opened(envelope)[0]
+    """The statement in an envelope, or in a bundle of sigstore's, whoever has signed that; None where it is neither."""
+    try:
+        inner = json.loads(envelope)["dsseEnvelope"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return _opened(envelope)[0]
+    return _opened(json.dumps(inner).encode())[0]
 
 
 def _opened(envelope: bytes) -> tuple[bytes | None, list[bytes]]:
@@ -176,6 +180,10 @@ def _opened(envelope: bytes) -> tuple[bytes | None, list[bytes]]:
     except (ValueError, KeyError, TypeError, RecursionError):
         return None, []
     return (text if kind == IN_TOTO else None), [one for one in made if one is not None]
+
+
+# The end of the name of what stands beside a signed file: a key's signature, or a bundle of sigstore's
+FileSignature = Literal["sig", "sigstore.json"]
 
 
 def signed_text(data: bytes, key: SigningKey) -> bytes:

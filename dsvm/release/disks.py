@@ -1,6 +1,6 @@
 """Releases of machines: files beside a disk, all named by its list of digests, and that is signed.
 
-The list is what `sha256sum --check` reads, and its signature what `cosign verify-blob` does.
+The list is what `sha256sum --check` reads, and its signature, a key's or an identity's, what `cosign verify-blob` does.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import get_args
 
 from dsvm import ROOT, vm
 from dsvm.host import read_bounded, sha256_of, write_whole
@@ -18,21 +19,23 @@ from dsvm.model import DISK_FORMATS, AlteredError, Audit, Format, InputError, Lo
 from dsvm.release import agreement
 from dsvm.release.agreement import Thing
 from dsvm.release.candidates import documents_of
-from dsvm.release.cosign import attestation, attested, claimed, signed_by, signed_text
-from dsvm.release.keys import PublicKey, SigningKey
+from dsvm.release.cosign import FileSignature, claimed
 from dsvm.release.provenance import PROVENANCE, Statement, provenance_of, statement_about
+from dsvm.release.seals import Signer
 from dsvm.release.surroundings import Surroundings, revisions
+from dsvm.release.verifiers import Verifier
 from dsvm.report import PAGE
 from dsvm.sbom import Bill
 from dsvm.session import Session
 
-SUMS, SIGNATURE = "sha256", "sha256.sig"
+SUMS = "sha256"
+SIGNATURES = tuple(f"{SUMS}.{end}" for end in get_args(FileSignature))
 DESCRIPTION = "json"  # of the build: what the disk is, and how it was made
 BILL, LOCK, REPORT, STATEMENT = "sbom.cdx.json", "lock.json", "report.json", "provenance.json"
 # the ends of the names of what has to be there; the others may
 NEEDED = (DESCRIPTION, BILL, "sbom.spdx.json", LOCK, REPORT, STATEMENT)
 BESIDE = (*NEEDED, "audit.json", PAGE)
-MOST_SUMS = 1 << 16  # bytes
+MOST_SUMS, MOST_SIGNATURE = 1 << 16, 1 << 20  # bytes
 
 
 def is_disk(text: str) -> bool:
@@ -82,10 +85,10 @@ def release_disk(
     bill: Bill,
     audits: Sequence[Audit],
     page: Path,
-    key: SigningKey | None,
+    signer: Signer | None,
     around: Surroundings,
 ) -> list[Path]:
-    """Write all that belongs to a disk beside it, signed with `key`; returns the files, the list of digests last.
+    """Write all that belongs to a disk beside it, signed by `signer`; returns the files, the list of digests last.
 
     Where this ends in the middle there is no list, and so no release.
     """
@@ -104,18 +107,20 @@ def release_disk(
         DESCRIPTION: canonical_json(disk.known).encode(),
         REPORT: read_bounded(disk.report),
         PAGE: read_bounded(page),
-        STATEMENT: attestation(statement, PROVENANCE, key).data if key is not None else statement,
+        STATEMENT: signer.attestation(statement, PROVENANCE) if signer is not None else statement,
     }
-    for end in (SIGNATURE, SUMS):
+    for end in (*SIGNATURES, SUMS):
         beside(disk.path, end).unlink(missing_ok=True)
     for end, data in files.items():
         write_whole(beside(disk.path, end), data)
     named = [disk.path, *(beside(disk.path, end) for end in BESIDE if end in files)]
     sums = "".join(f"{sha256_of(path)}  {path.name}\n" for path in named).encode()
-    if key is not None:
-        write_whole(beside(disk.path, SIGNATURE), signed_text(sums, key))
+    if signer is not None:
+        signature = beside(disk.path, f"{SUMS}.{signer.signature_end}")
+        write_whole(signature, signer.signature(sums))
+        named.append(signature)
     write_whole(beside(disk.path, SUMS), sums)
-    return [*named[1:], *([beside(disk.path, SIGNATURE)] if key is not None else []), beside(disk.path, SUMS)]
+    return [*named[1:], beside(disk.path, SUMS)]
 
 
 # --- is it what was released? ------------------------------------------------------------------------------
@@ -139,21 +144,21 @@ class CheckedDisk:
     faults: list[str] = field(default_factory=list)
 
 
-def verify_disk(disk: Path, keys: Sequence[PublicKey]) -> CheckedDisk:
-    """Compare a disk and all files beside it with what was released; without `keys`, no signature is looked for.
+def verify_disk(disk: Path, verifier: Verifier | None) -> CheckedDisk:
+    """Compare a disk and all files beside it with what was released; without `verifier`, no signature is looked for.
 
     Raises InputError where there is no disk.
     """
     if not disk.is_file():
         raise InputError(f"{disk}: no such file", hint="Name the disk of a machine: build/VARIANT/VARIANT.qcow2")
     found = CheckedDisk(disk)
-    digests = dict(_compared(found, keys))
+    digests = dict(_compared(found, verifier))
     if not found.faults:
-        _agree(found, digests, keys)
+        _agree(found, digests, verifier)
     return found
 
 
-def _compared(found: CheckedDisk, keys: Sequence[PublicKey]) -> Iterator[tuple[str, str]]:
+def _compared(found: CheckedDisk, verifier: Verifier | None) -> Iterator[tuple[str, str]]:
     """Compare every file with the list, and that with its signature: the end of each name, and its digest."""
     disk, sums = found.path, beside(found.path, SUMS)
     try:
@@ -162,8 +167,8 @@ def _compared(found: CheckedDisk, keys: Sequence[PublicKey]) -> Iterator[tuple[s
         hint = "it is no release" if isinstance(error, FileNotFoundError) else str(error.strerror)
         found.faults.append(f"{sums}: cannot be read: {hint}")
         return
-    if keys and not _signed(disk, text, keys):
-        found.faults.append(f"{sums}: nobody whose key was given has signed it")
+    if verifier is not None and (why := _refusal(disk, text, verifier)):
+        found.faults.append(f"{sums}: nobody {verifier.whose} has signed it: {why}")
     lines = [re.fullmatch(rb"([0-9a-f]{64})  ([^/\0\n]{1,255})", line) for line in text.split(b"\n")[:-1]]
     named = {one[2].decode(errors="replace"): one[1].decode() for one in lines if one is not None}
     known = {disk.name: "", **{f"{disk.name}.{end}": end for end in BESIDE}}
@@ -186,14 +191,17 @@ def _compared(found: CheckedDisk, keys: Sequence[PublicKey]) -> Iterator[tuple[s
     found.files = len(named) - 1
 
 
-def _signed(disk: Path, text: bytes, keys: Sequence[PublicKey]) -> bool:
+def _refusal(disk: Path, text: bytes, verifier: Verifier) -> str:
+    signature = beside(disk, f"{SUMS}.{verifier.signature_end}")
     try:
-        return signed_by(read_bounded(beside(disk, SIGNATURE), MOST_SUMS), text, keys)
-    except OSError:
-        return False
+        return verifier.refusal(text, read_bounded(signature, MOST_SIGNATURE))
+    except FileNotFoundError:
+        return f"there is no {signature.name}"
+    except OSError as error:
+        return f"{signature.name} cannot be read: {error.strerror or error}"
 
 
-def _agree(found: CheckedDisk, digests: dict[str, str], keys: Sequence[PublicKey]) -> None:
+def _agree(found: CheckedDisk, digests: dict[str, str], verifier: Verifier | None) -> None:
     """Compare what the files beside a disk say; what they hold is what their digests said."""
     disk = found.path
     found.digest, found.size = f"sha256:{digests['']}", disk.stat().st_size
@@ -215,9 +223,9 @@ def _agree(found: CheckedDisk, digests: dict[str, str], keys: Sequence[PublicKey
     thing = Thing(known.variant, known.format, known.lock, (found.digest,))
     lock = agreement.read_lock(read(LOCK), thing, fault)
     envelope = read(STATEMENT)
-    text = attested(envelope, keys) if keys else claimed(envelope) or envelope
+    text = verifier.attested(envelope) if verifier is not None else claimed(envelope) or envelope
     if text is None:
-        fault("nobody whose key was given says its provenance")
+        fault(f"nobody {verifier.whose if verifier is not None else ''} says its provenance")
     else:
         said = _statement(text, found.digest, fault)
         provenance = agreement.read_provenance(said.predicate, thing, lock, fault) if said is not None else None

@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -147,15 +148,29 @@ class Instance:
 
     def verify(self, data: bytes, identity: Identity) -> Verified:
         """The statement in a bundle that this identity has signed. Raises UnverifiedError. No network."""
+
+        def statement(bundle: Bundle) -> Verified:
+            kind, text = self.verifier.verify_dsse(bundle, _SignedBy(identity))
+            if kind != IN_TOTO:
+                raise UnverifiedError("what is signed is no in-toto statement")
+            return Verified(text, _time_of(bundle))
+
+        return self._verified(data, identity, statement)
+
+    def verify_file(self, data: bytes, content: bytes, identity: Identity) -> None:
+        """Raise UnverifiedError unless a bundle says that this identity has signed such a file. No network."""
+        self._verified(data, identity, lambda one: self.verifier.verify_artifact(content, one, _SignedBy(identity)))
+
+    def _verified(self, data: bytes, identity: Identity, verify: Callable[[Bundle], T]) -> T:
         from sigstore.errors import CertValidationError
         from sigstore.models import Bundle, InvalidBundle
 
         if not (identity.name and identity.issuer):
             raise UnverifiedError("nobody is named who is to have signed it")
         try:
-            bundle = Bundle.from_json(data)
-            kind, text = self.verifier.verify_dsse(bundle, _SignedBy(identity))
-            time = _time_of(bundle)
+            return verify(Bundle.from_json(data))
+        except UnverifiedError:
+            raise
         except InvalidBundle as error:
             raise UnverifiedError("no bundle of sigstore's, or one with something missing") from error
         except CertValidationError as error:
@@ -163,9 +178,6 @@ class Instance:
             raise UnverifiedError(f"its certificate is refused: {_line(why)}") from error
         except Exception as error:  # whatever a library finds strange in what a stranger wrote
             raise UnverifiedError(_line(str(error)) or type(error).__name__) from error
-        if kind != IN_TOTO:
-            raise UnverifiedError("what is signed is no in-toto statement")
-        return Verified(text, time)
 
 
 @dataclass
@@ -193,9 +205,25 @@ class Signing:
         from sigstore.dsse import Statement
 
         said = Statement(statement)
-        data = _persist(self.instance.name, lambda: self._current().sign_dsse(said)).to_json().encode()
-        try:
+        data = self._signed(lambda signer: signer.sign_dsse(said))
+        with self._as_given():
             return data, self.instance.verify(data, self.identity)
+
+    def sign_file(self, content: bytes) -> bytes:
+        """The bundle of a file, in JSON, as `cosign sign-blob --bundle` writes it. Raises as `sign` does."""
+        data = self._signed(lambda signer: signer.sign_artifact(content))
+        with self._as_given():
+            self.instance.verify_file(data, content, self.identity)
+        return data
+
+    def _signed(self, sign: Callable[[Signer], Bundle]) -> bytes:
+        return _persist(self.instance.name, lambda: sign(self._current())).to_json().encode()
+
+    @contextmanager
+    def _as_given(self) -> Iterator[None]:
+        """Raise PublishError where what the instance gave is no signature."""
+        try:
+            yield
         except UnverifiedError as error:
             raise PublishError(f"{self.instance.name}: what it gives for a signature is none: {error}") from error
 

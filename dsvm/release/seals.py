@@ -22,6 +22,7 @@ from dsvm.release.cosign import (
     PREDICATE,
     SIGNATURE_ARTIFACT,
     Collection,
+    FileSignature,
     Layer,
     attestation,
     attestation_tag,
@@ -30,6 +31,7 @@ from dsvm.release.cosign import (
     signature,
     signature_tag,
     signed_digest,
+    signed_text,
 )
 from dsvm.release.keys import PublicKey, SigningKey
 from dsvm.release.provenance import PROVENANCE, statement_about
@@ -59,6 +61,19 @@ class Signer(Protocol):
         """Say something of a document, signed."""
         ...
 
+    @property
+    def signature_end(self) -> FileSignature:
+        """How the name of a signature beside a file ends."""
+        ...
+
+    def signature(self, data: bytes) -> bytes:
+        """What stands beside a file with this content, as `cosign sign-blob` writes it."""
+        ...
+
+    def attestation(self, statement: bytes, predicate_type: str) -> bytes:
+        """An in-toto statement, signed, as a file."""
+        ...
+
 
 @dataclass(frozen=True)
 class KeySigner:
@@ -71,6 +86,14 @@ class KeySigner:
 
     def attest(self, registry: Registry, document: Descriptor, claims: Sequence[Claim]) -> None:
         attest(registry, document, claims, self.key)
+
+    signature_end: FileSignature = "sig"
+
+    def signature(self, data: bytes) -> bytes:
+        return signed_text(data, self.key)
+
+    def attestation(self, statement: bytes, predicate_type: str) -> bytes:
+        return attestation(statement, predicate_type, self.key).data
 
 
 @dataclass(frozen=True)

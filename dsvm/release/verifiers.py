@@ -8,9 +8,9 @@ from typing import Protocol
 
 from dsvm.release.bundles import CONTENT, PREDICATE, SIGNED, Read, read_bundles
 from dsvm.release.bundles import ENVELOPE as DSSE
-from dsvm.release.cosign import ENVELOPE, SIGNATURE, Collection, attested
+from dsvm.release.cosign import ENVELOPE, SIGNATURE, Collection, FileSignature, attested, signed_by
 from dsvm.release.cosign import PREDICATE as PREDICATE_OF_LAYER
-from dsvm.release.keyless import Identity, Instance
+from dsvm.release.keyless import Identity, Instance, UnverifiedError
 from dsvm.release.keys import PublicKey
 from dsvm.release.provenance import BUILD_TYPE, PROVENANCE, Statement
 from dsvm.release.registry import Registry
@@ -65,6 +65,19 @@ class Verifier(Protocol):
         """What is attested of it."""
         ...
 
+    @property
+    def signature_end(self) -> FileSignature:
+        """How the name of a signature beside a file ends."""
+        ...
+
+    def refusal(self, data: bytes, signature: bytes) -> str:
+        """Why a signature of a file with this content is not good; "" where it is."""
+        ...
+
+    def attested(self, envelope: bytes) -> bytes | None:
+        """The statement in a file that was signed; None where none is."""
+        ...
+
 
 @dataclass(frozen=True)
 class KeyVerifier:
@@ -91,6 +104,14 @@ class KeyVerifier:
             heard.statements.append(found)
         return heard
 
+    signature_end: FileSignature = "sig"
+
+    def refusal(self, data: bytes, signature: bytes) -> str:
+        return "" if signed_by(signature, data, self.keys) else "its signature is of another key, or another file"
+
+    def attested(self, envelope: bytes) -> bytes | None:
+        return attested(envelope, self.keys)
+
 
 @dataclass(frozen=True)
 class IdentityVerifier:
@@ -113,6 +134,21 @@ class IdentityVerifier:
         if any(_is_ours(one) for one in heard.statements):
             heard.statements = [one for one in heard.statements if one.predicate_type != PROVENANCE or _is_ours(one)]
         return heard
+
+    signature_end: FileSignature = "sigstore.json"
+
+    def refusal(self, data: bytes, signature: bytes) -> str:
+        try:
+            self.instance.verify_file(signature, data, self.identity)
+        except UnverifiedError as error:
+            return str(error)
+        return ""
+
+    def attested(self, envelope: bytes) -> bytes | None:
+        try:
+            return self.instance.verify(envelope, self.identity).text
+        except UnverifiedError:
+            return None
 
     def _heard(self, registry: Registry, digest: str, wanted: Callable[[str], bool]) -> Heard:
         if digest not in self._known:

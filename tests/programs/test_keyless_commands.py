@@ -10,11 +10,15 @@ import pytest
 from docker_registry import docker_registry
 from release_world import REPOSITORY, World
 from sigstore_instance import ISSUER, WORKFLOW, Instance, sigstore_instance
+from test_disk_release import released, session
 from test_release_commands import invoke
 from test_seals import AROUND, CHANNELS, LOCK, image
 
 from dsvm import release as releases
 from dsvm.release import IdentitySigner, Sealer, Signing, make_pair
+from dsvm.session import Session
+
+__all__ = ["session"]
 
 WHO = ("--identity", WORKFLOW, "--issuer", ISSUER)
 
@@ -95,7 +99,7 @@ def test_who_promotes_signs_it(world: World, signed: Signed) -> None:
         (("verify-release", "PLACE", "--trust-config", "TRUST"), "--identity and --issuer: both are wanted"),
         (("verify-release", "PLACE", *WHO, "--key", "PUBLIC"), "--key and --identity: a release is verified by one"),
         (("verify-release", "PLACE", *WHO, "--trust-config", "PUBLIC"), "no trust configuration"),
-        (("verify-release", "some.qcow2", *WHO, "--trust-config", "TRUST"), "is signed with a key, by no identity"),
+        (("verify-release", "some.qcow2", *WHO, "--trust-config", "TRUST"), "some.qcow2: no such file"),
     ],
 )
 def test_what_goes_wrong_is_said(words: tuple[str, ...], said: str, world: World, signed: Signed,
@@ -109,6 +113,18 @@ def test_what_goes_wrong_is_said(words: tuple[str, ...], said: str, world: World
     assert said in done.stderr and "Traceback" not in done.stderr
 
 
-def test_no_identity_signs_a_disk(world: World) -> None:
-    done = invoke(world, "release", "--variant", "cpu-debian", "--format", "qcow2", "--keyless")
-    assert done.returncode == 2 and "--keyless" in done.stderr and "in no registry" in done.stderr
+def test_a_disk_that_an_identity_has_signed_is_read_back(
+    world: World, session: Session, signed: Signed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGSTORE_ID_TOKEN", signed.token)
+    disk = released(session, IdentitySigner(Signing(releases.Instance.of(Path(signed.trust)))))
+    monkeypatch.delenv("SIGSTORE_ID_TOKEN")
+    trust = ("--trust-config", signed.trust)
+    done = invoke(world, "verify-release", str(disk), *WHO, *trust)
+    assert done.returncode == 0, done.stderr
+    assert "urn:dsvm:own-machine" in done.stdout
+    other = invoke(world, "verify-release", str(disk), "--identity", "me@example.org", "--issuer", ISSUER, *trust)
+    assert other.returncode == 9 and f"signed by {WORKFLOW}, as {ISSUER} says" in other.stderr
+    sums = disk.with_name(f"{disk.name}.sha256")
+    sums.write_text(sums.read_text().replace("0", "1", 1))
+    assert "nobody of that identity has signed it" in invoke(world, "verify-release", str(disk), *WHO, *trust).stderr

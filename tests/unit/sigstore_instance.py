@@ -23,6 +23,7 @@ import jwt
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 from server import serve
@@ -175,6 +176,26 @@ class Instance:
     # --- the log ------------------------------------------------------------------------------------------
 
     def entry(self, said: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        return self.entry_of_file(said) if said["kind"] == "hashedrekord" else self.entry_of_statement(said)
+
+    def entry_of_file(self, said: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        signature, digest = said["spec"]["signature"], said["spec"]["data"]["hash"]
+        key = x509.load_pem_x509_certificate(base64.b64decode(signature["publicKey"]["content"])).public_key()
+        assert isinstance(key, ec.EllipticCurvePublicKey) and digest["algorithm"] == "sha256"
+        prehashed = ec.ECDSA(Prehashed(hashes.SHA256()))
+        key.verify(base64.b64decode(signature["content"]), bytes.fromhex(digest["value"]), prehashed)
+        content = {"content": signature["content"], "publicKey": {"content": signature["publicKey"]["content"]}}
+        body = {
+            "apiVersion": "0.0.1",
+            "kind": "hashedrekord",
+            "spec": {
+                "data": {"hash": {"algorithm": "sha256", "value": digest["value"]}},
+                "signature": content,
+            },
+        }
+        return 201, self.logged(body)
+
+    def entry_of_statement(self, said: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         proposed = said["spec"]["proposedContent"]
         envelope = json.loads(proposed["envelope"])
         (verifier,), (signature,) = proposed["verifiers"], envelope["signatures"]

@@ -11,18 +11,34 @@ from typing import Literal
 
 import pytest
 import tiny
+from sigstore_instance import ISSUER, WORKFLOW, Instance
 from test_cloud import QEMU, VARIANT, session
+from test_keyless import instance, trusted
 from test_seals import new_key
 
 from dsvm import pipeline, vm
+from dsvm import release as releases
 from dsvm.host import run, sha256_of
 from dsvm.model import AlteredError, CheckResult, InputError, Report, canonical_json
 from dsvm.plan import make_plan
-from dsvm.release import CheckedDisk, SigningKey, make_pair, read_signing_key, verify_disk
+from dsvm.release import (
+    CheckedDisk,
+    Identity,
+    IdentitySigner,
+    IdentityVerifier,
+    KeySigner,
+    KeyVerifier,
+    Signer,
+    Signing,
+    SigningKey,
+    make_pair,
+    read_signing_key,
+    verify_disk,
+)
 from dsvm.session import Session
 from dsvm.vm import disk_image
 
-__all__ = ["session"]
+__all__ = ["instance", "session", "trusted"]
 pytestmark = QEMU
 DISKS = {"azure": "vhd", "ami": "vmdk"}
 NAMES = {
@@ -67,9 +83,9 @@ def machine(session: Session, *, failed: bool = False) -> Path:
     return image
 
 
-def released(session: Session, key: SigningKey | None, format: str = "qcow2") -> Path:
+def released(session: Session, signer: Signer | SigningKey | None, format: str = "qcow2") -> Path:
     image = machine(session)
-    pipeline.release_disk(session, VARIANT, format, key)
+    pipeline.release_disk(session, VARIANT, format, KeySigner(signer) if isinstance(signer, SigningKey) else signer)
     return image.with_suffix(f".{DISKS.get(format, format)}")
 
 
@@ -79,7 +95,7 @@ def beside(disk: Path) -> dict[str, Path]:
 
 
 def checked(disk: Path, *keys: SigningKey) -> CheckedDisk:
-    return verify_disk(disk, [one.public for one in keys])
+    return verify_disk(disk, KeyVerifier([one.public for one in keys]) if keys else None)
 
 
 # --- what is released is good ------------------------------------------------------------------------------
@@ -137,6 +153,24 @@ def test_without_a_key_nobody_has_signed_it(session: Session, key: SigningKey) -
     assert checked(disk, key).faults == [f"{disk}: nobody whose key was given says its provenance"]
 
 
+def test_what_an_identity_has_signed_no_other_has(
+    session: Session, instance: Instance, trusted: releases.Instance
+) -> None:
+    disk = released(session, IdentitySigner(Signing(trusted)))
+    assert {*beside(disk)} == NAMES - {"sha256.sig"} | {"sha256.sigstore.json"}
+    verifier = IdentityVerifier(trusted, Identity(WORKFLOW, ISSUER))
+    assert verify_disk(disk, verifier).faults == [] == verify_disk(disk, None).faults
+    (fault,) = verify_disk(disk, replace(verifier, identity=Identity("somebody@example.org", ISSUER))).faults
+    assert f"nobody of that identity has signed it: signed by {WORKFLOW}" in fault
+    assert "there is no" in checked(disk, new_key(disk.parent)).faults[0]
+    path = beside(disk)["provenance.json"]
+    bundle = json.loads(path.read_bytes())
+    bundle["dsseEnvelope"]["payload"] = base64.b64encode(b"{}").decode()
+    path.write_text(json.dumps(bundle))
+    rewritten(disk, IdentitySigner(Signing(trusted)))
+    assert f"{disk}: nobody of that identity says its provenance" in verify_disk(disk, verifier).faults
+
+
 # --- what is altered is found ------------------------------------------------------------------------------
 
 
@@ -167,13 +201,15 @@ def test_list_and_signature_have_one_form(session: Session, key: SigningKey) -> 
         path.write_bytes(data)
 
 
-def rewritten(disk: Path, key: SigningKey | None) -> None:
-    """The list of digests of what is there now, signed by `key`."""
-    names = [disk.name, *(path.name for path in beside(disk).values() if not path.name.endswith(("sha256", ".sig")))]
+def rewritten(disk: Path, signer: Signer | SigningKey | None) -> None:
+    """The list of digests of what is there now, signed by `signer`."""
+    ends = ("sha256", ".sig", ".sigstore.json")
+    names = [disk.name, *(path.name for path in beside(disk).values() if not path.name.endswith(ends))]
     text = "".join(f"{sha256_of(disk.with_name(name))}  {name}\n" for name in names).encode()
     disk.with_name(f"{disk.name}.sha256").write_bytes(text)
-    if key is not None:
-        disk.with_name(f"{disk.name}.sha256.sig").write_bytes(base64.b64encode(key.sign(text)))
+    if signer is not None:
+        by = KeySigner(signer) if isinstance(signer, SigningKey) else signer
+        disk.with_name(f"{disk.name}.sha256.{by.signature_end}").write_bytes(by.signature(text))
 
 
 def other_disk(disk: Path) -> None:
@@ -274,7 +310,7 @@ def test_a_disk_that_changed_since_is_not_released(session: Session, key: Signin
     data = image.read_bytes()
     image.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(AlteredError, match="is not what was verified"):
-        pipeline.release_disk(session, VARIANT, "qcow2", key)
+        pipeline.release_disk(session, VARIANT, "qcow2", KeySigner(key))
     assert {*beside(image)} == {"json"}
 
 
@@ -285,4 +321,4 @@ def test_one_of_a_conversion_is_not_either(session: Session, key: SigningKey) ->
     data = target.read_bytes()
     target.write_bytes(bytes([data[0] ^ 1]) + data[1:])
     with pytest.raises(AlteredError, match="is not what was verified, or made of that"):
-        pipeline.release_disk(session, VARIANT, "vhd", key)
+        pipeline.release_disk(session, VARIANT, "vhd", KeySigner(key))
