@@ -1,10 +1,12 @@
-from .checking import suits as suits
 from .loading import known_names as known_names
 from .loading import load as load
 from .manifests import MANIFESTS as MANIFESTS
 from .manifests import Catalog as Catalog
 from .models import schema_of as schema_of
 from .models import schemas as schemas
+from .suiting import applicable as applicable
+from .suiting import fitting as fitting
+from .suiting import suits as suits
 from .validating import load_model as load_model
 from .words import line_of as line_of
 from .words import near as near

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Set
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dsvm import ecosystems
 from dsvm.catalog.manifests import Catalog
 from dsvm.catalog.reading import Loc, read_yaml
+from dsvm.catalog.suiting import suits
 from dsvm.catalog.words import line_of, near
-from dsvm.model import Source, Tool, Variant
+from dsvm.model import GROUP, Source, Tool, Variant
 
 # Folders that tools' environments and the project itself own; a tool's file may not land there.
 RESERVED = ("/etc/dsvm", "/dsvm", "/proc", "/sys", "/dev", "/run", "/tmp", "/out")  # noqa: S108
@@ -66,10 +67,15 @@ def check_variants(catalog: Catalog, broken: Set[tuple[str, str]]) -> Iterator[t
         # what is wrong with the other variant is reported there
         known = {fault for _, fault in _check_variant(catalog, extended, broken)} if extended is not None else set()
         yield from (
-            (name, f"{where}:{line_of(where, word)}: {fault}")
+            (name, f"{where}:{line_of(where, word, *_group_of(catalog, word))}: {fault}")
             for word, fault in _check_variant(catalog, variant, broken)
             if fault not in known
         )
+
+
+def _group_of(catalog: Catalog, tool: str) -> list[str]:
+    """The word for the group of a tool, which a variant may name in its place."""
+    return [GROUP + catalog.tools[tool].group] if tool in catalog.tools else []
 
 
 def _check_source(
@@ -174,11 +180,6 @@ def _check_variant(catalog: Catalog, variant: Variant, broken: Set[tuple[str, st
                 first = owners.setdefault(thing, tool)
                 if first != tool:
                     yield tool, f"tools '{first}' and '{tool}' both want the {claim} '{thing}'"
-
-
-def suits(formats: Sequence[str], variant: Variant) -> bool:
-    """Whether what is only for `formats` (for all of them when there are none) can be in an image of `variant`."""
-    return not formats or not set(formats).isdisjoint(variant.formats)
 
 
 def _only_for(tool: Tool) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import Any
 
 from dsvm.catalog.checking import check_variants, cross_check
 from dsvm.catalog.extending import extend
+from dsvm.catalog.grouping import Groups
 from dsvm.catalog.manifests import MANIFESTS, Catalog
 from dsvm.catalog.models import key_of, kinds
 from dsvm.catalog.reading import read_yaml
 from dsvm.catalog.validating import load_model, parse
 from dsvm.catalog.words import line_of, near
-from dsvm.model import Compat, InputError, Model, Policy, Retired, RetiredTools, Variant
+from dsvm.model import GROUP, Compat, InputError, Model, Policy, Retired, RetiredTools, Variant
 
 COMPAT = "compat.yaml"
 POLICY = "policy.yaml"
@@ -55,7 +57,7 @@ def load(overlays: Sequence[Path] = (), *, main: Path = MANIFESTS, strict: bool 
             things[kind][name] = thing
             origin[kind, name] = path
     whole = dict(things["variants"])
-    for name, fault in extend(whole, origin, broken):
+    for name, fault in extend(whole, Groups(things["tools"], things["bases"]), origin, broken):
         of_variants.setdefault(name, []).append(fault)
     catalog = Catalog(
         origin=origin,
@@ -88,10 +90,19 @@ def _without_broken(catalog: Catalog, bad: Mapping[str, tuple[str, ...]], writte
 
 
 def known_names(folders: Sequence[Path] = (MANIFESTS,)) -> dict[str, list[str]]:
-    """Kind -> the names that the manifests in `folders` go by, whether they are right or not; GPUs as kind `gpus`."""
+    """Kind -> the names that the manifests in `folders` go by, whether they are right or not.
+
+    GPUs are of kind `gpus`, and what a variant may name, tools and groups, is `wanted`.
+    """
     names = {kind: [path.stem for folder in folders for path in (folder / kind).glob("*.y*ml")] for kind in kinds()}
     tables = [_load_compat(folder / COMPAT, Compat(), []) for folder in folders]
-    return {**names, "gpus": [row.gpu for table in tables for row in table.gpus]}
+    texts = (path.read_text(encoding="utf-8", errors="replace") for one in folders for path in one.glob("tools/*.y*ml"))
+    groups = {GROUP + found[1] for text in texts if (found := re.search(r"^group: *([a-z][a-z0-9.-]*)", text, re.M))}
+    return {
+        **names,
+        "wanted": [*names["tools"], *sorted(groups)],
+        "gpus": [row.gpu for table in tables for row in table.gpus],
+    }
 
 
 def _files(folder: Path, faults: list[str]) -> Iterator[tuple[str, Path]]:

@@ -14,8 +14,9 @@ def near(word: str, known: Iterable[str]) -> str:
     return f" (did you mean '{close[0]}'?)" if close else ""
 
 
-def line_of(path: Path, word: str) -> int:
-    """First line of `path` that holds `word`, for faults found between files."""
+def line_of(path: Path, *words: str) -> int:
+    """First line of `path` that holds the first of `words` that stands there, for faults found between files."""
     text = path.read_text(encoding="utf-8")
-    found = re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text)
-    return text.count("\n", 0, found.start()) + 1 if found else 1
+    tried = (re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text) for word in words)
+    found = next((one for one in tried if one is not None), None)
+    return text.count("\n", 0, found.start()) + 1 if found is not None else 1

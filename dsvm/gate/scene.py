@@ -12,13 +12,13 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from dsvm import ecosystems
-from dsvm.catalog import Catalog, near
+from dsvm.catalog import Catalog, applicable, near
 from dsvm.gate.asked import requirements, system_packages, texts_of
 from dsvm.gate.cuda import Cuda
 from dsvm.gate.locked import all_marks, env_sections, exactly, place_of, system_cuda
 from dsvm.gate.parts import Part, locked_parts, promised_parts
 from dsvm.gate.tables import Tables
-from dsvm.lock import applicable, tools_of
+from dsvm.lock import tools_of
 from dsvm.model import Base, Compat, GpuRow, InputError, Lock, Row, Variant
 
 _CUDNN = re.compile(r"^nvidia-cudnn(?:-cu\d+)?$")

@@ -26,7 +26,6 @@ from .relatives import relative as relative
 from .relatives import versions as versions
 from .requests import MACHINE as MACHINE
 from .resolver import resolve as resolve
-from .sources import applicable as applicable
 from .sources import tools_of as tools_of
 from .sources import unsuited as unsuited
 from .trust import asked as asked

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dsvm.catalog import Catalog
+from dsvm.catalog import Catalog, applicable
 from dsvm.lock.requests import input_of_base, wanted_sections
 from dsvm.lock.selection import choice_of, first_choice
-from dsvm.lock.sources import applicable, tools_of
+from dsvm.lock.sources import tools_of
 from dsvm.model import Choice, Lock
 
 

@@ -11,10 +11,10 @@ from itertools import chain
 from queue import Empty, Queue
 from typing import get_args
 
-from dsvm.catalog import Catalog
+from dsvm.catalog import Catalog, applicable
 from dsvm.ecosystems import Context
 from dsvm.lock.conflicts import probe
-from dsvm.lock.sources import applicable, tools_of
+from dsvm.lock.sources import tools_of
 from dsvm.model import DsvmError, LeftOut, LeftOutKind, Lock, Tool, Variant
 
 PATIENCE = 30.0  # seconds for all sources together

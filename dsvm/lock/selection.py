@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from dsvm.catalog import Catalog
+from dsvm.catalog import Catalog, applicable
 from dsvm.ecosystems import Context
 from dsvm.lock.conflicts import out_of_reach, probe, without
-from dsvm.lock.sources import applicable, tools_of
+from dsvm.lock.sources import tools_of
 from dsvm.model import MACHINE_FORMATS, Base, Choice, Lock, LockError, OutOfReachError, Tool, Variant, only_machines
 
 Echo = Callable[[str], None]

@@ -1,6 +1,7 @@
 from . import answers as answers
 from .bases import Base as Base
 from .common import DISK_FORMATS as DISK_FORMATS
+from .common import GROUP as GROUP
 from .common import MACHINE_FORMATS as MACHINE_FORMATS
 from .common import Accelerator as Accelerator
 from .common import BaseKind as BaseKind

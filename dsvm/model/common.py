@@ -21,6 +21,13 @@ BaseKind = Literal["registry", "bootstrap", "machine"]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9.-]*$", max_length=64)]
 # Names of other manifests' things: their JSON Schemas offer the known ones to editors (see `catalog.schemas`).
 ToolName = Annotated[Name, Field(json_schema_extra={"names": "tools"})]
+# A tool, or a group of tools: what a variant lists.
+GROUP = "group:"
+Wanted = Annotated[
+    str,
+    StringConstraints(pattern=r"^(group:)?[a-z][a-z0-9.-]*$", max_length=70),
+    Field(json_schema_extra={"names": "wanted"}),
+]
 BaseName = Annotated[Name, Field(json_schema_extra={"names": "bases"})]
 VariantName = Annotated[Name, Field(json_schema_extra={"names": "variants"})]
 IndexName = Annotated[Name, Field(json_schema_extra={"names": "indexes"})]

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from dsvm.model.common import (
+    GROUP,
     Accelerator,
     BaseName,
     Driver,
@@ -15,8 +16,8 @@ from dsvm.model.common import (
     Line,
     Model,
     Name,
-    ToolName,
     VariantName,
+    Wanted,
     as_small_words,
     as_text,
 )
@@ -42,9 +43,13 @@ class Variant(Model):
     base: BaseName = ""
     accelerator: Accelerator = "cpu"
     formats: tuple[Format, ...] = Field(("docker",), min_length=1)
-    tools: tuple[ToolName, ...] = Field((), description="with 'extends', tools beside those of the other variant")
-    without: tuple[ToolName, ...] = Field(
-        (), description="with 'extends', tools of the other variant that this one lacks"
+    tools: tuple[Wanted, ...] = Field(
+        (),
+        description="tools, or with group:NAME all of a group that there are for it; with 'extends', beside those of "
+        "the other variant",
+    )
+    without: tuple[Wanted, ...] = Field(
+        (), description="tools, or groups, of the other variant or of a group under 'tools' that this one lacks"
     )
 
     gpus: tuple[GpuName, ...] = Field((), description="GPUs that it must run on, as compat.yaml names them: v100, h100")
@@ -64,8 +69,8 @@ class Variant(Model):
             raise ValueError(f"{keys} missing: only a variant that extends another one may leave that out")
         if not self.tools:
             raise ValueError("'tools' names no tool")
-        if self.without:
-            raise ValueError("'without' goes with 'extends'")
+        if self.without and not any(word.startswith(GROUP) for word in self.tools):
+            raise ValueError("'without' goes with 'extends', or with a group under 'tools'")
         return self
 
     def extended(self, other: Variant) -> Variant:

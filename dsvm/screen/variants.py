@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from dsvm import ecosystems
 from dsvm import lock as locks
-from dsvm.catalog import Catalog, suits
+from dsvm.catalog import Catalog, applicable, suits
 from dsvm.container import images
 from dsvm.model import Accelerator, DsvmError, Format, Lock, Tool, Variant, answers, upstream_version
 from dsvm.plan import locked_versions
@@ -91,12 +91,12 @@ def _out_of_question(catalog: Catalog, tool: Tool, variant: Variant) -> answers.
     every = variant.model_copy(update={"formats": get_args(Format)})
     if all(source.when.accelerator not in (None, variant.accelerator) for source in tool.sources):
         return OTHER[variant.accelerator]
-    if not locks.applicable(tool, every, base):
+    if not applicable(tool, every, base):
         return "no_source"
     others = (_out_of_question(catalog, catalog.tools[name], variant) for name in tool.requires)
     if why := next((why for why in others if why is not None), None):
         return why
-    if suits(tool.formats, variant) and locks.applicable(tool, variant, base):
+    if suits(tool.formats, variant) and applicable(tool, variant, base):
         return None
     # whatever docker images cannot have is for virtual machines
     return "machines_only" if "docker" in variant.formats else "left_out"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dsvm import lock as locks
-from dsvm.catalog import Catalog, load
+from dsvm.catalog import Catalog, applicable, load
 from dsvm.ecosystems import bases
 from dsvm.lock.requests import input_of_base, wanted_sections
 from dsvm.lock.selection import choice_of
@@ -121,9 +121,7 @@ def windows_lock() -> Lock:
 def make(found: Catalog, name: str, kind: BaseKind, packages: Packages, extra: Mapping[str, Mapping[str, Any]]) -> Lock:
     variant = found.variant(name)
     base = found.bases[variant.base]
-    choices = tuple(
-        choice_of(tool, locks.applicable(tool, variant, base)[0][0]) for tool in locks.tools_of(found, variant)
-    )
+    choices = tuple(choice_of(tool, applicable(tool, variant, base)[0][0]) for tool in locks.tools_of(found, variant))
     sections = [
         Section(
             id="base",

@@ -292,6 +292,72 @@ def test_a_variant_that_extends_none_is_whole(manifests: Path, keys: dict[str, o
     assert what in fault
 
 
+# --- groups of tools -----------------------------------------------------------------------------------------
+
+
+def another(folder: Path, name: str, **keys: object) -> None:
+    """The tool `arrays` once more under another name, with other keys."""
+    told = yaml.safe_load((folder / "tools/arrays.yaml").read_text())
+    (folder / f"tools/{name}.yaml").write_text(yaml.safe_dump({**told, "tool": name, "files": {}, **keys}))
+
+
+def test_a_group_stands_for_its_tools_in_images_that_can_have_them(manifests: Path) -> None:
+    apt = yaml.safe_load((manifests / "tools/arrays.yaml").read_text())["sources"][0]
+    another(manifests, "maps", group="geo")
+    another(manifests, "globe", group="geo", requires=["satellite"])
+    another(manifests, "satellite", group="geo", sources=[{**apt, "when": {"accelerator": "gpu"}}])
+    another(manifests, "disk", group="geo", formats=["qcow2"])
+    variant(manifests, "mine", base="tiny-12", accelerator="cpu", tools=["group:geo", "editor"])
+    variant(manifests, "fast", extends="mine", accelerator="gpu", formats=["docker", "qcow2"])
+    found = catalog.load(main=manifests).variants
+    assert found["mine"].tools == ("maps", "editor"), "no GPU for one, and so not for what needs it"
+    assert found["fast"].tools == ("disk", "globe", "maps", "satellite", "editor"), "its own formats and accelerator"
+
+
+def test_without_works_on_groups_and_in_groups(manifests: Path) -> None:
+    another(manifests, "maps", group="geo")
+    another(manifests, "globe", group="geo")
+    variant(manifests, "mine", extends="tiny", tools=["group:geo"], without=["globe"])
+    variant(manifests, "less", extends="mine", tools=["globe"], without=["group:geo", "editor"])
+    variant(manifests, "alone", base="tiny-12", accelerator="cpu", tools=["group:geo"], without=["maps"])
+    found = catalog.load(main=manifests).variants
+    assert found["mine"].tools == ("arrays", "notebooks", "editor", "maps")
+    assert found["less"].tools == ("arrays", "notebooks", "globe"), "what is named by itself stays"
+    assert found["alone"].tools == ("globe",)
+
+
+def test_a_group_that_is_not_there_or_has_nothing_is_a_fault(manifests: Path) -> None:
+    apt = yaml.safe_load((manifests / "tools/arrays.yaml").read_text())["sources"][0]
+    another(manifests, "satellite", group="orbit", sources=[{**apt, "when": {"accelerator": "gpu"}}])
+    another(manifests, "maps", group="geospatial", requires=["layers"])
+    another(manifests, "layers", group="other")
+    keys = {"base": "tiny-12", "accelerator": "cpu"}
+    one = variant(manifests, "one", **keys, tools=["group:geospatal"])
+    two = variant(manifests, "two", **keys, tools=["group:orbit"])
+    three = variant(manifests, "three", **keys, tools=["group:geospatial"], without=["mapps"])
+    four = variant(manifests, "four", extends="tiny", tools=["group:other"], without=["group:orbit", "group:other"])
+    variant(manifests, "five", extends="four")
+    assert set(faults(manifests)) == {
+        f"{one}:5: unknown group 'geospatal' (did you mean 'geospatial'?)",
+        f"{two}:5: group 'orbit' has no tool for tiny-12, cpu",
+        f"{three}:7: no group under 'tools' has a tool 'mapps' (did you mean 'maps'?) to go without",
+        f"{three}:5: tool 'maps' needs 'layers' beside it",
+        f"{four}:6: variant 'tiny' has no tool of group 'orbit' to go without",
+        f"{four}:4: group 'other' stands under 'tools' and under 'without'",
+    }
+
+
+def test_a_tool_that_comes_to_a_group_comes_to_its_variants(manifests: Path, tmp_path: Path) -> None:
+    another(manifests, "maps", group="geo")
+    variant(manifests, "mine", base="tiny-12", accelerator="cpu", tools=["group:geo"])
+    overlay = tmp_path / "overlay"
+    (overlay / "tools").mkdir(parents=True)
+    another(manifests, "ours", group="geo")
+    (manifests / "tools/ours.yaml").rename(overlay / "tools/ours.yaml")
+    assert catalog.load(main=manifests).variants["mine"].tools == ("maps",)
+    assert catalog.load([overlay], main=manifests).variants["mine"].tools == ("maps", "ours")
+
+
 # --- formats -------------------------------------------------------------------------------------------------
 
 

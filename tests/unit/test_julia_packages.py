@@ -28,8 +28,7 @@ from pydantic import TypeAdapter, ValidationError
 from server import Resource, Server
 from tiny import project
 
-from dsvm import lock as locks
-from dsvm.catalog import Catalog
+from dsvm.catalog import Catalog, applicable
 from dsvm.ecosystems import Asked, Context, Request, Runtime
 from dsvm.ecosystems.julia import ecosystem as julia
 from dsvm.ecosystems.julia.depot import (
@@ -734,8 +733,8 @@ def test_packages_without_julia_are_refused() -> None:
     # and where nobody could bring one, there is no such source
     alone = with_variant("julia-csv").variants["cpu-debian"]
     base = catalog.bases["debian-12"]
-    assert locks.applicable(catalog.tools["julia-csv"], alone, base) == []
-    assert len(locks.applicable(catalog.tools["julia-csv"], variant, base)) == 1
+    assert applicable(catalog.tools["julia-csv"], alone, base) == []
+    assert len(applicable(catalog.tools["julia-csv"], variant, base)) == 1
 
 
 def test_a_request_is_read_as_it_was_written() -> None:

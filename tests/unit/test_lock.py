@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsvm import lock as locks
-from dsvm.catalog import Catalog
+from dsvm.catalog import Catalog, applicable
 from dsvm.lock.files import to_text
 from dsvm.lock.requests import wanted_sections
 from dsvm.model import LeftOut, Lock, LockError, Pin, Repository, Section
@@ -166,9 +166,9 @@ def test_sources_are_taken_by_what_the_variant_is() -> None:
     variant = catalog.variants["tiny"]
     base = catalog.bases["tiny-12"]
     tool = catalog.tools["notebooks"]
-    assert [place for place, _ in locks.applicable(tool, variant, base)] == [1]
+    assert [place for place, _ in applicable(tool, variant, base)] == [1]
     gpu = variant.model_copy(update={"accelerator": "gpu"})
-    assert [place for place, _ in locks.applicable(tool, gpu, base)] == [0, 1]
+    assert [place for place, _ in applicable(tool, gpu, base)] == [0, 1]
 
 
 def only_for(catalog: Catalog, tool: str, **keys: object) -> Catalog:
@@ -202,13 +202,13 @@ def test_system_packages_come_from_the_base_s_own_ecosystem() -> None:
     variant, base = catalog.variants["tiny"], catalog.bases["tiny-12"]
     arrays, editor = catalog.tools["arrays"], catalog.tools["editor"]
     other = base.model_copy(update={"ecosystem": "dnf"})
-    assert locks.applicable(arrays, variant, base)
-    assert locks.applicable(arrays, variant, other) == [], "its apt packages are not for this base"
-    assert locks.applicable(editor, variant, other) == [], "nor are those that only building needs"
+    assert applicable(arrays, variant, base)
+    assert applicable(arrays, variant, other) == [], "its apt packages are not for this base"
+    assert applicable(editor, variant, other) == [], "nor are those that only building needs"
     bare = base.model_copy(update={"runtimes": {}})
-    assert locks.applicable(arrays, variant, bare) == [], "without Python there is no environment"
+    assert applicable(arrays, variant, bare) == [], "without Python there is no environment"
     few = base.model_copy(update={"ecosystems": ("apt", "url")})
-    assert locks.applicable(arrays, variant, few) == []
+    assert applicable(arrays, variant, few) == []
 
 
 def test_a_base_keeps_its_digest_while_it_says_nothing_of_formats_and_ecosystems() -> None:

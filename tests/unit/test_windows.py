@@ -19,6 +19,7 @@ from winget_tree import Tree
 from dsvm import catalog as catalogs
 from dsvm import lock as locks
 from dsvm import pipeline
+from dsvm.catalog import applicable
 from dsvm.checks.planned import planned_checks
 from dsvm.container import buildkit as docker
 from dsvm.ecosystems import Context
@@ -64,7 +65,7 @@ def test_every_tool_of_our_variants_for_windows_has_a_source_and_both_kinds_of_c
     variant = OURS.variants[name]
     tools = locks.tools_of(OURS, variant)
     assert len(tools) > 40
-    assert [tool.tool for tool in tools if not locks.applicable(tool, variant, WINDOWS_BASE)] == []
+    assert [tool.tool for tool in tools if not applicable(tool, variant, WINDOWS_BASE)] == []
     assert {tool.tool: _unchecked(tool, variant, WINDOWS_BASE) for tool in tools} == dict.fromkeys(
         (tool.tool for tool in tools), ""
     )
