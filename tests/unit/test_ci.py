@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from collections import defaultdict
@@ -160,6 +161,13 @@ def test_the_other_two_do_the_same_for_no_longer() -> None:
 
 def test_the_image_that_gitlab_starts_is_that_of_a_base() -> None:
     assert read(GITLAB)["default"]["image"] == tiny.project().bases["debian-12"].image
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.stem != "ci"], ids=lambda path: path.name)
+def test_a_night_begins_with_the_layers_of_the_night_before(path: Path) -> None:
+    (words,) = [words for words in commands(path) if words[0].endswith("/invoke") and words[1] == "nightly"]
+    given = dict(itertools.pairwise(words))
+    assert given["--cache-from"] == given["--cache-to"] == f"{given['--registry']}/cache"
 
 
 @by_name
