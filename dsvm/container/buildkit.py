@@ -254,17 +254,33 @@ def _base_context(base: tuple[Path, str], folder: Path, engine: Engine, layouts:
 
 
 def driver(builder: str, engine: Engine) -> str:
-    """The driver of a buildx builder; EngineError when there is no such builder, or none of its nodes answers."""
+    """The driver of a buildx builder, which is one whose images come to `engine`.
+
+    Raises EngineError when there is no such builder, none of its nodes answers, or it is another engine.
+    """
     shown = run(["docker", "buildx", "ls", "--format", "json"], env=engine.env, timeout=60).stdout
     known = {str(one["Name"]): one for one in map(json.loads, shown.splitlines())}
     if builder not in known:
         raise EngineError(f"no builder '{builder}'", hint="See: docker buildx ls")
     kind, nodes = str(known[builder]["Driver"]), known[builder].get("Nodes") or ()
+    places = [str(node["Endpoint"]) for node in nodes if node.get("Endpoint")]
     # buildx starts the nodes of its own drivers when it needs them; those of others it waits for
-    if kind == "remote" and nodes and all(node.get("Status") != "running" for node in nodes):
-        places = ", ".join(str(node.get("Endpoint")) for node in nodes)
-        raise EngineError(f"builder '{builder}' does not answer at {places}", hint="Is BuildKit up there?")
+    silent = kind == "remote" and nodes and all(node.get("Status") != "running" for node in nodes)
+    if silent or not kind:  # the engine of a context that does not answer has no driver
+        where = ", ".join(places) or _engine_at(engine, builder)
+        raise EngineError(f"builder '{builder}' does not answer at {where}", hint="Is BuildKit up there?")
+    if kind == "docker" and (other := _engine_at(engine, *places[:1])) != _engine_at(engine):
+        raise EngineError(
+            f"builder '{builder}' is the engine at {other}, and what it builds stays there",
+            hint=f"Build with that engine (DOCKER_HOST={other}), or by a builder of another driver",
+        )
     return kind
+
+
+def _engine_at(engine: Engine, *context: str) -> str:
+    """The address of the engine that a context of docker's names, or of the one in use."""
+    asked = ["docker", "context", "inspect", *context, "--format", "{{.Endpoints.docker.Host}}"]
+    return run(asked, env=engine.env, timeout=60).stdout.strip()
 
 
 def _failure(progress: BuildProgress, log: Path) -> BuildError | EngineError:
