@@ -670,6 +670,25 @@ def schema(c: Context, catalog: list[str] | None = None) -> None:
     write_schemas(_folders(catalog))
 
 
+@task(
+    iterable=["catalog"],
+    help={
+        "kind": "tool or variant",
+        "name": "what it will be called, and its file",
+        "package": "of PyPI, where that is called otherwise than the tool",
+        "like": "variant that it extends, or on whose base a tool's package is looked for",
+        "catalog": CATALOG,
+    },
+)
+@plain_errors
+def new(c: Context, kind: str, name: str, package: str = "", like: str = "cpu-minimal",
+        catalog: list[str] | None = None) -> None:  # fmt: skip
+    """Begin a tool or a variant: a manifest that passes, with what the registry knows, and what is to be filled in."""
+    from dsvm import pipeline
+
+    pipeline.new(_session(catalog), kind, name, package=package, like=like)
+
+
 # --- work on DSVM itself -----------------------------------------------------------------------------------
 
 

@@ -38,6 +38,7 @@ from dsvm.session import (
     BuildOptions,
     LayerCaches,
     Session,
+    begin,
     fetch_fresh,
     gate_variant,
     lock_variant,
@@ -513,6 +514,15 @@ def _clean_build_folders(session: Session, *, everything: bool) -> None:
                         _remove(path)
                 else:
                     session.echo(f"{folder.name}: its build folder and image stay: {who}")
+
+
+def new(session: Session, kind: str, name: str, *, package: str, like: str) -> None:
+    """Begin a tool or a variant, and say what is to be filled in."""
+    path = begin(session, kind, name, package=package, like=like)
+    session.echo(f"new {kind} {name}: {path}")
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if (words := line.strip()).startswith("# fill in: "):
+            session.echo(f"  line {number + 1}: {words.removeprefix('# fill in: ')}")
 
 
 def _remove(path: Path) -> None:

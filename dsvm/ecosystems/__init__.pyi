@@ -19,6 +19,8 @@ from .protocol import HasPurls as HasPurls
 from .protocol import HeedsVersions as HeedsVersions
 from .protocol import HoldsFiles as HoldsFiles
 from .protocol import Inside as Inside
+from .protocol import Introduced as Introduced
+from .protocol import Introduces as Introduces
 from .protocol import LeavesRecords as LeavesRecords
 from .protocol import Offered as Offered
 from .protocol import OffersVersions as OffersVersions

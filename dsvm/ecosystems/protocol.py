@@ -383,6 +383,31 @@ class OffersVersions(OrdersVersions, Protocol):
         """What of a source's request does not allow `version` of package `name`, in its words."""
 
 
+@dataclass(frozen=True)
+class Introduced:
+    """What a registry tells of a package for a manifest to begin with; "" where it says nothing."""
+
+    package: str
+    version: str
+    # what a source asks for, with a range of versions
+    request: list[str]
+    summary: str
+    homepage: str
+    # SPDX expression
+    license: str
+    # commands: one that prints the version, and one that does a little with the package
+    version_check: str
+    use_check: str
+
+
+@runtime_checkable
+class Introduces(Ecosystem, Protocol):
+    """What an ecosystem has beside all that when manifests can be begun with its packages."""
+
+    def introduced(self, package: str, context: Context) -> Introduced:
+        """What the newest version of `package` for the base says. Raises LockError when there is none."""
+
+
 @runtime_checkable
 class HasPurls(Ecosystem, Protocol):
     """What an ecosystem has beside all that when package URLs have a type for its packages.

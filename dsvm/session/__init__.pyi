@@ -1,3 +1,4 @@
+from .beginning import begin as begin
 from .caches import NO_CACHES as NO_CACHES
 from .caches import LayerCaches as LayerCaches
 from .fetching import fetch_fresh as fetch_fresh

@@ -1,0 +1,60 @@
+"""What a package says of itself, for whoever begins a manifest with it."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from packaging.metadata import RawMetadata
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from dsvm.ecosystems.protocol import Introduced
+from dsvm.model import LockError, Stated
+
+MODULE = re.compile(r"([A-Za-z][A-Za-z0-9_]*)(?:/__init__\.py|\.py|\.[A-Za-z0-9_-]+\.so)")
+
+
+def introduced(name: str, version: str, said: RawMetadata, stated: Stated, wheel: Path) -> Introduced:
+    """What the metadata and the files of a wheel tell; what they leave open is empty."""
+    known = Version(version).release
+    return Introduced(
+        package=name,
+        version=version,
+        request=[f"{name} ~= {'.'.join(map(str, (*known, 0)[:2]))}"],
+        summary=_plain(said.get("summary", ""), 200),
+        homepage=_homepage(said),
+        license=stated.main or stated.expression or "",
+        version_check=f"python -c \"from importlib.metadata import version; print(version('{name}'))\"",
+        use_check=_importing(wheel, name),
+    )
+
+
+def _plain(text: str, most: int) -> str:
+    """`text` on one line, of printable characters alone."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())[:most]
+
+
+def _homepage(said: RawMetadata) -> str:
+    urls = {label.strip().lower(): url for label, url in said.get("project_urls", {}).items()}
+    wanted = (urls.get(label) for label in ("homepage", "home", "documentation", "repository", "source"))
+    found = (_plain(url or "", 300) for url in (said.get("home_page"), *wanted, *urls.values()))
+    return next((url for url in found if re.fullmatch(r"https?://[^\s\"'<>]+", url)), "")
+
+
+def _importing(wheel: Path, name: str) -> str:
+    """A command that imports the module of a wheel that its name is nearest to; "" where there is none."""
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            modules = _modules(archive.namelist())
+    except (OSError, zipfile.BadZipFile) as error:
+        raise LockError(f"{wheel.name}: no wheel: {error}") from error
+    own = canonicalize_name(name).replace("-", "_")
+    best = sorted(modules, key=lambda one: (one.lower() != own, not own.endswith(one.lower()), one))
+    return f'python -c "import {best[0]}; print({best[0]}.__name__)"' if best else ""
+
+
+def _modules(files: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(found[1] for file in files if (found := MODULE.fullmatch(file))))
