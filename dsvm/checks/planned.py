@@ -68,7 +68,7 @@ def planned_checks(plan: Plan, only: Sequence[str] = ()) -> tuple[Case, ...]:
 def _of_tools(plan: Plan) -> Iterator[Case]:
     for tool in plan.tools:
         if tool.commands:
-            yield Case("commands", tool.name, "commands on PATH")
+            yield Case("commands", tool.name, "commands are found and start")
         for check in tool.checks:
             if check.version is not None:
                 package = check.version.package

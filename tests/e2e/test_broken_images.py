@@ -231,7 +231,7 @@ def test_damage_of_many_kinds(plan: Plan, spoil: Break, failed: Callable[..., se
     )
     tools = ["bokeh", "code-server", "fonts", "image", "jax", "jupyterlab", "locales", "openblas", "polars"]
     work = {
-        "bokeh: commands on PATH",
+        "bokeh: commands are found and start",
         "fonts: fonts_match.sh",
         "jax: kernel jax runs a notebook",
         "locales: locale_utf8.sh",

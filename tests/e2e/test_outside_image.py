@@ -59,7 +59,7 @@ def test_a_tool_and_an_ecosystem_from_outside_are_built_and_verified(outside: Ow
     report = json.loads((ROOT / "build" / VARIANT / "report.json").read_text())
     outcomes = {(one["tool"], one["check"]): one["outcome"] for one in report["results"]}
     for check in (
-        ("greeter", "commands on PATH"),
+        ("greeter", "commands are found and start"),
         ("greeter", "version"),
         ("greeter", "run: greeter world"),
         ("networkx", "version"),

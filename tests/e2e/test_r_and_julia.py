@@ -151,7 +151,7 @@ def test_packages_and_julia_are_locked_built_offline_and_verified(
         "four: version",
         "julia: version",
         "julia: julia_numbers.jl",
-        "julia: commands on PATH",
+        "julia: commands are found and start",
         "ijulia: version",
         "ijulia: ijulia_execute.py",
         "ijulia: kernel julia runs a notebook",

@@ -44,6 +44,8 @@ def test_commands(case: Case, plan: Plan, image: Image) -> None:
     done = image.run(["bash", "-c", script, "bash", *commands]).expect_success()
     if done.output.strip():
         fail(f"not on PATH: {', '.join(done.output.split())}")
+    if faults := image.probe("starts.py", *commands, timeout=60 * len(commands)):
+        fail("does not start: " + "; ".join(f"{name}: {why}" for name, why in faults.items()))
 
 
 def test_run(case: Case, image: Image) -> None:

@@ -212,7 +212,7 @@ def test_every_promise_of_the_plan_becomes_a_check() -> None:
     assert len(set(ids)) == len(ids)
     assert {
         "git: version",
-        "git: commands on PATH",
+        "git: commands are found and start",
         "git: run: git init",
         "git: run: git init (2)",
         "jupyter: y.py",
@@ -312,7 +312,7 @@ def test_all_three_outcomes(checked: Verify, tmp_path: Path) -> None:
         "run: echo begun; sleep 60": "failed",
         "run: pwd; touch here; ls": "passed",
         'run: test "$unset" = ""': "failed",
-        "commands on PATH": "failed",
+        "commands are found and start": "failed",
     }
     assert found["bad.sh"].output.endswith("before\nthe loss did not fall")
     assert "exit code 3" in found["bad.sh"].output
@@ -320,7 +320,7 @@ def test_all_three_outcomes(checked: Verify, tmp_path: Path) -> None:
     assert found["gpu.py"].output == "no GPU"
     assert "no end after 1 s" in found["run: echo begun; sleep 60"].output
     assert "begun" in found["run: echo begun; sleep 60"].output
-    assert found["commands on PATH"].output == "not on PATH: no-such-program"
+    assert found["commands are found and start"].output == "not on PATH: no-such-program"
     assert found["good.py"].output == ""
     assert found["good.py"].seconds > 0
     assert Report.model_validate_json(next((tmp_path / "out").glob("report*.json")).read_text()) == report
@@ -328,12 +328,36 @@ def test_all_three_outcomes(checked: Verify, tmp_path: Path) -> None:
     assert "test_tools.py" in (tmp_path / "out" / "verify.log").read_text()
     assert heard.total == len(report.results) == 11
     assert "failed python: bad.sh" in heard.heard
+
     assert heard.heard[-1] == "end"
     assert summary(report, 58.4) == "4 passed, 6 failed, 1 not exercised in 58 s"
     told = failures(report)
     assert "FAILED python: bad.sh\n" in told
     assert "    the loss did not fall" in told
     assert "not exercised python: gpu.py: no GPU" in told
+
+
+COMMANDS = {
+    "speaks": "#!/bin/sh\necho what is that? >&2\nexit 2\n",  # it does not know --version, and has started
+    "dead": "#!/no/such/interpreter\n",
+    "lost": "#!/usr/bin/env python3\nimport no_such_module\n",
+    "hollow": "#!/bin/sh\nexec /no/such/program\n",
+    "silent": "#!/bin/sh\n",
+    "killed": "#!/bin/sh\nkill -SEGV $$\n",
+}
+
+
+def test_a_command_that_cannot_start_is_named(checked: Verify, engine: Here) -> None:
+    for name, text in COMMANDS.items():
+        (engine.folder / name).write_text(text)
+        (engine.folder / name).chmod(0o755)
+    report = checked(make_plan(tool("python", {"version": "python --version"}, commands=tuple(COMMANDS))))
+    said = by_name(report)["commands are found and start"].output
+    here = engine.folder
+    assert f"dead: {here}/dead cannot be run: No such file or directory" in said
+    assert f"lost: {here}/lost: ModuleNotFoundError: No module named 'no_such_module'" in said
+    assert f"hollow: {here}/hollow: exit code 127" in said and f"silent: {here}/silent says nothing" in said
+    assert f"killed: {here}/killed is ended by SIGSEGV" in said and "speaks" not in said
 
 
 def test_what_died_is_said_before_what_found_it_dead() -> None:

@@ -178,7 +178,7 @@ def test_what_an_image_of_windows_is_said_to_hold() -> None:
     assert plan.services == {}, "nothing of a virtual machine serves by itself"
     assert [*plan.files] == ["/ProgramData/jupyter/kernels/arrays/kernel.json"], "other small files are for Linux"
     names = [case.name for case in planned_checks(plan) if case.tool == "tracker"]
-    assert names == ["commands on PATH", "version", "run: tracker --check"]
+    assert names == ["commands are found and start", "version", "run: tracker --check"]
     versions = {tool.name: (tool.version, tool.ecosystem) for tool in plan.tools}
     assert versions == {"arrays": ("1.4.0", "pypi"), "tracker": ("2.1", "winget")}
 
