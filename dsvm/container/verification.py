@@ -69,6 +69,7 @@ def started(image: str, token: str, engine: Engine, *, variant: str, serves: boo
             command=[] if serves else ["sleep", "infinity"],
             labels={MARK: variant, OWNER: claims.owner()},
             network_mode="none",
+            dns=["127.0.0.1"],  # checks have a server of names there
             shm_size="1g",
             healthcheck={"test": ["NONE"]},
             device_requests=gpu_requests(engine) if gpu else [],

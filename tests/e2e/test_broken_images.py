@@ -594,6 +594,18 @@ def test_programs_that_trust_everybody(plan: Plan, spoil: Break, tmp_path: Path)
     assert "told of its authority by DSVM_CA_BUNDLE, it does not get" in failed[f"openjdk: {ASKS}"]
 
 
+def test_an_image_that_looks_up_no_names(plan: Plan, spoil: Break, tmp_path: Path) -> None:
+    name = spoil("nameless", "echo 'hosts: files' > /etc/nsswitch.conf")
+    tools = ["code-server", "curl", "git", "openjdk", "r", "requests"]
+    report = verify(only_versions(plan, *tools), name, engine=find_engine(), folder=tmp_path, only=tools, view=Silent())
+    caught.update(ids_of(report, "failed"))
+    failed = {f"{one.tool}: {one.check}": one.output for one in report.results if one.outcome == "failed"}
+    asked = {case.id for case in checks.planned_checks(plan) if case.kind == "network" and case.tool in tools}
+    assert failed.keys() == asked
+    for said in failed.values():
+        assert len(said.splitlines()) == 2 and "given a server by its name, it does not get what that has" in said
+
+
 def test_an_image_that_ends_at_once(plan: Plan, spoil: Break, tmp_path: Path) -> None:
     name = spoil("ends", """printf '#!/bin/sh\\necho not today\\nexit 3\\n' | script /opt/envs/base/bin/jupyter""")
     with pytest.raises(VerifyError, match=r"(?s)instead of serving.*not today"):

@@ -3,7 +3,8 @@ is called, and certificates as JSON.
 
 It must get what it wants from the server whose authority it is told to trust as people do that, by DSVM_CA_BUNDLE; and
 nothing from a server of an authority that nobody knows, from one with a certificate of another name, and from the first
-one where nobody told it. What it got, the servers say. Prints what is wrong, as JSON.
+one where nobody told it. What it got, the servers say. From a plain one that it is given by name it must get that too:
+a server of names on loopback, whom the container is told to ask, knows where that is. Prints what is wrong, as JSON.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import http.server
 import json
 import os
 import shlex
+import socket
 import ssl
+import struct
 import subprocess
 import sys
 import threading
@@ -29,6 +32,7 @@ PEM = json.loads(given)
 HERE = Path.cwd()
 SERVED = HERE / "served"
 CONTENT = "what the server has"
+NAME, PLACE = "server.dsvm.test", "127.0.0.53"  # all of 127.0.0.0/8 is loopback
 REFUSED = {"foreign": "that an unknown authority vouches for", "elsewhere": "with a certificate of another name"}
 
 
@@ -49,15 +53,23 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-class Server(http.server.ThreadingHTTPServer):
-    def __init__(self, name: str) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+class Plain(http.server.ThreadingHTTPServer):
+    def __init__(self, place: str = PLACE) -> None:
+        super().__init__((place, 0), Handler)
         self.asked: set[str] = set()
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    def site(self, who: str) -> str:
+        return f"http://{NAME}:{self.server_address[1]}/{who}"
+
+
+class Server(Plain):
+    def __init__(self, name: str) -> None:
         chain = HERE / f"{name}.pem"
         chain.write_text(PEM[name])
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(chain)
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        super().__init__("127.0.0.1")
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         request.settimeout(30)
@@ -69,6 +81,39 @@ class Server(http.server.ThreadingHTTPServer):
 
     def site(self, who: str) -> str:
         return f"https://localhost:{self.server_address[1]}/{who}"
+
+
+class Names:
+    """Answers questions for addresses, as RFC 1035 has it: there is one name, and it has one address of IPv4.
+
+    Other checks may have one beside it, which knows the same.
+    """
+
+    def __init__(self) -> None:
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self.socket.bind(("127.0.0.1", 53))
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self) -> None:
+        while True:
+            question, asker = self.socket.recvfrom(512)
+            self.socket.sendto(answer(question), asker)
+
+
+def answer(message: bytes) -> bytes:
+    labels, place = [], 12
+    while length := message[place]:
+        labels.append(message[place + 1 : place + 1 + length].decode(errors="replace").lower())
+        place += 1 + length
+    end = place + 5
+    (kind,) = struct.unpack("!H", message[place + 1 : place + 3])
+    known = ".".join(labels) == NAME
+    found = b""
+    if known and kind == 1:
+        found = struct.pack("!HHHIH", 0xC00C, 1, 1, 60, 4) + socket.inet_aton(PLACE)
+    flags = 0x8180 if known else 0x8183
+    return message[:2] + struct.pack("!HHHHH", flags, 1, bool(found), 0, 0) + message[12:end] + found
 
 
 # --- what is served ---------------------------------------------------------------------------------------------
@@ -107,6 +152,20 @@ def serve_index() -> None:
             record += f"{path},sha256={digest},{len(text)}\n"
         archive.writestr(f"{info}/RECORD", f"{record}{info}/RECORD,,\n")
     (folder / "index.html").write_text(f'<!DOCTYPE html><a href="{name}">{name}</a>')
+
+
+def serve_npm() -> None:
+    folder = SERVED / "npm"
+    folder.mkdir()
+    version = {"name": "dsvm-added", "version": "1.0.0", "description": CONTENT, "dist": {"tarball": "none"}}
+    known = {"name": "dsvm-added", "dist-tags": {"latest": "1.0.0"}, "versions": {"1.0.0": version}}
+    (folder / "dsvm-added").write_text(json.dumps(known))
+
+
+def serve_bucket() -> None:
+    folder = SERVED / "bucket"
+    folder.mkdir()
+    (folder / "file").write_text(CONTENT)
 
 
 def serve_archive() -> None:
@@ -169,9 +228,8 @@ public class Ask {{
 }}
 """
 NODE = """
-const https = require("https");
 const ask = (site) => new Promise((done) => {{
-    https.get(site + "/file", (answer) => {{
+    require(site.split(":")[0]).get(site + "/file", (answer) => {{
         let text = "";
         answer.on("data", (part) => (text += part));
         answer.on("end", () => done(text === "{content}" ? "got" : "other"));
@@ -193,7 +251,15 @@ CURL = '{program} -sS --fail "$site/file" -o file && test "$(cat file)" = "{cont
 GIT = '{program} clone -q "$site/project.git" got && {program} -C got log --format=%s | grep -qx "{content}"'
 PIP = (
     "{program} -m pip install -q --disable-pip-version-check --no-cache-dir --retries 0 --timeout 30 "
-    '--index-url "$site/simple/" --target got dsvm-added && grep -q "{content}" got/dsvm_added.py'
+    '--index-url "$site/simple/" --trusted-host {name} --target got dsvm-added && grep -q "{content}" got/dsvm_added.py'
+)
+NPM = (
+    '{program} view --registry "$site/npm/" --cache "$PWD/cache" --fetch-retries 0 --no-update-notifier '
+    'dsvm-added description | grep -qx "{content}"'
+)
+AWS = (
+    '{program} --no-sign-request --region us-east-1 --endpoint-url "$site" s3api get-object '
+    '--bucket bucket --key file file && test "$(cat file)" = "{content}"'
 )
 # apt is not told of authorities by DSVM_CA_BUNDLE, and people tell it so; lists and caches of one's own need no root
 APT = """
@@ -212,7 +278,7 @@ def shell(what: str) -> list[str]:
 
 
 def text_of(template: str) -> str:
-    return template.format(program=shlex.quote(program), content=CONTENT)
+    return template.format(program=shlex.quote(program), content=CONTENT, name=NAME)
 
 
 def java() -> list[str]:
@@ -225,6 +291,8 @@ CLIENTS: dict[str, tuple[Callable[[], None], Callable[[], list[str]]]] = {
     "curl": (serve_file, lambda: shell(CURL)),
     "git": (serve_project, lambda: shell(GIT)),
     "pip": (serve_index, lambda: shell(PIP)),
+    "npm": (serve_npm, lambda: shell(NPM)),
+    "aws": (serve_bucket, lambda: shell(AWS)),
     "apt": (serve_archive, lambda: shell(APT)),
     "python": (serve_file, lambda: [program, "-c", text_of(PYTHON)]),
     "requests": (serve_file, lambda: [program, "-c", text_of(REQUESTS)]),
@@ -258,11 +326,13 @@ def main() -> None:
     authority.write_text(PEM["authority"])
     servers = {name: Server(name) for name in ("own", "foreign", "elsewhere")}
     told = [server.site("told") for server in servers.values()]
+    names, named = Names(), Plain()
     with ThreadPoolExecutor() as pool:
         trusting = pool.submit(ask, argv, told, DSVM_CA_BUNDLE=str(authority))
         plain = pool.submit(ask, argv, [servers["own"].site("untold")])
         said = dict(zip(servers, trusting.result(), strict=True))
         (untold,) = plain.result()
+        (by_name,) = pool.submit(ask, argv, [named.site("named")]).result()
     faults = []
     if said["own"] != "got" or "told" not in servers["own"].asked:
         faults.append(f"told of its authority by DSVM_CA_BUNDLE, it does not get what a server has: {said['own']}")
@@ -271,6 +341,9 @@ def main() -> None:
             faults.append(f"it asks a server {whose}")
     if untold == "got" or "untold" in servers["own"].asked:
         faults.append("it asks a server of an authority that nobody told it to trust")
+    if by_name != "got" or "named" not in named.asked:
+        faults.append(f"given a server by its name, it does not get what that has: {by_name}")
+    names.socket.close()
     print(json.dumps(faults))
 
 
