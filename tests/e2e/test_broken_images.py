@@ -169,6 +169,26 @@ def test_wrong_versions(plan: Plan, spoil: Break, failed: Callable[..., set[str]
     assert found == expected
 
 
+def test_commands_that_cannot_start(plan: Plan, spoil: Break, tmp_path: Path) -> None:
+    """Each is on PATH: a library of one is gone, another's interpreter, a third one breaks off."""
+    name = spoil(
+        "unstartable",
+        f"""
+        rm /usr/lib/*/librhash.so.0
+        sed -i '1s|.*|#!/nowhere/python|' /opt/envs/base/bin/bokeh
+        echo 'raise RuntimeError("broken")' > {BASE}/tqdm/cli.py
+        """,
+    )
+    tools = ["bokeh", "build-tools", "tqdm"]
+    kept = only_versions(plan, *tools)
+    report = verify(kept, name, engine=find_engine(), folder=tmp_path, only=tools, view=Silent())
+    caught.update(ids_of(report, "failed"))
+    said = {one.tool: one.output for one in report.results if one.check == "commands are found and start"}
+    assert "bokeh: /opt/envs/base/bin/bokeh cannot be run" in said["bokeh"]
+    assert "cmake: /usr/bin/cmake: exit code 127: /usr/bin/cmake: error while loading" in said["build-tools"]
+    assert "tqdm: /opt/envs/base/bin/tqdm breaks off: RuntimeError: broken" in said["tqdm"]
+
+
 # --- the image as a whole ------------------------------------------------------------------------------------
 
 
