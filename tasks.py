@@ -97,6 +97,7 @@ def _folders(catalog: list[str] | None) -> list[Path]:
         "update-stale": "resolve again at once what mirrors have dropped",
         "cache": "use BuildKit's cache (--no-cache: run every stage again)",
         "builder": "buildx builder to use, of any driver; the image comes back here to be verified",
+        "push": "HOST/PATH[:TAG]: push the image there once it is verified; who is logged in, docker and podman know",
         "cache-from": CACHE_FROM,
         "cache-to": CACHE_TO,
         "gpu": GPU,
@@ -107,17 +108,41 @@ def _folders(catalog: list[str] | None) -> list[Path]:
 @plain_errors
 def build(c: Context, variant: str = "", format: str = "docker", verify: bool = True, offline: bool = False,
           locked: bool = False, update_stale: bool = False, cache: bool = True, builder: str | None = None,
-          cache_from: list[str] | None = None, cache_to: str | None = None,
+          cache_from: list[str] | None = None, cache_to: str | None = None, push: str | None = None,
           gpu: str | None = None, driver: str | None = None,
           catalog: list[str] | None = None) -> None:  # fmt: skip
     """Build and verify an image: lock, fetch, render, build, verify, whatever of it is missing."""
     from dsvm import pipeline
     from dsvm.session import BuildOptions
 
-    options = BuildOptions(format, verify, locked, update_stale, no_cache=not cache, builder=builder)
+    options = BuildOptions(format, verify, locked, update_stale, no_cache=not cache, builder=builder, push=push)
     caches = pipeline.layer_caches(cache_from or (), cache_to)
     session = _session(catalog, offline=offline, gpu=gpu, driver=driver, caches=caches)
     pipeline.build(session, variant, options)
+
+
+@task(
+    iterable=["catalog", "variant", "cache_from"],
+    help={
+        "variant": f"{VARIANT}; repeatable",
+        "registry": "HOST/PATH: builders push each image there, as VARIANT-unverified; without, they load it",
+        "output": "FILE: docker-bake.json by default",
+        "locked": "never resolve: stop when the lock does not fit the manifests",
+        "cache-from": CACHE_FROM,
+        "cache-to": CACHE_TO,
+        "catalog": CATALOG,
+    },
+)
+@plain_errors
+def bake(c: Context, variant: list[str] | None = None, registry: str | None = None, output: str = "docker-bake.json",
+         locked: bool = False, cache_from: list[str] | None = None, cache_to: str | None = None,
+         catalog: list[str] | None = None) -> None:  # fmt: skip
+    """Write docker-bake.json: `docker buildx bake` builds these variants by it, on one builder or many."""
+    from dsvm import pipeline, screen
+
+    session = _session(catalog, caches=pipeline.layer_caches(cache_from or (), cache_to))
+    file, variants = Path(output), given("variant", variant)
+    screen.show_baked(pipeline.bake(session, variants, file, registry=registry, locked=locked), file)
 
 
 @task(

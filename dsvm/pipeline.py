@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -50,6 +51,7 @@ from dsvm.store import megabytes
 if TYPE_CHECKING:  # a command loads the rooms that it uses, and no others
     from dsvm.audit import AuditOptions, Evidence
     from dsvm.cloud import PublishOptions
+    from dsvm.container import Baked
     from dsvm.model import answers
     from dsvm.nightly import NightlyOptions
     from dsvm.release import (
@@ -57,6 +59,7 @@ if TYPE_CHECKING:  # a command loads the rooms that it uses, and no others
         Checked,
         CheckedDisk,
         Claim,
+        Destination,
         Doomed,
         Home,
         Keep,
@@ -111,12 +114,40 @@ def write_plan(session: Session, variant: str) -> tuple[Plan, Path]:
 def build(session: Session, variant: str, options: BuildOptions) -> None:
     """Everything from manifest to a verified image of `options.format`."""
     refuse_contradictions(session, options)
+    if options.push is not None and options.format != CONTAINER:
+        raise InputError(
+            f"--push: {options.format} goes to no registry", hint="A machine's disk: invoke publish, invoke release"
+        )
     if options.format == CONTAINER:
+        to = releases.Destination.of(options.push, session.host) if options.push is not None else None
         container.build(session, variant, options)
+        if to is not None:
+            _push(session, variant, to)
     elif options.format in cloud.FORMATS:
         cloud.build(session, variant, options)
     else:
         vm.build(session, variant, options)
+
+
+def _push(session: Session, variant: str, to: Destination) -> None:
+    """Push the image of a variant that was just verified."""
+    with session.working_on(variant):
+        image = container.need_verified(session, make_plan(session.catalog, need_lock(session, variant, locked=True)))
+        sent = to.push(image, session.engine, session.store.root, session.note)
+    size = f"{megabytes(sum(sent.sent.values()))} of {megabytes(sent.size)}"
+    session.echo(f"pushed {variant}: {to.registry.reference}@{sent.image.digest}, {size} sent")
+
+
+def bake(session: Session, variants: Sequence[str], file: Path, *, registry: str | None, locked: bool) -> list[Baked]:
+    """Write `file`, by which `docker buildx bake` builds the images of all these variants. Raises InputError."""
+    if registry is not None:
+        place = releases.Reference.of(registry)
+        if place.tag or place.digest:
+            raise InputError(f"--registry {registry}: a repository is wanted, without a tag or a digest")
+    with session.using_store():
+        found = [container.bake(session, one, registry=registry, locked=locked) for one in dict.fromkeys(variants)]
+    write_whole(file, json.dumps(container.bake_file(found), indent=2) + "\n")
+    return found
 
 
 def layer_caches(sources: Sequence[str], target: str | None) -> LayerCaches:

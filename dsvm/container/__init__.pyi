@@ -1,5 +1,8 @@
 from . import history as history
 from . import images as images
+from .baking import Baked as Baked
+from .baking import bake as bake
+from .baking import bake_file as bake_file
 from .buildkit import Built as Built
 from .buildkit import Layer as Layer
 from .buildkit import export_root as export_root

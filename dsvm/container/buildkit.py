@@ -81,7 +81,9 @@ def prepare(plan: Plan, store: Store, folder: Path) -> dict[str, Path]:
     for name, files in stores(plan).items():
         place = folder / "store" / name
         described = folder / "sections" / f"{name}.json"
-        write_whole(described, canonical_json(mounted[name]))
+        # No word of when or why its lock was made: a stage runs again for every byte that differs.
+        read = mounted[name].model_dump(mode="json", exclude_none=True, include={"id", "ecosystem", "pins", "extra"})
+        write_whole(described, canonical_json(read))
         sha256, _ = store.add(described)
         texts = {}
         for file, text in mounted[name].extra.get("texts", {}).items():

@@ -111,7 +111,7 @@ def _make(session: Session, plan: Plan, layout: tuple[Path, str], tag: str, opti
         builder=options.builder,
         no_cache=options.no_cache,
         unpack=options.verify,
-        revision=_revision(),
+        revision=revision(),
     )
     size = f"{built.size / 1e9:.2f} GB in {len(built.layers)} layers"
     session.echo(f"built {plan.variant}: {size}, {built.seconds:.0f} s")
@@ -157,7 +157,7 @@ def need_verified(session: Session, plan: Plan) -> str:
     return str(found["Id"])
 
 
-def _revision() -> str | None:
+def revision() -> str | None:
     """The commit that this project is at, or None outside a checkout."""
     try:
         return run(["git", "-C", ROOT, "rev-parse", "HEAD"], timeout=30).stdout.strip()

@@ -40,6 +40,7 @@ from .publishing import Seal as Seal
 from .publishing import attach_all as attach_all
 from .pulling import needed as needed
 from .pulling import pull_size as pull_size
+from .pushing import Destination as Destination
 from .references import Reference as Reference
 from .references import is_loopback as is_loopback
 from .registry import Pulled as Pulled

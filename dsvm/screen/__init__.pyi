@@ -21,6 +21,7 @@ from .matrix import show_list as show_list
 from .nights import show_night as show_night
 from .nights import write_night as write_night
 from .pages import show_pages as show_pages
+from .releases import show_baked as show_baked
 from .releases import show_checked as show_checked
 from .releases import show_doomed as show_doomed
 from .releases import show_published as show_published

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
+from dsvm.container import Baked
 from dsvm.model import answers
 from dsvm.release import Checked, CheckedDisk, Doomed, Published, Switch
 from dsvm.screen.console import echo, table, warn
@@ -18,6 +20,14 @@ def show_published(published: Published, registry: str) -> None:
     echo(f"sent {megabytes(published.sent)} of {megabytes(published.size)}; all of it was pulled back and compared")
     echo(f"index: {registry}@{published.index.digest}")
     show_switched(published.switched)
+
+
+def show_baked(baked: Sequence[Baked], file: Path) -> None:
+    """Say how the images of a docker-bake.json are built, and what is still to be done with them."""
+    echo(str(file))
+    echo(f"build: docker buildx bake --builder BUILDER --file {file}")
+    for one in baked:
+        echo(f"then:  {one.verification}")
 
 
 def show_switched(switched: Sequence[Switch]) -> None:

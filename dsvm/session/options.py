@@ -18,6 +18,8 @@ class BuildOptions:
     update_stale: bool = False
     no_cache: bool = False
     builder: str | None = None
+    # a tag of a registry that gets the verified image
+    push: str | None = None
 
 
 def refuse_contradictions(session: Session, options: BuildOptions) -> None:
@@ -25,6 +27,8 @@ def refuse_contradictions(session: Session, options: BuildOptions) -> None:
     for one, other, why in (
         (options.locked, options.update_stale, "--locked forbids to resolve, and --update-stale asks for it"),
         (session.offline, options.update_stale, "--offline forbids to resolve, and --update-stale asks for it"),
+        (options.push, not options.verify, "--push is for what was verified, and --no-verify leaves that out"),
+        (session.offline, options.push, "--offline asks no registry, and --push does"),
     ):
         if one and other:
             raise InputError(why, hint="Leave one of them out")

@@ -253,6 +253,11 @@ def test_build_contexts_hold_exactly_what_the_stages_mount(tmp_path: Path) -> No
     before = (described.stat().st_mtime_ns, described.stat().st_size)
     docker.prepare(plan, store, tmp_path / "build")
     assert (described.stat().st_mtime_ns, described.stat().st_size) == before, "the builder would copy it again"
+    again = [one.model_copy(update={"epoch": one.epoch + 1, "tools": ("another",)}) for one in sections]
+    other = docker.prepare(PLAN.model_copy(update={"sections": tuple(again)}), store, tmp_path / "other")
+    assert (other["store-env-base_0"] / "section.json").read_bytes() == (
+        contexts["store-env-base_0"] / "section.json"
+    ).read_bytes(), "a part runs again though its packages are the same"
 
 
 def test_small_files_of_a_section_lie_beside_its_pins(tmp_path: Path) -> None:
