@@ -49,6 +49,7 @@ class BuildProgress:
         self.vertices: dict[str, Vertex] = {}
         self.times: dict[str, dict[str, tuple[float, float]]] = {}  # row -> vertex -> from when to when it ran
         self.ended: set[str] = set()
+        self.from_cache: set[str] = set()
         self.logs: dict[str, list[str]] = {}
         self.failed: tuple[str, str] | None = None
         self.rest = ""
@@ -108,10 +109,18 @@ class BuildProgress:
         if stage is None:
             return
         if vertex.get("cached"):
+            self.from_cache.add(digest)
             stage.state = "cached" if stage.state in ("waiting", "cached") else stage.state
             if known.ran is None and vertex.get("completed"):
                 known.ran, known.cached = (_seconds(vertex["started"]), _seconds(vertex["completed"])), True
             self._over(stage, digest)
+        elif digest in self.from_cache:
+            # its layers come from a registry's cache, now that something runs on top of them: nothing of it runs
+            if vertex.get("completed"):
+                self._over(stage, digest)
+            elif vertex.get("started"):
+                stage.running.add(digest)
+                stage.started = stage.started or time.monotonic()
         elif vertex.get("completed"):
             # BuildKit looks at some vertices first and runs them later: they are completed twice
             begun, ended = _seconds(vertex["started"]), _seconds(vertex["completed"])

@@ -170,13 +170,13 @@ def test_wrong_versions(plan: Plan, spoil: Break, failed: Callable[..., set[str]
 
 
 def test_commands_that_cannot_start(plan: Plan, spoil: Break, tmp_path: Path) -> None:
-    """Each is on PATH: a library of one is gone, another's interpreter, a third one breaks off."""
+    """Each is on PATH: a library of one is gone, another's interpreter, a module of a third one."""
     name = spoil(
         "unstartable",
         f"""
         rm /usr/lib/*/librhash.so.0
         sed -i '1s|.*|#!/nowhere/python|' /opt/envs/base/bin/bokeh
-        echo 'raise RuntimeError("broken")' > {BASE}/tqdm/cli.py
+        echo 'import no_such_module' > {BASE}/tqdm/cli.py
         """,
     )
     tools = ["bokeh", "build-tools", "tqdm"]
@@ -186,7 +186,7 @@ def test_commands_that_cannot_start(plan: Plan, spoil: Break, tmp_path: Path) ->
     said = {one.tool: one.output for one in report.results if one.check == "commands are found and start"}
     assert "bokeh: /opt/envs/base/bin/bokeh cannot be run" in said["bokeh"]
     assert "cmake: /usr/bin/cmake: exit code 127: /usr/bin/cmake: error while loading" in said["build-tools"]
-    assert "tqdm: /opt/envs/base/bin/tqdm breaks off: RuntimeError: broken" in said["tqdm"]
+    assert "tqdm: /opt/envs/base/bin/tqdm: ModuleNotFoundError: No module named" in said["tqdm"]
 
 
 # --- the image as a whole ------------------------------------------------------------------------------------

@@ -142,6 +142,21 @@ def test_when_steps_ran_and_which_of_them_the_build_waited_for() -> None:
     ]
 
 
+def test_a_step_whose_layers_come_from_a_registry_is_cached() -> None:
+    """What BuildKit says where something runs on top of a step that it has from the cache of another engine."""
+    name = "[runtime-python 1/1] RUN"
+    events = [
+        vertex("r", name, started=at(1), cached=True),
+        vertex("r", name, started=at(1.1)),
+        vertex("r", name, started=at(1.1), completed=at(8)),
+        vertex("r", name, started=at(1), completed=at(8.1), cached=True),
+    ]
+    progress, text = follow(as_lines(events, None))
+    assert progress.stages["runtime-python"].state == "cached"
+    assert name not in text
+    assert [one.cached for one in progress.timings] == [True]
+
+
 def test_a_step_that_was_looked_at_and_ran_later_counts_once_and_is_not_cached() -> None:
     name = "[context store-env-base] load from client"
     events = [ran("a", name, 1, 1), ran("a", name, 2, 5), ran("b", "[env-base_0 1/1] RUN", 5, 6, "a")]

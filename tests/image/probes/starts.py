@@ -1,8 +1,8 @@
 """Start commands as `NAME --version`: argv are their names. Prints {name: why it does not start} as JSON.
 
 What a program says of that, or its exit code, is no fault: not every one knows the word. That it is not found, that its
-interpreter or a library is gone, that it breaks off with a trace of its calls, that a signal ends it or that it says
-nothing at all, is. One that is still at work after a while has started.
+interpreter or a library is gone, that a signal ends it or that it says nothing at all, is. One that is still at work
+after a while has started.
 """
 
 import json
@@ -15,7 +15,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 SECONDS = 45
-TRACE = "Traceback (most recent call last):"
 NOT_RUN = (126, 127)  # a shell script whose own program cannot be run
 LOST = re.compile(
     r"error while loading shared libraries|cannot open shared object file|bad interpreter|symbol lookup error"
@@ -52,8 +51,6 @@ def fault(name: str) -> str:
     if found := LOST.search(said):
         line = next(line for line in said.splitlines() if found[0] in line)
         return f"{path}: {line.strip()[:200]}"
-    if TRACE in said:
-        return f"{path} breaks off: {last}"
     return "" if said.strip() else f"{path} says nothing"
 
 
