@@ -12,6 +12,7 @@ from dsvm.screen.variants import list_answer
 from dsvm.session import Session
 
 CELL = 7  # characters of a cell, so that eight variants fit a terminal of 100
+DESCRIBED = 30  # characters that a description of a tool needs beside them
 # what stands in a cell that has no version, and for the image of a variant that has none
 WORDS: Mapping[answers.ToolPlace, str] = {
     "wanted": "wanted",
@@ -79,10 +80,17 @@ def _columns(
 ) -> Iterator[tuple[Sequence[answers.ListedVariant], bool]]:
     """The variants in tables that fit the terminal, each with whether there is room to describe the tools."""
     room = terminal_width() - widest - 1
-    fit = max(1, room // (CELL + 2))
-    for start in range(0, len(variants), fit):
-        part = variants[start : start + fit]
-        yield part, room - len(part) * (CELL + 2) >= 30
+    part: list[answers.ListedVariant] = []
+    left = room
+    for one in variants:
+        width = max(CELL, *map(len, _head(one.variant))) + 2
+        if part and width > left:
+            yield part, left >= DESCRIBED
+            part, left = [], room
+        part.append(one)
+        left -= width
+    if part:
+        yield part, left >= DESCRIBED
 
 
 def _head(name: str) -> tuple[str, str]:

@@ -6,17 +6,17 @@ from lib.outcome import run_check
 
 
 def check() -> dict[str, object]:
+    import json
     import sys
+    import urllib.error
     import urllib.request
     from pathlib import Path
 
+    import fastapi
     from lib.process import free_port, running
 
     port = free_port()
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-    import json
-    import urllib.error
 
     Path("service.py").write_text(
         "from fastapi import FastAPI\nfrom pydantic import BaseModel\n\napp = FastAPI()\n\n\n"
@@ -41,7 +41,7 @@ def check() -> dict[str, object]:
             refused = 200
     if (found, list(paths), refused) != ({"y": 9.0}, ["/square"], 422):
         raise AssertionError(f"answer {found}, paths {list(paths)}, wrong input {refused}")
-    return {"refused": refused}
+    return {"refused": refused, "fastapi": fastapi.__version__}
 
 
 if __name__ == "__main__":

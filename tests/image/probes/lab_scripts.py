@@ -28,6 +28,7 @@ SHARED = re.compile(
     r"\.f\.j ?=.{0,600}?(?:else if ?\((?P<one>\d+) ?!==? ?\w|/(?P<these>\^[\d|()?:]+\$)/\.test)", re.DOTALL
 )
 local = threading.local()
+empty: list[str] = []
 
 
 def get(path: str) -> tuple[int, str, str]:
@@ -96,7 +97,10 @@ def entries() -> Iterator[str]:
         status, _, text = get(page)
         if status != 200:
             sys.exit(f"{page}: {status}")
-        for source in re.findall(r'<script[^>]* src="([^"]+)"', text):
+        sources = re.findall(r'<script[^>]* src="([^"]+)"', text)
+        if not sources:
+            empty.append(page)
+        for source in sources:
             yield urllib.parse.urljoin(f"http://127.0.0.1:{port}{page}", html.unescape(source))
         config = re.search(r'<script[^>]*id="jupyter-config-data"[^>]*>(.*?)</script>', text, re.DOTALL)
         told = json.loads(config[1]) if config else {}
@@ -126,6 +130,7 @@ def main() -> None:
         seen |= dict(zip(more, pool.map(look, more), strict=True))
     counts = {urllib.parse.urlsplit(url).path: len(found) for url, found in loads.items()}
     wrong = {urllib.parse.urlsplit(url).path: why for url, (why, _) in seen.items() if why}
+    wrong |= dict.fromkeys(empty, "names no script")
     print(json.dumps({"asked": len(seen), "entries": counts, "wrong": wrong}))
 
 
