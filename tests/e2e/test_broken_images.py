@@ -474,6 +474,7 @@ def test_cookies_that_outlive_their_token(spoil: Break, failed: Callable[..., se
         """
     assert failed(spoil("cookies", script), only=["code-server", "jupyterlab"]) == {
         f"code-server: {OTHER_START}",
+        "code-server: refuses strangers at every address",
         f"jupyterlab: {OTHER_START}",
         f"jupyterlab: {PROCESS}",
     }
