@@ -1,7 +1,4 @@
-"""Variants as targets of `docker buildx bake`, built by any builder, with the same layers as `invoke build` makes.
-
-https://github.com/docker/buildx/blob/v0.13.1/docs/bake-reference.md
-"""
+"""Variants as targets of `docker buildx bake`, built by any builder, with the same layers as `invoke build` makes."""
 
 from __future__ import annotations
 
@@ -14,10 +11,8 @@ from typing import Any
 
 from dsvm.container import buildkit
 from dsvm.container.images import UNVERIFIED, image_name
-from dsvm.container.layouts import base_layout
-from dsvm.container.target import need_container, revision
+from dsvm.container.target import laid_out, need_container, revision
 from dsvm.host import guarded
-from dsvm.plan import make_plan, rendering
 from dsvm.session import Session, fetch_fresh, gate_variant, need_lock
 
 
@@ -48,34 +43,15 @@ def bake(session: Session, variant: str, *, registry: str | None, locked: bool) 
         lock = need_lock(session, variant, locked=locked)
         gate_variant(session, variant, lock)
         lock = fetch_fresh(session, lock, update_stale=False, format="docker")
-        plan = make_plan(session.catalog, lock)
+        plan, (layout, digest) = laid_out(session, lock)
         folder = session.folder(variant)
-        rendering.write(plan, folder)
-        layout, digest = base_layout(session, lock, folder / "base.log")
-        contexts = {
-            **{name: str(path) for name, path in buildkit.prepare(plan, session.store, folder).items()},
+        contexts: dict[str, str | Path] = {
+            **buildkit.prepare(plan, session.store, folder),
             "base": f"oci-layout://{_beside(layout, folder / 'base')}@{digest}",
         }
     image = f"{registry}:{variant}-{UNVERIFIED}" if registry else image_name(variant, UNVERIFIED)
-    layers = buildkit.layer_options(plan)
-    kind = f"type=image,name={image},push=true" if registry else f"type=docker,name={image}"
-    at = revision()
-    return Baked(
-        variant,
-        image,
-        {
-            "context": str(folder / "files"),
-            "dockerfile": str(folder / "Dockerfile"),
-            "contexts": dict(sorted(contexts.items())),
-            "args": {"SOURCE_DATE_EPOCH": str(plan.epoch)},
-            "labels": {"org.opencontainers.image.revision": at} if at else {},
-            "platforms": [f"linux/{plan.base.arch}"],
-            "attest": ["type=provenance,disabled=true", "type=sbom,disabled=true"],
-            "cache-from": list(session.caches.imports(variant)),
-            "cache-to": list(session.caches.exports(variant, layers)),
-            "output": [f"{kind},{layers}"],
-        },
-    )
+    recipe = buildkit.Recipe(plan, folder, contexts, session.caches, revision())
+    return Baked(variant, image, recipe.target("type=image,push=true" if registry else "type=docker", image))
 
 
 def bake_file(targets: Sequence[Baked]) -> dict[str, Any]:

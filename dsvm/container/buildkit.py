@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from dsvm.container.images import RUN, image_name, inspect, layers_with_sizes
 from dsvm.container.layouts import archive
@@ -48,6 +49,71 @@ class Built(Model):
     def size(self) -> int:
         """Bytes of all layers, uncompressed."""
         return sum(layer.size for layer in self.layers)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What BuildKit is told of an image, whichever program of buildx runs it. `folder` has the rendered plan."""
+
+    plan: Plan
+    folder: Path
+    # name -> folder, or what else BuildKit takes
+    contexts: Mapping[str, str | Path]
+    caches: LayerCaches = NO_CACHES
+    revision: str | None = None
+
+    @property
+    def layers(self) -> str:
+        """How layers are compressed: a base made here too, to a third; one of a registry stays as that has it."""
+        # gzip, the default, would take longer than the build
+        options = "compression=zstd,compression-level=1,oci-mediatypes=true"
+        return f"{options},force-compression=true" if self.plan.base_kind == "bootstrap" else options
+
+    @property
+    def arguments(self) -> dict[str, str]:
+        return {"SOURCE_DATE_EPOCH": str(self.plan.epoch)}
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Said beside the Dockerfile, which names what determines the image and nothing else."""
+        return {"org.opencontainers.image.revision": self.revision} if self.revision else {}
+
+    @property
+    def imports(self) -> tuple[str, ...]:
+        return self.caches.imports(self.plan.variant)
+
+    @property
+    def exports(self) -> tuple[str, ...]:
+        return self.caches.exports(self.plan.variant, self.layers)
+
+    def options(self, kind: str, image: str) -> list[str]:
+        """For `buildx build`; the image goes to an output of this kind."""
+        return [
+            *(f"--build-arg={name}={value}" for name, value in self.arguments.items()),
+            *(f"--label={name}={value}" for name, value in self.labels.items()),
+            *(f"--cache-from={one}" for one in self.imports),
+            *(f"--cache-to={one}" for one in self.exports),
+            f"--output={kind},name={image},{self.layers}",
+        ]
+
+    def target(self, kind: str, image: str) -> dict[str, Any]:
+        """The same for `buildx bake`: https://github.com/docker/buildx/blob/v0.13.1/docs/bake-reference.md"""
+        return {
+            "context": str(self.folder / "files"),
+            "dockerfile": str(self.folder / "Dockerfile"),
+            "contexts": {name: str(place) for name, place in sorted(self.contexts.items())},
+            "args": self.arguments,
+            "labels": self.labels,
+            "platforms": [_platform(self.plan)],
+            "attest": ["type=provenance,disabled=true", "type=sbom,disabled=true"],
+            "cache-from": list(self.imports),
+            "cache-to": list(self.exports),
+            "output": [f"{kind},name={image},{self.layers}"],
+        }
+
+
+def _platform(plan: Plan) -> str:
+    return f"linux/{plan.base.arch}"
 
 
 def run_tag() -> str:
@@ -125,22 +191,19 @@ def build(
         warn(f"{caches.target}: no cache is written: this engine keeps images where BuildKit writes none from")
         warn(CACHE_HINT)
         caches = replace(caches, target=None)
-    layers = layer_options(plan)
     kind = "type=docker" if container_driver else f"type=image,unpack={str(unpack).lower()}"
+    contexts: dict[str, str | Path] = {
+        **prepare(plan, store, folder),
+        "base": _base_context(base, folder, engine, engine.containerd_store or container_driver),
+    }
     options: list[str | Path] = [
         *(["--builder", builder] if builder else []),
         *(["--no-cache"] if no_cache else []),
-        f"--build-arg=SOURCE_DATE_EPOCH={plan.epoch}",
-        f"--build-context=base={_base_context(base, folder, engine, engine.containerd_store or container_driver)}",
-        # said beside the Dockerfile, which names what determines the image and nothing else
-        *([f"--label=org.opencontainers.image.revision={revision}"] if revision else []),
-        *(f"--cache-from={one}" for one in caches.imports(plan.variant)),
-        *(f"--cache-to={one}" for one in caches.exports(plan.variant, layers)),
-        f"--output={kind},name={image},{layers}",
+        *Recipe(plan, folder, contexts, caches, revision).options(kind, image),
         *("--metadata-file", meta),
     ]
     begun = time.monotonic()
-    progress = _run(plan, folder, store, options, engine=engine, view=view)
+    progress = _run(plan, folder, contexts, options, engine=engine, view=view)
     for fault in progress.cache_faults:
         warn(fault)
     of_image = _layers(plan, image, engine)
@@ -158,28 +221,20 @@ def build(
     return built
 
 
-def layer_options(plan: Plan) -> str:
-    """How layers are compressed: a base that was made here too, to a third; one of a registry stays as that has it."""
-    # gzip, the default, would take longer than the build
-    options = "compression=zstd,compression-level=1,oci-mediatypes=true"
-    return f"{options},force-compression=true" if plan.base_kind == "bootstrap" else options
-
-
 def _run(
     plan: Plan,
     folder: Path,
-    store: Store,
+    contexts: Mapping[str, str | Path],
     options: Sequence[str | Path],
     *,
     engine: Engine,
     view: BuildView,
 ) -> BuildProgress:
     """Run BuildKit over the Dockerfile in `folder`; its output is kept as build.log."""
-    contexts = prepare(plan, store, folder)
     log = folder / "build.log"
     argv: list[str | Path] = [
         *("docker", "buildx", "build", "--progress=rawjson", "--provenance=false", "--sbom=false"),
-        *("--platform", f"linux/{plan.base.arch}"),
+        *("--platform", _platform(plan)),
         *(f"--build-context={name}={path}" for name, path in sorted(contexts.items())),
         *options,
         *("--file", folder / "Dockerfile", folder / "files"),
@@ -214,15 +269,18 @@ def export_root(
     Owners and extended attributes are kept, so this runs as root. Raises as `build` does.
     """
     packed = folder / "root.tar"
+    contexts: dict[str, str | Path] = {
+        **prepare(plan, store, folder),
+        "base": _base_context(base, folder, engine, engine.containerd_store),
+        "image": f"docker-image://{image}",
+    }
     options: list[str | Path] = [
         *(["--builder", builder] if builder else []),
         *(["--no-cache"] if no_cache else []),
-        f"--build-context=base={_base_context(base, folder, engine, engine.containerd_store)}",
-        f"--build-context=image=docker-image://{image}",
         f"--output=type=tar,dest={packed}",
     ]
     try:
-        _run(plan, folder, store, options, engine=engine, view=view)
+        _run(plan, folder, contexts, options, engine=engine, view=view)
         run(
             [
                 *("tar", "--extract", "--file", packed, "--directory", root, "--numeric-owner"),

@@ -49,14 +49,11 @@ def _build(session: Session, variant: str, options: BuildOptions) -> tuple[str, 
     plan = make_plan(session.catalog, locked)
     if not options.no_cache and _is_current(session, plan, verified=options.verify):
         return image_name(variant), None
-    fresh = fetch_fresh(session, locked, update_stale=options.update_stale and not options.locked, format="docker")
-    plan = make_plan(session.catalog, fresh) if fresh != locked else plan
-    folder = session.folder(variant)
-    rendering.write(plan, folder)
-    layout = base_layout(session, fresh, folder / "base.log")
+    locked = fetch_fresh(session, locked, update_stale=options.update_stale and not options.locked, format="docker")
+    plan, layout = laid_out(session, locked)
     with _provisional(session, variant) as tag:
         built, image = _make(session, plan, layout, tag, options)
-        history.keep(folder, built, image, fresh)
+        history.keep(session.folder(variant), built, image, locked)
         provisional = image_name(variant, images.UNVERIFIED)
         images.tag(image, provisional, session.engine)
         if not options.verify:
@@ -64,6 +61,14 @@ def _build(session: Session, variant: str, options: BuildOptions) -> tuple[str, 
             return provisional, built
         _verify(session, plan, image, provisional)
     return image_name(variant), built
+
+
+def laid_out(session: Session, locked: Lock) -> tuple[Plan, tuple[Path, str]]:
+    """The plan of a fetched lock, rendered into the variant's folder, and its base: a layout and a digest in it."""
+    folder = session.folder(locked.variant)
+    plan = make_plan(session.catalog, locked)
+    rendering.write(plan, folder)
+    return plan, base_layout(session, locked, folder / "base.log")
 
 
 def _is_current(session: Session, plan: Plan, *, verified: bool) -> bool:

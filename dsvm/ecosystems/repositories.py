@@ -48,6 +48,13 @@ def roots(repository: Repository, context: Context) -> Sequence[str]:
 # --- key ---------------------------------------------------------------------------------------------------
 
 
+def located(pin: Pin, context: Context) -> list[str]:
+    """URLs of a package of a distribution's archive, or of a repository beside it, best first."""
+    repository = context.repositories.get(pin.registry)
+    places = roots(repository, context) if repository else context.host.apt_mirrors(pin.registry)
+    return [f"{place}/{pin.file}" for place in places]
+
+
 def signing_key(whose: str, key: Key, root: str, context: Context) -> Cert:
     """The one key that may sign what messages call `whose`; fetched, and compared with the manifest.
 

@@ -22,9 +22,9 @@ OPEN = "LicenseRef-to-be-filled-in"
 def begin(session: Session, kind: str, name: str, *, package: str = "", like: str = "cpu-minimal") -> Path:
     """Write the manifest of a new tool or variant to the latest of the catalog's folders, and give its path.
 
-    A tool comes from `package` of PyPI, by default one of its own name, as it is offered for the base of the variant
-    `like`; a variant extends that one. Raises InputError for a bad or taken name, LockError where the registry has no
-    such package.
+    A tool comes from `package` of the first ecosystem that introduces packages, by default one of its own name, as it
+    is offered for the base of the variant `like`; a variant extends that one. Raises InputError for a bad or taken
+    name, LockError where the registry has no such package.
     """
     if kind not in KINDS:
         raise InputError(f"'{kind}' cannot be begun{near(kind, KINDS)}", hint="There are: tool, variant")

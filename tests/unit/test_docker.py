@@ -20,7 +20,7 @@ from dsvm.container.timings import Vertex, timings
 from dsvm.model import BaseKind, BuildError, EngineError
 from dsvm.plan import files_context, make_plan
 from dsvm.screen.build import LineScreen
-from dsvm.session import StageState
+from dsvm.session import LayerCaches, StageState
 from dsvm.store import Store
 
 PLAN = make_plan(tiny.catalog(), tiny.lock())
@@ -293,4 +293,15 @@ def test_small_files_of_a_section_lie_beside_its_pins(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("kind", "forced"), [("bootstrap", True), ("registry", False)])
 def test_a_base_that_was_made_here_is_compressed_too(kind: BaseKind, forced: bool) -> None:
     plan = make_plan(tiny.catalog(), tiny.lock()).model_copy(update={"base_kind": kind})
-    assert ("force-compression=true" in docker.layer_options(plan).split(",")) == forced
+    recipe = docker.Recipe(plan, Path("folder"), {})
+    assert ("force-compression=true" in recipe.layers.split(",")) == forced
+
+
+def test_build_and_bake_are_told_the_same() -> None:
+    caches = LayerCaches(("registry.example/cache",), "registry.example/cache")
+    recipe = docker.Recipe(PLAN, Path("folder"), {"scripts": Path("scripts")}, caches, "abc")
+    options, target = recipe.options("type=docker", "x:y"), recipe.target("type=docker", "x:y")
+    told = [f"--build-arg={name}={value}" for name, value in target["args"].items()]
+    told += [f"--label={name}={value}" for name, value in target["labels"].items()]
+    told += [f"--{key}={one}" for key in ("cache-from", "cache-to") for one in target[key]]
+    assert options == [*told, f"--output={target['output'][0]}"]

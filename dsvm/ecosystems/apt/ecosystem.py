@@ -31,7 +31,7 @@ from dsvm.ecosystems.protocol import (
     Request,
     RunInImage,
 )
-from dsvm.ecosystems.repositories import OutOfReach, out_of_place, roots
+from dsvm.ecosystems.repositories import OutOfReach, located, out_of_place
 from dsvm.host import run
 from dsvm.model import (
     Base,
@@ -234,11 +234,7 @@ class Apt:
             yield one if isinstance(one, str) else one.package
 
     def locate(self, pin: Pin, context: Context) -> Iterable[str]:
-        if pin.registry == "url":
-            return [pin.file]
-        repository = context.repositories.get(pin.registry)
-        places = roots(repository, context) if repository else context.host.apt_mirrors(pin.registry)
-        return [f"{place}/{pin.file}" for place in places]
+        return [pin.file] if pin.registry == "url" else located(pin, context)
 
     def file_name(self, pin: Pin) -> str:
         return pin.filename

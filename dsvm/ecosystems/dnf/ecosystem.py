@@ -12,9 +12,9 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from dsvm.ecosystems.dnf import database, header, held, rpm
 from dsvm.ecosystems.dnf.advised import advised, order
-from dsvm.ecosystems.dnf.root import DnfRoot, _fetch, _lock, check_packages, indented, locate
+from dsvm.ecosystems.dnf.root import DnfRoot, check_packages, fetch_packages, indented, running
 from dsvm.ecosystems.protocol import Advised, Asked, Context, Generated, Offered, Pool, Recorded, Request, RunInImage
-from dsvm.ecosystems.repositories import OutOfReach, out_of_place
+from dsvm.ecosystems.repositories import OutOfReach, located, out_of_place
 from dsvm.model import Base, Entry, LockError, NoExtra, Pin, Repository, Section, Stated, Step, digest_of
 from dsvm.store import Store
 
@@ -111,9 +111,9 @@ class Dnf:
         """A folder with the rpm database of a system that has exactly `pins` installed."""
         name = digest_of(sorted(pin.sha256 for pin in pins))[:12]
         folder = context.work / f"dnf-{context.base.base}-{name}"
-        with _lock:
+        with running:
             if not folder.exists():
-                _fetch(pins, context)
+                fetch_packages(pins, context)
                 part = folder.with_suffix(".part")
                 shutil.rmtree(part, ignore_errors=True)
                 rpm.record(part, [context.store.path(pin.sha256) for pin in pins])
@@ -158,7 +158,7 @@ class Dnf:
         return None
 
     def locate(self, pin: Pin, context: Context) -> Iterable[str]:
-        return locate(pin, context)
+        return located(pin, context)
 
     def licenses(self, pin: Pin, artefact: Path) -> Stated:
         return header.licenses(artefact)

@@ -14,14 +14,14 @@ from typing import Any, ClassVar
 
 from dsvm.ecosystems.dnf import rpm
 from dsvm.ecosystems.protocol import Context
-from dsvm.ecosystems.repositories import OutOfReach, Untrusted, place_of, roots, signing_key
+from dsvm.ecosystems.repositories import OutOfReach, Untrusted, located, place_of, roots, signing_key
 from dsvm.host import run, which
 from dsvm.model import Key, LockError, Pin, ProgramError, Repository, StoreError
 from dsvm.store import Want
 
 ARCHES = {"amd64": "x86_64", "arm64": "aarch64"}
 SOLVER = Path(__file__).resolve().with_name("solver.py")
-_lock = threading.RLock()
+running = threading.RLock()
 
 
 def indented(text: str) -> str:
@@ -110,15 +110,8 @@ def _written(cert: object, path: Path) -> Path:
     return path
 
 
-def locate(pin: Pin, context: Context) -> list[str]:
-    """URLs of a package, best first."""
-    repository = context.repositories.get(pin.registry)
-    places = roots(repository, context) if repository else context.host.apt_mirrors(pin.registry)
-    return [f"{place}/{pin.file}" for place in places]
-
-
-def _fetch(pins: Sequence[Pin], context: Context) -> None:
-    wants = [Want(pin.filename, pin.sha256, pin.size, partial(locate, pin, context)) for pin in pins]
+def fetch_packages(pins: Sequence[Pin], context: Context) -> None:
+    wants = [Want(pin.filename, pin.sha256, pin.size, partial(located, pin, context)) for pin in pins]
     context.store.fetch(wants, host=context.host)
 
 
@@ -127,7 +120,7 @@ def check_packages(pins: Sequence[Pin], source: Source, context: Context) -> Non
 
     Raises Untrusted when one is not signed by the key of the source.
     """
-    _fetch(pins, context)
+    fetch_packages(pins, context)
     files = {pin.filename: context.store.path(pin.sha256) for pin in pins}
     try:
         faults = rpm.unsigned(files, source.key, context.work / f"rpm-{source.registry}") if files else []
@@ -168,7 +161,7 @@ class DnfRoot:
         kind = "base" if context.base_status else "empty"
         chosen = tuple(sorted({*(context.base.repositories if context.base_status else ()), *repositories}))
         key = (context.work, context.base.base, kind, chosen)
-        with _lock:
+        with running:
             if key not in cls._made:
                 folder = context.work / "+".join((f"dnf-{context.base.base}-{kind}", *chosen))
                 folder.mkdir(parents=True, exist_ok=True)
