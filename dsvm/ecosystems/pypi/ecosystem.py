@@ -17,7 +17,7 @@ from urllib.parse import unquote
 from packaging.metadata import RawMetadata
 from packaging.pylock import PackageSdist, PackageWheel, Pylock, PylockSelectError
 from packaging.requirements import Requirement
-from packaging.utils import InvalidName, canonicalize_name
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 from pydantic import Discriminator, Field, Tag
 
@@ -65,7 +65,6 @@ from dsvm.model import (
     Base,
     Entry,
     Index,
-    InputError,
     LockError,
     Model,
     Pin,
@@ -352,16 +351,7 @@ class Pypi:
     def introduced(self, package: str, context: Context) -> Introduced:
         from dsvm.ecosystems.pypi.introduced import introduced
 
-        try:
-            wanted = canonicalize_name(package, validate=True)
-        except InvalidName as error:
-            raise InputError(f"'{package}' is no name of a Python package", hint="Name it: --package NAME") from error
-        pins, _ = self.resolve(Request(f"new-{wanted}", "new", ([wanted],)), context)
-        pin = next(one for one in pins if one.plain_name == wanted)
-        places = list(self.locate(pin, context))
-        sha256, _ = context.store.download(places, name=pin.file, host=context.host, sha256=pin.sha256)
-        wheel = context.store.path(sha256)
-        return introduced(wanted, pin.version, wheel_metadata(wheel, pin.file), self.licenses(pin, wheel), wheel)
+        return introduced(self, package, context)
 
     def licenses(self, pin: Pin, artefact: Path) -> Stated:
         from dsvm.ecosystems.pypi.licensed import licenses

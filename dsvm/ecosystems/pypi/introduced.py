@@ -4,20 +4,46 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 from packaging.metadata import RawMetadata
-from packaging.utils import canonicalize_name
+from packaging.utils import InvalidName, canonicalize_name
 from packaging.version import Version
 
-from dsvm.ecosystems.protocol import Introduced
-from dsvm.model import LockError, Stated
+from dsvm.ecosystems.protocol import Context, Introduced, Request
+from dsvm.ecosystems.pypi.metadata import wheel_metadata
+from dsvm.model import InputError, LockError, Pin, Stated
 
 MODULE = re.compile(r"([A-Za-z][A-Za-z0-9_]*)(?:/__init__\.py|\.py|\.[A-Za-z0-9_-]+\.so)")
 
 
-def introduced(name: str, version: str, said: RawMetadata, stated: Stated, wheel: Path) -> Introduced:
+class Registry(Protocol):
+    """What is asked of the ecosystem."""
+
+    def resolve(self, request: Request, context: Context) -> tuple[Sequence[Pin], Mapping[str, Any]]: ...
+
+    def locate(self, pin: Pin, context: Context) -> Iterable[str]: ...
+
+    def licenses(self, pin: Pin, artefact: Path) -> Stated: ...
+
+
+def introduced(registry: Registry, package: str, context: Context) -> Introduced:
+    """What the newest wheel of `package` says of itself. Raises InputError for what is no name, LockError for none."""
+    try:
+        wanted = canonicalize_name(package, validate=True)
+    except InvalidName as error:
+        raise InputError(f"'{package}' is no name of a Python package", hint="Name it: --package NAME") from error
+    pins, _ = registry.resolve(Request(f"new-{wanted}", "new", ([wanted],)), context)
+    pin = next(one for one in pins if one.plain_name == wanted)
+    places = list(registry.locate(pin, context))
+    sha256, _ = context.store.download(places, name=pin.file, host=context.host, sha256=pin.sha256)
+    wheel = context.store.path(sha256)
+    return _told(wanted, pin.version, wheel_metadata(wheel, pin.file), registry.licenses(pin, wheel), wheel)
+
+
+def _told(name: str, version: str, said: RawMetadata, stated: Stated, wheel: Path) -> Introduced:
     """What the metadata and the files of a wheel tell; what they leave open is empty."""
     known = Version(version).release
     return Introduced(
