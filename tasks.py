@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from functools import partial
+from gc import set_threshold
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ from dsvm.screen import given, names, number, plain_errors, say_what_was_meant
 if TYPE_CHECKING:
     from dsvm.release import Signer
     from dsvm.session import LayerCaches, Session
+
+# A command makes much and drops little: by the usual threshold all of it is looked through again and again.
+set_threshold(100_000, 20, 20)
 
 # No one-letter options: invoke would give each command its own, and -c another meaning in each.
 task = partial(invoke.tasks.task, auto_shortflags=False)

@@ -7,11 +7,13 @@ import io
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-
-from docker.models.containers import Container
+from typing import TYPE_CHECKING
 
 from dsvm.host import Engine, bounded, engine_faults
 from dsvm.model import EngineError, Entry
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
 
 MOST = 64 << 20  # bytes of an archive of small files
 

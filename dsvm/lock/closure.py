@@ -23,6 +23,7 @@ from dsvm.model import Base, Format, Lock, LockError, Pin, Section, digest_of
 from dsvm.store import Store
 
 Offer = tuple[str, Sequence[str]]  # the name of a pin, and what it needs for what it offers
+DESCRIBED = TypeAdapter(Described)
 FORM = 1  # of what is compared: with another number all is compared again
 
 
@@ -143,25 +144,28 @@ def described(section: Section, base: Base, store: Store) -> dict[str, Described
     kind = f"{section.ecosystem} {digest_of(base.model_dump(mode='json'))[:12]}"
     remembered = store.readings("described", FORM)
 
-    known = TypeAdapter(Described)
-
     def read(pin: Pin) -> Described | None:
-        said = remembered.get(f"{kind} {pin.sha256}")
-        with suppress(ValueError):
-            if said is not None:
-                return known.validate_python(said)
         if store.size(pin.sha256) != pin.size:
             return None
         with suppress(LockError, OSError, ValueError):
             found = ecosystem.described(pin, store.path(pin.sha256), base)
-            remembered.put(f"{kind} {pin.sha256}", known.dump_python(found, mode="json"))
+            remembered.put(f"{kind} {pin.sha256}", DESCRIBED.dump_python(found, mode="json"))
             return found
         return None
 
+    found = {pin.name: _known(remembered.get(f"{kind} {pin.sha256}")) for pin in section.pins}
+    waiting = [pin for pin in section.pins if found[pin.name] is None]
     with ThreadPoolExecutor(4) as pool:
-        found = dict(zip((pin.name for pin in section.pins), pool.map(read, section.pins), strict=True))
+        found |= zip((pin.name for pin in waiting), pool.map(read, waiting), strict=True)
     remembered.save()
     return {name: one for name, one in found.items() if one is not None}
+
+
+def _known(said: object) -> Described | None:
+    """What the store remembers, when it has the form of that."""
+    with suppress(ValueError):
+        return DESCRIBED.validate_python(said)
+    return None
 
 
 def _offers(described: Mapping[str, Described]) -> dict[str, list[Offer]]:

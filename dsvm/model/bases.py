@@ -21,7 +21,7 @@ class AzureImage(Model):
 class AmazonImage(Model):
     """A vendor's image in AWS, the newest one of an owner's whose name fits."""
 
-    owner: Annotated[str, StringConstraints(pattern=r"^(\d{12}|amazon|aws-marketplace)$")]
+    owner: Annotated[str, StringConstraints(pattern=r"^([0-9]{12}|amazon|aws-marketplace)$")]
     name: Line = Field(description="in which * stands for any characters")
     device: Annotated[str, StringConstraints(pattern=r"^/dev/[a-z0-9]+$")] = Field(
         "/dev/xvda", description="its root device"

@@ -37,8 +37,8 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 # One line of printable text: what is shown in tables and labels can break neither.
 Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=500)]
 ImagePath = Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9._+@/-]*$", max_length=200)]
-CudaVersion = Annotated[str, StringConstraints(pattern=r"^\d{1,2}(\.\d{1,2})?$")]
-Driver = Annotated[str, StringConstraints(pattern=r"^\d{3,4}(\.\d+)*$")]
+CudaVersion = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,2}(\.[0-9]{1,2})?$")]
+Driver = Annotated[str, StringConstraints(pattern=r"^[0-9]{3,4}(\.[0-9]+)*$")]
 
 
 class Model(BaseModel):

@@ -15,7 +15,7 @@ RELEASE_TYPE = "application/vnd.dsvm.release.v1+json"  # artifactType of its ind
 KEY = "org.dsvm"  # what our annotations begin with, as labels of images do
 CREATED = "org.opencontainers.image.created"
 # A day, and which one of that day where it is not the first: 20261126, 20261126-2
-ReleaseName = Annotated[str, StringConstraints(pattern=r"^\d{8}(-[1-9]\d{0,3})?$")]
+ReleaseName = Annotated[str, StringConstraints(pattern=r"^[0-9]{8}(-[1-9][0-9]{0,3})?$")]
 
 
 class ReleasedImage(Model):

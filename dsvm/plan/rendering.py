@@ -13,8 +13,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError, TemplateSyntaxError
+from typing import TYPE_CHECKING
 
 from dsvm import ROOT
 from dsvm.host import guarded, write_whole
@@ -24,6 +23,9 @@ from dsvm.plan.files import PROVISIONERS
 from dsvm.plan.manifest import image_manifest
 from dsvm.plan.planning import script
 
+if TYPE_CHECKING:
+    from jinja2 import Environment, TemplateError
+
 TEMPLATES = ROOT / "templates"
 LABELS = "org.dsvm"
 PLAN = "plan.json"  # the whole plan, beside what is rendered from it
@@ -32,6 +34,8 @@ STORE = "/dsvm/store"
 
 @cache
 def environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     env = Environment(
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
@@ -88,6 +92,8 @@ def packer_files(plan: Plan, *, plugins: bool) -> dict[str, str]:
 
 def render(name: str, **values: object) -> str:
     """Text of a template. Raises InputError with file and line when it is broken or names what does not exist."""
+    from jinja2 import TemplateError, TemplateSyntaxError
+
     try:
         return environment().get_template(name).render(**values)
     except TemplateSyntaxError as error:

@@ -44,7 +44,7 @@ def to_cyclonedx(bill: Bill) -> str:
 
 def _pruned(value: Any) -> Any:
     """Without what is not known: None, and empty lists."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {key: _pruned(one) for key, one in value.items() if one is not None and one != []}
     return [_pruned(one) for one in value] if isinstance(value, list) else value
 

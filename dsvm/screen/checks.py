@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from typing import TYPE_CHECKING
 
 from dsvm.model import CheckResult, Outcome
 from dsvm.screen.console import is_terminal
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
 
 
 class ConsoleChecks:
     """Live counts on a terminal, a line for each check otherwise; failures show at once in both."""
 
     def __init__(self, console: Console | None = None) -> None:
+        from rich.console import Console
+
         self.console = console or Console(stderr=True, highlight=False, force_terminal=is_terminal(sys.stderr))
         self.counts: Counter[Outcome] = Counter()
         self.bar: Progress | None = None
@@ -25,6 +29,8 @@ class ConsoleChecks:
 
     def begin(self, total: int) -> None:
         if self.console.is_terminal:
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
             self.bar = Progress(
                 TextColumn("Checking"),
                 BarColumn(),

@@ -62,6 +62,8 @@ setup_venv_locked() {
     # --no-deps: the list is whole, and pip, asked for hashes, takes no pin of a package for one of it with extras
     "$venv/bin/python3" -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r "$root/$file"
     "$venv/bin/python3" -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e "$root"
+    # pip does so for packages, and not for what is edited in place; Python itself may be told to write none
+    "$venv/bin/python3" -m compileall -q "$root/dsvm" "$root/tasks.py"
     # The development set holds the other one.
     if [[ $file == requirements-dev.txt ]]; then
         setup_stamp requirements.txt >"$venv/.installed-requirements.txt"

@@ -42,6 +42,11 @@ SYSTEM_PYTHON = Path("/usr/bin/python3")
 # --- the request -------------------------------------------------------------------------------------------
 
 
+@given(st.from_regex(conda.PLAIN, fullmatch=True))
+def test_what_is_taken_without_a_parser_rattler_takes_too(text: str) -> None:
+    assert rattler.MatchSpec(text, strict=True).channel is None
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

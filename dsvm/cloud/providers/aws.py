@@ -24,7 +24,7 @@ ARCHITECTURES = {"amd64": "x86_64", "arm64": "arm64"}
 PATIENCE = 24
 
 Region = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")]
-AccountId = Annotated[str, StringConstraints(pattern=r"^\d{12}$")]
+AccountId = Annotated[str, StringConstraints(pattern=r"^[0-9]{12}$")]
 TagKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+=._:/@-]{1,128}$")]
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from debian.debfile import DebFile
-
+from dsvm.ecosystems.apt.control import control_of
 from dsvm.host import run
 from dsvm.model import Base, Pin, ProgramError, Section
 from dsvm.store import Store
@@ -63,7 +62,7 @@ def flat_archive(folder: Path, pins: Sequence[Pin], store: Store) -> Path:
     store.tree(folder, {pin.filename: pin.sha256 for pin in pins})
     stanzas = []
     for pin in pins:
-        control = DebFile(str(folder / pin.filename)).debcontrol()
+        control = control_of(folder / pin.filename, pin.name)
         control["Filename"] = f"./{pin.filename}"
         control["Size"] = str(pin.size)
         control["SHA256"] = pin.sha256

@@ -9,14 +9,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from debian.deb822 import Deb822
 from debian.debian_support import NativeVersion
 from pydantic import Discriminator, Field, StringConstraints, Tag
 
 from dsvm.ecosystems.apt.advised import advised
 from dsvm.ecosystems.apt.bootstrap import make_base
 from dsvm.ecosystems.apt.contents import GENERATED, contents
-from dsvm.ecosystems.apt.control import control_of
+from dsvm.ecosystems.apt.control import control_of, paragraphs
 from dsvm.ecosystems.apt.root import URI_LINE, AptRoot, explanation
 from dsvm.ecosystems.protocol import (
     Advised,
@@ -153,7 +152,7 @@ class Apt:
             if pin.registry == "url":
                 sha256, _ = context.store.download([pin.file], name=pin.name, host=context.host, sha256=pin.sha256)
                 shown += run(["dpkg-deb", "--field", context.store.path(sha256)], timeout=60).stdout + "\n"
-        known = {(one["Package"], one["Version"]) for one in Deb822.iter_paragraphs(shown, use_apt_pkg=False)}
+        known = {(one["Package"], one["Version"]) for one in paragraphs(shown)}
         if gone := [pin.filename for pin in pins if (pin.name, pin.version) not in known]:  # apt-cache passes over them
             raise GoneError(f"the archive of {context.base.base} has moved on from {', '.join(gone)}", gone=gone)
         return shown.replace("\nVersion: ", "\nStatus: install ok installed\nVersion: ")
@@ -166,7 +165,7 @@ class Apt:
     def packages(self, status: str) -> Mapping[str, str]:
         return {
             entry["Package"]: entry["Version"]
-            for entry in Deb822.iter_paragraphs(status.splitlines(), use_apt_pkg=False)
+            for entry in paragraphs(status)
             if entry.get("Status", "").endswith(" installed")
         }
 
@@ -263,7 +262,7 @@ class Apt:
         return ""
 
     def recorded(self, path: str, data: bytes, section: Section | None) -> Iterator[Recorded]:
-        for entry in Deb822.iter_paragraphs(data, use_apt_pkg=False):
+        for entry in paragraphs(data):
             if entry.get("Status", "").split()[-1:] == ["installed"]:
                 name, version = entry.get("Package", ""), entry.get("Version", "")
                 if not name or not version:

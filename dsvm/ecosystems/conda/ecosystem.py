@@ -36,10 +36,16 @@ CUDA = "13.0"
 SOLVER_SECONDS, LOADING_SECONDS = 300, 300
 PLACE_HINT = "See the channel's place in .condarc, or name it under 'sources' of DSVM's configuration"
 MOST_INDEX = 8 << 30  # bytes of a channel's index: the largest has a twentieth
+# What needs no parser: NAME, NAME 3.13.*, NAME >=25
+PLAIN = re.compile(
+    r"[a-z0-9][a-z0-9._-]{,60}( [0-9]{1,8}(\.[0-9]{1,8})*\.\*| (>=|==|<=|<|>)[0-9]{1,8}(\.[0-9]{1,8})*)?"
+)
 LONGEST = 12  # lines of an explanation
 
 
 def _spec(text: str) -> str:
+    if PLAIN.fullmatch(text):
+        return text
     from rattler import MatchSpec
 
     try:

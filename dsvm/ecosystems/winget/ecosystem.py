@@ -120,7 +120,7 @@ class How(Model):
     success: tuple[int, ...]
     reboot: tuple[int, ...]
     files: tuple[Inside, ...]
-    alias: Annotated[str, StringConstraints(pattern=r"^[\w.+%-]{1,100}$")]
+    alias: Annotated[str, StringConstraints(pattern=r"^[\w.+%-]+$", max_length=100)]
     path: tuple[WindowsFolder, ...]
     file: Annotated[str, StringConstraints(pattern=r"^[^\s\\/:*?\"<>|\x00-\x1f]+$")]
 

@@ -216,7 +216,7 @@ class NestedFile(_Lenient):
     """A program, or an installer, inside a zip."""
 
     RelativeFilePath: Annotated[str, AfterValidator(inside)]
-    PortableCommandAlias: Annotated[str, StringConstraints(pattern=r"^[\w.+-]{1,40}$")] | None = None
+    PortableCommandAlias: Annotated[str, StringConstraints(pattern=r"^[\w.+-]+$", max_length=40)] | None = None
 
 
 class ReturnCode(_Lenient):
