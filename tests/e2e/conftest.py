@@ -33,7 +33,7 @@ GROUPS = (
     ("test_outside_image",),
     ("test_nightly",),
     ("test_sharing",),
-    ("test_two_engines",),
+    ("test_two_engines", "test_remote_builder"),
     ("test_virtual_machine",),
     # in the slow run alone
     ("test_vendor_machine",),
