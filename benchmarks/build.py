@@ -58,6 +58,11 @@ class Subject:
         return self.lock.sections[[section.id.startswith("env-") for section in self.lock.sections].index(True)]
 
     @property
+    def room(self) -> int:
+        """Bytes that an engine needs for two images, each three times: as a stage, as an archived layer, unpacked."""
+        return 2 * 3 * UNPACKED * sum(pin.size for pin in [*self.env.pins, *self.system.pins])
+
+    @property
     def changed_env(self) -> Section:
         return next(section for section in self.changed.sections if section.id == self.env.id)
 
@@ -219,12 +224,10 @@ def measure_builds(subject: Subject, work: Path, given: argparse.Namespace) -> d
         chosen = [one for one in every if not given.only or one.name in given.only]
         if given.quick and not given.only:
             chosen = [one for one in every if not one.name.endswith("-default")]
-        # two images, each three times: as a stage, as an archived layer, unpacked
-        needed = 2 * 3 * UNPACKED * sum(pin.size for pin in [*env.pins, *subject.system.pins])
         runs: dict[str, list[dict[str, Any]]] = {one.name: [] for one in chosen}
         for number in range(given.runs):
             for one in chosen:
-                found = measure(one, work, needed)
+                found = measure(one, work, subject.room)
                 runs[one.name].append(found)
                 shown = ", ".join(f"{step} {found[step]:.1f} s" for step in STEPS)
                 progress(f"run {number + 1}, {one.title}: {shown}, {found['size'] / 1e6:.0f} MB")

@@ -58,6 +58,7 @@ class Ours:
     changed: Lock
     name: str = "dsvm"
     title: str = "this project"
+    options: Sequence[str] = ()  # of each build
 
     def __post_init__(self) -> None:
         self.image = image_name(self.lock.variant, "unverified")
@@ -93,7 +94,7 @@ class Ours:
 
     def _invoke(self, env: Mapping[str, str], *options: str) -> None:
         catalog = f"--catalog={self.catalog.folders[-1]}"
-        words = ["build", "--variant", self.lock.variant, "--offline", catalog, *options]
+        words = ["build", "--variant", self.lock.variant, "--offline", catalog, *self.options, *options]
         run(
             [bundled("invoke"), *words],
             env=env,
