@@ -619,13 +619,17 @@ def stop(c: Context, variant: str = "", format: str = "docker", forget: bool = F
 # --- look around -------------------------------------------------------------------------------------------
 
 
-@task(name="list", iterable=["catalog"], help={"format": SHOWN, "catalog": CATALOG})
+@task(
+    name="list",
+    iterable=["catalog"],
+    help={"format": SHOWN, "sizes": "how much each group of tools is in each variant", "catalog": CATALOG},
+)
 @plain_errors
-def list_(c: Context, format: str = "table", catalog: list[str] | None = None) -> None:
+def list_(c: Context, format: str = "table", sizes: bool = False, catalog: list[str] | None = None) -> None:
     """Variants and tools: what is in which image, what is locked and built."""
     from dsvm.screen import show_list
 
-    show_list(_session(catalog), format)
+    show_list(_session(catalog), format, sizes=sizes)
 
 
 @task(iterable=["catalog"], help={"variant": VARIANT, "format": SHOWN, "catalog": CATALOG})

@@ -16,7 +16,7 @@ from dsvm.report.built import builds_of, changes_of, is_of, machine_of, plan_of,
 from dsvm.report.contents import Cell, Overview, Page, Standing
 from dsvm.report.rows import layer_rows, package_rows, tool_rows
 from dsvm.report.timeline import timeline
-from dsvm.report.treemap import to_json, tree_of
+from dsvm.report.treemap import to_json
 from dsvm.session import Session
 
 PAGE = "report.html"
@@ -96,7 +96,7 @@ def page_of(session: Session, looked: Looked, asked: Asked) -> Page:
         tools=tuple(tool_rows(session, lock, bill, standing)),
         packages=tuple(package_rows(bill, standing.audit)),
         layers=tuple(layer_rows(lock, standing)),
-        tree=to_json(tree_of(bill, session.catalog, lock)),
+        tree=to_json(bills.tree_of(bill, session.catalog, lock)),
         timeline=timeline(standing.build.built.timings) if standing.build is not None else None,
         changes=changes,
         changed_from=changed_from,

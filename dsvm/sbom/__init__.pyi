@@ -8,4 +8,6 @@ from .contents import bill_of as bill_of
 from .contents import purl_of as purl_of
 from .cyclonedx import to_cyclonedx as to_cyclonedx
 from .looking import bill_of_image as bill_of_image
+from .shares import Node as Node
+from .shares import tree_of as tree_of
 from .spdx import to_spdx as to_spdx

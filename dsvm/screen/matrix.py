@@ -24,6 +24,12 @@ WORDS: Mapping[answers.ToolPlace, str] = {
     "not_named": "-",
 }
 IMAGES = {"absent": "-", "unknown": "no engine"}
+TOTAL = "all"
+SIZES = (
+    "Packages as registries have them, in MB; one that two environments have counts twice. A group has what its tools "
+    "bring and no other group needs; the rest, and what is not in the store yet, is shared. Single tools: "
+    "--format json, or the picture of invoke report."
+)
 LEGEND = (
     f"A version: in its lock ({WORDS['wanted']}: not locked yet). "
     f"{WORDS['no_source']}: no source for this base and accelerator.\n"
@@ -33,11 +39,30 @@ LEGEND = (
 )
 
 
-def show_list(session: Session, form: str = "table") -> None:
-    """What there is and what state it is in, as tables or JSON; then raises InputError where a variant has faults."""
-    show = shown_as(form, _show)
-    show(list_answer(session))
+def show_list(session: Session, form: str = "table", *, sizes: bool = False) -> None:
+    """What there is and what state it is in, as tables or JSON; then raises InputError where a variant has faults.
+
+    `sizes`: in place of the versions of tools, how much each group of them is.
+    """
+    show = shown_as(form, _show_sizes if sizes else _show)
+    show(list_answer(session, sizes=sizes))
     session.catalog.refuse_broken()
+
+
+def _show_sizes(answer: answers.ListAnswer) -> None:
+    groups = sorted({group for one in answer.variants for group in one.sizes or ()})
+    for variants, _ in _columns(answer.variants, max(map(len, (*groups, TOTAL)))):
+        totals = [{group: sum(tools.values()) for group, tools in (one.sizes or {}).items()} for one in variants]
+        rows = [[group.replace("-", " "), *(_megabytes(one.get(group)) for one in totals)] for group in groups]
+        rows.append([TOTAL, *(_megabytes(sum(one.values()) or None) for one in totals)])
+        heads = ["\n".join(_head(one.variant)) for one in variants]
+        table("Sizes", ["", *heads], rows, right=tuple(range(1, len(variants) + 1)))
+        echo("")
+    paragraph(SIZES)
+
+
+def _megabytes(size: int | None) -> str:
+    return "-" if size is None else f"{size / 1e6:,.0f}"
 
 
 def _show(answer: answers.ListAnswer) -> None:

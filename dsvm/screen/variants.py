@@ -10,8 +10,9 @@ from dsvm import ecosystems
 from dsvm import lock as locks
 from dsvm.catalog import Catalog, applicable, suits
 from dsvm.container import images
-from dsvm.model import Accelerator, DsvmError, Format, Lock, Tool, Variant, answers, upstream_version
+from dsvm.model import Accelerator, DsvmError, Format, Lock, LockError, Tool, Variant, answers, upstream_version
 from dsvm.plan import locked_versions
+from dsvm.sbom import bill_of, tree_of
 from dsvm.screen.forms import faults_of
 from dsvm.session import Session
 
@@ -19,13 +20,16 @@ ImageState = Literal["verified", "unverified", "absent", "unknown"]
 OTHER: Mapping[Accelerator, answers.ToolPlace] = {"cpu": "gpu_only", "gpu": "cpu_only"}
 
 
-def list_answer(session: Session) -> answers.ListAnswer:
-    """Variants, tools and bases of the catalog, and what is locked and built of them."""
+def list_answer(session: Session, *, sizes: bool = False) -> answers.ListAnswer:
+    """Variants, tools and bases of the catalog, and what is locked and built of them; `sizes` of each group too."""
     catalog = session.catalog
     found = {name: locks.find(catalog, name) for name in sorted(catalog.variants)}
     built = _images(session)
     return answers.ListAnswer(
-        variants=tuple(_listed(catalog, catalog.variants[name], lock, built[name]) for name, lock in found.items()),
+        variants=tuple(
+            _listed(catalog, catalog.variants[name], lock, built[name], _sizes(session, lock) if sizes else None)
+            for name, lock in found.items()
+        ),
         tools=tuple(
             answers.ListedTool(tool=tool.tool, group=tool.group, summary=tool.summary)
             for tool in sorted(catalog.tools.values(), key=lambda tool: (tool.group, tool.tool))
@@ -35,7 +39,28 @@ def list_answer(session: Session) -> answers.ListAnswer:
     )
 
 
-def _listed(catalog: Catalog, variant: Variant, lock: Lock | None, image: ImageState) -> answers.ListedVariant:
+def _sizes(session: Session, lock: Lock | None) -> dict[str, dict[str, int]] | None:
+    try:
+        tree = (
+            tree_of(bill_of(session.catalog, lock, session.store), session.catalog, lock) if lock is not None else None
+        )
+    except LockError:  # of a base that is no more: the table says of the lock that it is stale
+        tree = None
+    if tree is None:
+        return None
+    return {
+        group.name: {tool.name: tool.size for tool in sorted(group.children.values(), key=lambda one: one.name)}
+        for group in sorted(tree.children.values(), key=lambda one: one.name)
+    }
+
+
+def _listed(
+    catalog: Catalog,
+    variant: Variant,
+    lock: Lock | None,
+    image: ImageState,
+    sizes: dict[str, dict[str, int]] | None,
+) -> answers.ListedVariant:
     left_out = (*locks.unsuited(catalog, variant), *(lock.left_out if lock is not None else ()))
     return answers.ListedVariant(
         variant=variant.variant,
@@ -46,6 +71,7 @@ def _listed(catalog: Catalog, variant: Variant, lock: Lock | None, image: ImageS
         image=image,
         left_out=tuple(one for _, one in sorted({left.tool: left for left in left_out}.items())),
         tools=dict(sorted(tool_states(catalog, variant, lock).items())),
+        sizes=sizes,
     )
 
 

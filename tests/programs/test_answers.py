@@ -143,6 +143,23 @@ def test_list_has_every_variant_and_every_tool_once() -> None:
     assert answer["faults"] == []
 
 
+def test_sizes_of_groups_are_told_when_they_are_asked_for() -> None:
+    answer = read(invoke("list", "--sizes", "--format", "json"))
+    assert {one["sizes"] for one in read(invoke("list", "--format", "json"))["variants"]} == {None}
+    groups = {one["tool"]: one["group"] for one in answer["tools"]}
+    sizes = {one["variant"]: one["sizes"] for one in answer["variants"]}
+    assert sizes["cpu-rocky"] is None, "not locked"
+    assert sum(sum(tools.values()) for tools in sizes["cpu-debian"].values()) > 1e9, "bytes"
+    for one in answer["variants"]:
+        named = {tool for tool, state in one["tools"].items() if state["state"] == "locked"}
+        for group, tools in (one["sizes"] or {}).items():
+            own = {tool for tool in tools if not tool.startswith("shared in ")} - {"base"}
+            assert own <= named and {groups[tool] for tool in own} <= {group}
+    assert sum(sum(tools.values()) for tools in sizes["cpu-minimal"].values()) < 2e8
+    shown = invoke("list", "--sizes").stdout
+    assert re.search(r"^all +1,7\d\d ", shown, re.MULTILINE) and "Packages as registries have them" in shown
+
+
 def test_show_has_sizes_in_bytes_and_null_for_what_is_not_locked() -> None:
     answer = read(invoke("show", "--variant", "cpu-debian", "--format", "json"))
     stages = {one["stage"]: one for one in answer["stages"]}

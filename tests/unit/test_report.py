@@ -25,8 +25,10 @@ from dsvm.model import Finding, InputError, LeftOut, Lock, LockError, Policy, Wa
 from dsvm.plan import make_plan
 from dsvm.report import Asked, Page, look, overview_of, page_html, page_of, words
 from dsvm.report.timeline import timeline
-from dsvm.report.treemap import CANVASES, Node, rectangles, to_json
+from dsvm.report.treemap import CANVASES, rectangles, to_json
 from dsvm.report.trend import HEIGHT, charts
+from dsvm.sbom import Node
+from dsvm.screen.variants import list_answer
 
 
 def page(here: world.Here, lock: Lock) -> Page:
@@ -259,6 +261,15 @@ def test_the_treemap_holds_every_byte_of_the_image_once(here: world.Here) -> Non
     groups = {one["n"]: [inner["n"] for inner in one["c"]] for one in made.tree["c"]}
     assert "arrays" in groups["python base"]
     assert groups["operating system"] == ["base"]
+
+
+def test_the_list_has_the_sizes_of_the_treemap(here: world.Here) -> None:
+    lock = world.lock(here)
+    made = page(here, lock)
+    listed = {one.variant: one.sizes for one in list_answer(here, sizes=True).variants}[lock.variant]
+    assert listed is not None and "arrays" in listed["python-base"]
+    drawn = {one["n"].replace(" ", "-"): one["s"] for one in made.tree["c"]}
+    assert {name.replace(" ", "-"): sum(tools.values()) for name, tools in listed.items()} == drawn
 
 
 @given(st.lists(st.integers(1, 10**10), min_size=1, max_size=60), st.sampled_from(sorted(CANVASES)))

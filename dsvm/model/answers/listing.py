@@ -40,6 +40,10 @@ class ListedVariant(Model):
     )
     left_out: tuple[LeftOut, ...] = Field(description="tools that it names and lacks, by name")
     tools: dict[str, ToolState] = Field(description="state of every tool of the catalog, by the tool's name")
+    sizes: dict[str, dict[str, int]] | None = Field(
+        description="with --sizes: group -> tool, or what several of them share -> bytes of its packages in a "
+        "container image, packed, those of two environments twice; null without, and where nothing is locked"
+    )
 
 
 class ListedTool(Model):
