@@ -65,6 +65,7 @@ PLATFORMS: Mapping[Platform, Traits] = {
             "/usr/local/lib/dsvm/surroundings.py": "surroundings.py",
             USER_PYTHON: "dsvm-python",
             "/usr/local/bin/dsvm-info": "dsvm-info",
+            "/usr/local/lib/dsvm/start_page.py": "start_page.py",
         },
         kernel=(USER_PYTHON, "{env}"),
     ),

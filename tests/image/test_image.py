@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 
 import pytest
@@ -29,6 +30,10 @@ def test_info(case: Case, plan: Plan, image: Image) -> None:
     absent = [tool.name for tool in plan.tools if tool.name not in shown or tool.version not in shown]
     if absent:
         fail(f"dsvm-info does not show: {', '.join(absent)}", shown)
+    page = image.read(["dsvm-info", "--html"])
+    absent = [tool.name for tool in plan.tools if f"<td>{html.escape(tool.version)}</td>" not in page]
+    if absent or not page.endswith("</html>\n"):
+        fail(f"the page of dsvm-info does not show: {', '.join(absent) or 'its end'}", page)
 
 
 def test_hooks(case: Case, plan: Plan, image: Image) -> None:

@@ -5,6 +5,7 @@ The pages are those of the largest variant, from its lock, and of a small image 
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -20,7 +21,10 @@ import tiny
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from dsvm import ROOT, pipeline
+from dsvm import lock as locks
 from dsvm.model import Finding, Where
+from dsvm.plan import make_plan
+from dsvm.plan.manifest import image_manifest
 from dsvm.report import Asked, look, page_html, page_of
 
 CHROMIUM = shutil.which("chromium") or ""
@@ -103,6 +107,21 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Sequence[Path]:
     world.verify(here, *world.build(here, tiny.lock(), 0), failed="arrays")
     world.verify(here, *world.build(here, lock, 2))
     return pipeline.report(here, "tiny", Asked())
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `dsvm-info --html` prints in the image of the largest lock."""
+    catalog = tiny.project()
+    lock = locks.find(catalog, LARGEST)
+    assert lock is not None
+    manifest, place = (tmp_path_factory.mktemp("start") / name for name in ("manifest.json", "start.html"))
+    manifest.write_text(json.dumps(image_manifest(make_plan(catalog, lock))))
+    argv = [sys.executable, str(ROOT / "scripts/image/dsvm-info"), "--html"]
+    place.write_bytes(
+        subprocess.run(argv, env={"DSVM_MANIFEST": str(manifest)}, check=True, capture_output=True).stdout
+    )
+    return place
 
 
 def shown(rows: Locator) -> int:
@@ -280,6 +299,18 @@ def test_the_overview_leads_to_pages(viewer: Viewer, small: Sequence[Path]) -> N
     expect(page.locator("h1")).to_contain_text("1 variant, 1 built here")
 
 
+def test_the_page_of_an_image_asks_for_nothing(viewer: Viewer, start: Path) -> None:
+    seen = viewer.show(start)
+    assert seen.quiet
+    expect(seen.page.get_by_role("heading", level=1)).to_have_text(LARGEST)
+    row = seen.page.locator("tr").filter(has=seen.page.get_by_role("link", name="pytorch", exact=True))
+    expect(row).to_contain_text("Tensors and neural networks")
+    tools = seen.page.locator("details").first
+    tools.locator("summary").focus()
+    seen.page.keyboard.press("Enter")
+    expect(tools.locator("table")).to_be_hidden()
+
+
 # --- for everybody -----------------------------------------------------------------------------------------
 
 
@@ -287,9 +318,9 @@ def test_the_overview_leads_to_pages(viewer: Viewer, small: Sequence[Path]) -> N
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_axe_finds_no_barrier(
-    viewer: Viewer, large: Path, small: Sequence[Path], size: tuple[int, int], scheme: Scheme
+    viewer: Viewer, large: Path, small: Sequence[Path], start: Path, size: tuple[int, int], scheme: Scheme
 ) -> None:
-    for path in (large, *small):
+    for path in (large, *small, start):
         page = viewer.show(path, size, scheme, for_axe=True).page
         # a thousand rows say no more than a few, and take a minute
         page.evaluate("document.querySelectorAll('tbody tr:nth-child(n+12)').forEach(row => row.remove())")
@@ -303,8 +334,10 @@ def test_axe_finds_no_barrier(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_scrolls_in_one_direction(viewer: Viewer, large: Path, small: Sequence[Path], scheme: Scheme) -> None:
-    for path in (large, *small):
+def test_a_phone_scrolls_in_one_direction(
+    viewer: Viewer, large: Path, small: Sequence[Path], start: Path, scheme: Scheme
+) -> None:
+    for path in (large, *small, start):
         page = viewer.show(path, PHONE, scheme).page
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -172,3 +173,77 @@ def test_no_line_is_wider_than_the_terminal(
     assert done.returncode == 0
     assert max(map(len, done.stdout.splitlines())) <= columns
     assert done.stdout.count("\n  ") >= len(rows)
+
+
+# --- the page ----------------------------------------------------------------------------------------------
+
+
+class Seen(HTMLParser):
+    """The elements of a page that are open, its text, and where it leads to."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.text: list[str] = []
+        self.tags: set[str] = set()
+        self.places: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.places += [value or "" for name, value in attrs if name in ("href", "src")]
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def page(tmp_path: Path, content: Any) -> Seen:
+    done = info(tmp_path, content, "--html")
+    assert (done.returncode, done.stderr) == (0, "")
+    seen = Seen(done.stdout)
+    assert seen.open == [], "every element ends"
+    return seen
+
+
+def test_the_page_says_what_is_here_and_how_to_use_it(tmp_path: Path) -> None:
+    seen = page(tmp_path, SOME)
+    text = " ".join(seen.text)
+    for word in ("pytorch", "2.13.0+cpu", "git", "dsvm-python pytorch", "%pip install NAME", "port 8080", "rstudio"):
+        assert word in text
+    assert "its package cannot be reached" in text and "install.packages" not in text, "R is not here"
+    assert "No GPU is seen here" in text
+    assert seen.tags & {"script", "img", "link", "iframe"} == set(), "it loads nothing"
+
+
+def test_the_page_names_the_gpus_that_the_driver_shows(tmp_path: Path) -> None:
+    program = tmp_path / "bin" / "nvidia-smi"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho 'NVIDIA H100, 580.95.05, 81559 MiB'\n")
+    program.chmod(0o755)
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps(SOME))
+    env = {"PATH": f"{program.parent}:{os.environ['PATH']}", "DSVM_MANIFEST": str(path)}
+    done = subprocess.run([sys.executable, DSVM_INFO, "--html"], env=env, capture_output=True, text=True, check=True)
+    assert "GPU: NVIDIA H100, 580.95.05, 81559 MiB" in done.stdout and "No GPU" not in done.stdout
+    program.write_text("#!/bin/sh\nexit 9\n")
+    done = subprocess.run([sys.executable, DSVM_INFO, "--html"], env=env, capture_output=True, text=True, check=True)
+    assert "No GPU is seen here" in done.stdout
+
+
+@settings(max_examples=20, deadline=None)
+@given(word=st.text(st.characters(codec="utf-8", exclude_characters="\r"), min_size=1, max_size=20))
+def test_nothing_of_a_manifest_is_markup(tmp_path_factory: pytest.TempPathFactory, word: str) -> None:
+    hostile = f"<script>alert(1)</script>{word}"
+    one = tool(hostile, version=hostile, summary=hostile, group=hostile, env=hostile, homepage="javascript:alert(1)")
+    seen = page(
+        tmp_path_factory.mktemp("page"),
+        image(one, variant=hostile, summary=hostile, left_out=[{"tool": hostile, "reason": hostile}]),
+    )
+    assert "script" not in seen.tags and seen.places == []
+    assert "".join(seen.text).count(hostile) >= 8
