@@ -143,6 +143,20 @@ setup_aws() {
     cp "$wanted" "$place/installed.txt"
 }
 
+# The real `az`, and Azurite, which plays a storage account for it, in a place of their own: what their lists pin.
+setup_azure() {
+    local wanted=$root/tests/programs/azure place=$root/.venv/azure
+    if cmp -s "$wanted/requirements.txt" "$place/installed.txt" &&
+        cmp -s "$wanted/package-lock.json" "$place/package-lock.json"; then return; fi
+    "$root/.venv/bin/python3" -m venv --clear "$place"
+    cp "$wanted"/*.json "$place"
+    "$root/.venv/bin/npm" ci --prefix "$place" --ignore-scripts --omit=optional --no-audit --no-fund --loglevel=error >/dev/null
+    # --no-compile: of 13,000 modules the tests load one in six, and Python compiles those when it does
+    "$place/bin/python3" -m pip install -qq --disable-pip-version-check --require-hashes --no-deps --no-compile \
+        -r "$wanted/requirements.txt"
+    cp "$wanted/requirements.txt" "$place/installed.txt"
+}
+
 # What virtual machines are made and checked with.
 setup_machine_tools() {
     local program

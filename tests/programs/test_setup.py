@@ -178,6 +178,35 @@ def test_aws_is_installed_by_its_list_and_once(checkout: Checkout) -> None:
     assert "--require-hashes" in installed and installed.endswith("tests/programs/aws/requirements.txt")
 
 
+def test_azure_is_installed_by_its_lists_and_once(checkout: Checkout) -> None:
+    place = checkout.root / ".venv/azure"
+    folder = checkout.root / ".venv/bin"
+    folder.mkdir(parents=True)
+    makes = 'test "$2" != venv || { mkdir -p "$4/bin"; cp "$0" "$4/bin"; }'
+    for name in ("python3", "npm"):
+        (folder / name).write_text(f'#!/bin/sh\necho "${{0##*/}} $*" >> {checkout.root}/calls\n{makes}\n')
+        (folder / name).chmod(0o755)
+    wanted = checkout.root / "tests/programs/azure"
+    shutil.copytree(ROOT / "tests/programs/azure", wanted)
+    lib = checkout.root / "scripts/lib"
+    set_up = ["bash", "-euo", "pipefail", "-c", f'. "{lib}/common.sh"; . "{lib}/setup.sh"; setup_azure; setup_azure']
+
+    def calls() -> list[str]:
+        (checkout.root / "calls").write_text("")
+        subprocess.run(set_up, env={"PATH": "/usr/bin:/bin", "HOME": str(checkout.root)}, check=True)
+        return (checkout.root / "calls").read_text().splitlines()
+
+    made, fetched, installed = calls()
+    assert made == f"python3 -m venv --clear {place}"
+    assert fetched.startswith(f"npm ci --prefix {place} --ignore-scripts")
+    assert "--require-hashes" in installed and installed.endswith("tests/programs/azure/requirements.txt")
+    locked = json.loads((place / "package-lock.json").read_text())["packages"]
+    assert all("integrity" in one and "resolved" not in one for name, one in locked.items() if name)
+    for name in ("requirements.txt", "package-lock.json"):
+        (wanted / name).write_text((wanted / name).read_text() + "\n")
+        assert len(calls()) == 3, "another list, another place"
+
+
 def test_the_life_of_a_virtual_environment(checkout: Checkout) -> None:
     first = checkout.set_up("requirements-dev.txt", PYTHON=sys.executable)
     assert first.returncode == 0, first.stderr

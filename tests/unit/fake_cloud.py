@@ -72,7 +72,7 @@ GRAMMAR: dict[str, dict[str, dict[str, str]]] = {
             "--end-of-life-date": r"?\d{4}-\d\d-\d\dT[\d:]+Z",
             "--target-regions": r"*?[a-z0-9]+=\d+=(standard_lrs|standard_zrs|premium_lrs)",
         },
-        "storage account show": {"--name": "[a-z0-9]{3,24}"},
+        "storage account list": {},
         "storage container create": {**{k: v for k, v in AZ_BLOB.items() if k != "--container-name"}, "--name": NAME},
         "storage blob upload": {
             **AZ_BLOB,
@@ -266,8 +266,8 @@ class Cloud:
                 return {"user": {"name": "somebody"}}
             case "sig show":
                 return self.show("gallery", given["--gallery-name"])
-            case "storage account show":
-                return self.show("account", name)
+            case "storage account list":
+                return [{"name": key, **one} for key, one in self.named("account")]
             case "storage container create":
                 self.things[f"container {name}"] = {}
                 return {"created": True}

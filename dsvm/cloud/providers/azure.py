@@ -17,7 +17,7 @@ from dsvm.plan import Release
 
 PROGRAM = "az"
 LOGIN = "Log in: az login (or az login --service-principal); az account set --subscription NAME"
-# What `az ... show` ends with when there is no such thing
+# What `az` ends with when there is no such thing
 ABSENT = 3
 ARCHITECTURES = {"amd64": "x64", "arm64": "Arm64"}
 
@@ -147,11 +147,13 @@ class _Place:
     def _upload(self) -> Mapping[str, Any]:
         account = self.settings.storage_account
         name = f"{self.release.name}.vhd"
-        shown = self.cli.ask(
-            *("storage", "account", "show", "--name", account),
-            dry={"id": f"ID-OF-{account}", "primaryEndpoints": {"blob": f"https://{account}.blob.core.windows.net/"}},
-            absent=ABSENT,
+        endpoints = {"blob": f"https://{account}.blob.core.windows.net/"}
+        # `show` wants a resource group, or ends with 2 as for a wrong option
+        accounts = self.cli.ask(
+            *("storage", "account", "list"),
+            dry=[{"name": account, "id": f"ID-OF-{account}", "primaryEndpoints": endpoints}],
         )
+        shown = next((one for one in accounts if one["name"] == account), None)
         if shown is None:
             raise PublishError(
                 f"there is no storage account {account}",
@@ -174,7 +176,8 @@ class _Place:
         where = ("--account-name", self.settings.storage_account, "--auth-mode", "login")
         name = f"{self.release.name}.vhd"
         words = ("storage", "blob", "delete", "--container-name", self.settings.container, "--name", name, *where)
-        self.cli.do("", *words)
+        # an upload that fails may not have made it
+        self.cli.do("", *words, absent=ABSENT)
 
     def _make_image(self, uri: str) -> str:
         named = (*self.group, "--name", self.release.name)

@@ -42,11 +42,14 @@ class Cli:
         """The JSON that a query prints; None when it ends with the exit code `absent`, for what does not exist."""
         return self._json(words, dry, absent, "")
 
-    def do(self, what: str, *words: str) -> None:
-        """Take a step, and say `what` it is. Raises PublishError naming step and log when it fails."""
+    def do(self, what: str, *words: str, absent: int | None = None) -> None:
+        """Take a step, and say `what` it is. Raises PublishError naming step and log when it fails.
+
+        The exit code `absent` is no failure: what is to go is gone.
+        """
         if what and not self.dry_run:
             self.echo(f"publish: {what}")
-        self._call(words, None, what)
+        self._call(words, absent, what)
 
     def make(self, what: str, *words: str, dry: Any) -> Any:
         """Take a step, and return the JSON that it prints of what it made."""
