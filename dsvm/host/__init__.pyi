@@ -37,6 +37,7 @@ from .programs import bundled as bundled
 from .programs import mortal as mortal
 from .programs import run as run
 from .programs import stream as stream
+from .programs import stream_bytes as stream_bytes
 from .programs import tail as tail
 from .programs import which as which
 from .saving import buffered as buffered

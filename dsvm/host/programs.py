@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from dsvm.host.files import Log
 from dsvm.host.urls import redact
@@ -124,6 +125,23 @@ def stream(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+@contextmanager
+def stream_bytes(argv: Sequence[str | os.PathLike[str]]) -> Iterator[IO[bytes]]:
+    """Run a program while reading what it prints to stdout, as it is; what it says to stderr counts for nothing.
+
+    Leaving the block ends the program.
+    """
+    words = [which(os.fspath(argv[0])), *(os.fspath(word) for word in argv[1:])]
+    with subprocess.Popen(
+        with_us(words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=1 << 20
+    ) as process:
+        assert process.stdout is not None  # noqa: S101 - for the type checker
+        try:
+            yield process.stdout
+        finally:
+            process.kill()
 
 
 def with_us(words: Sequence[str]) -> list[str]:

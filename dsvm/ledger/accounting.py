@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
@@ -21,7 +21,7 @@ from dsvm.ledger.promises import Promises, promises
 from dsvm.ledger.reading import contents
 from dsvm.ledger.settings import other_settings
 from dsvm.ledger.sizes import sizes
-from dsvm.model import Plan, digest_of
+from dsvm.model import Entry, Plan, digest_of
 from dsvm.plan import small_texts
 from dsvm.store import Store
 
@@ -64,17 +64,28 @@ def account(
     """
     folder = store.root / "ledger"
     image = find_image(name, engine)
-    place = folder / "accounts" / f"{digest_of([_code(), image.id, plan.digest, layers])}.json"
-    try:
-        return KEPT.validate_json(read_bounded(place))
-    except (OSError, ValueError):
-        pass
+    place = kept_place(folder, image.id, plan.digest, layers)
+    if (known := kept(place)) is not None:
+        return known
     with ThreadPoolExecutor(1) as beside:
         promised = beside.submit(promises, plan, store, folder)
         image = read_layers(image, engine, folder, echo=echo)
         made = _account(image, promised.result(), plan, store, engine, folder, layers, echo)
     write_whole(place, KEPT.dump_json(made))
     return made
+
+
+def kept_place(folder: Path, *what: object) -> Path:
+    """Where an account is kept: by what it is of, and our code that made it."""
+    return folder / "accounts" / f"{digest_of([_code(), *what])}.json"
+
+
+def kept(place: Path) -> Account | None:
+    """The account that is kept there."""
+    try:
+        return KEPT.validate_json(read_bounded(place))
+    except (OSError, ValueError):
+        return None
 
 
 @cache
@@ -102,27 +113,47 @@ def _account(
     found, untold = _told(compare(tree, promised), _silent_layers(plan, image, promised, layers))
     stale = {one.path for one in found if one.verdict == "stale"}
     found += bytecode.differences(image, tree, wanted, engine, folder, known=stale, echo=echo)
-    seen = properties.Sight(
-        tree,
-        wanted,
-        image.contents(),
-        frozenset(_digests(promised)),
-        image.environment,
-        frozenset(small_texts(plan)),
-        tuple(word for service in plan.services.values() for word in service.run),
-        frozenset(service.token_env for service in plan.services.values()),
-        tuple(pattern for tool in plan.tools for pattern in tool.lacks),
-        plan.accelerator == "gpu",
-        lambda paths: contents(image.id, engine, tree, paths),
+    seen = sight(
+        image, wanted, promised, plan, image.environment, lambda paths: contents(image.id, engine, tree, paths)
     )
     found += properties.every(seen)
     found += layered
     found += other_settings(plan, image.config["Config"])
     if layers is not None:
         found += _layers(image, layers)
-    size = sum(entry.size for entry, _ in tree.values() if entry.kind == "file")
     brought = sizes(tree, plan, promised.brought)
-    return Account(image.id, len(tree), size, tuple(map(shown, found)), promised.silent, brought, untold)
+    return Account(image.id, len(tree), size_of(tree), tuple(map(shown, found)), promised.silent, brought, untold)
+
+
+def size_of(tree: Mapping[str, tuple[Entry, int]]) -> int:
+    """Bytes of all files."""
+    return sum(entry.size for entry, _ in tree.values() if entry.kind == "file")
+
+
+def sight(
+    image: Image,
+    wanted: Mapping[str, list[tuple[Entry, str]]],
+    promised: Promises,
+    plan: Plan,
+    environment: Mapping[str, str],
+    fetch: Callable[[Sequence[str]], Iterable[tuple[str, bytes]]],
+    trusted: frozenset[tuple[str, str]] = frozenset(),
+) -> properties.Sight:
+    """What the properties of an image, or of a machine's disk, look at."""
+    return properties.Sight(
+        image.tree(),
+        wanted,
+        image.contents(),
+        frozenset(_digests(promised)),
+        environment,
+        frozenset(small_texts(plan)),
+        tuple(word for service in plan.services.values() for word in service.run),
+        frozenset(service.token_env for service in plan.services.values()),
+        tuple(pattern for tool in plan.tools for pattern in tool.lacks),
+        trusted,
+        plan.accelerator == "gpu",
+        fetch,
+    )
 
 
 def _digests(promised: Promises) -> Iterator[str]:

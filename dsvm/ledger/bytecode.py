@@ -11,7 +11,7 @@ import io
 import json
 import re
 import tarfile
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ FORM = 1  # of what is kept: what `recompile.py` calls the same
 
 Tree = Mapping[str, tuple[Entry, int]]
 Wanted = Mapping[str, Sequence[tuple[Entry, str]]]
+Fetch = Callable[[Sequence[str]], Iterable[tuple[str, bytes]]]  # paths -> path and content of each
 
 
 class Job(NamedTuple):
@@ -63,6 +64,8 @@ def work_on(tree: Tree, wanted: Wanted, known: Collection[str] = ()) -> Work:
             continue
         if any(is_as_promised(entry, one) for one, _ in wanted.get(path, ())):
             continue
+        if tree[source][0].kind == "link" and pythons.real.end(source) in tree:
+            source = pythons.real.end(source)
         python = pythons.of(path, f"{found['major']}.{found['minor']}")
         if fault := pythons.fault(python):
             place = python if python in tree else path
@@ -82,10 +85,12 @@ def differences(
     folder: Path,
     *,
     known: Collection[str] = (),
+    fetch: Fetch | None = None,
     echo: Callable[[str], None] = lambda line: None,
 ) -> Iterator[Difference]:
     """Byte code that is of other code than the source beside it says; what was compared before is not compared again.
 
+    Where `fetch` gives the contents of files, the image has the same Python and nothing else of what is compared.
     Raises EngineError.
     """
     work = work_on(tree, wanted, known)
@@ -100,7 +105,7 @@ def differences(
     for python in sorted({job.python for job in left}):
         # equal sources, as environments share them, one after the other
         jobs = sorted((job for job in left if job.python == python), key=lambda job: tree[job.source][0].sha256)
-        bad |= _run(image.id, python, jobs, tree, engine)
+        bad |= _run(image.id, python, jobs, tree, engine, fetch)
     for layer, place in places.items():
         good = {job.key for job in left if tree[job.cached][1] == layer and job.cached not in bad}
         if good:
@@ -151,10 +156,19 @@ class _Pythons:
         return ""
 
 
-def _run(image: str, python: str, jobs: Sequence[Job], tree: Tree, engine: Engine) -> set[str]:
+def _run(
+    image: str, python: str, jobs: Sequence[Job], tree: Tree, engine: Engine, fetch: Fetch | None
+) -> set[str]:
     """Paths of the byte code that differs, by the program in a container of the image. Raises EngineError."""
     by_digest = {tree[job.source][0].sha256: job.source for job in jobs}
-    rows = [[job.cached, by_digest[tree[job.source][0].sha256], job.level] for job in jobs]
+    rows = [(job.cached, by_digest[tree[job.source][0].sha256], job.level) for job in jobs]
+    brought: dict[str, bytes] = {}
+    names: dict[str, str] = {}  # of what is brought, there -> here
+    if fetch is not None:
+        for number, (path, data) in enumerate(fetch(sorted({path for row in rows for path in row[:2]}))):
+            names[path] = str(number)
+            brought[str(number)] = data
+        rows = [tuple(f"{INSIDE}/{names.get(one, '-')}" for one in row[:2]) + row[2:] for row in rows]
     options = ("-I", "-S", "-B", "-X", "pycache_prefix=/nonexistent")
     command = (python, *options, f"{INSIDE}/recompile.py", f"{INSIDE}/list.json")
     from docker.errors import DockerException
@@ -174,8 +188,9 @@ def _run(image: str, python: str, jobs: Sequence[Job], tree: Tree, engine: Engin
             auto_remove=True,  # also when nobody waits for it any more
         )
         try:
-            program = Path(recompile.__file__).read_text(encoding="utf-8")
-            container.put_archive("/", _packed({"recompile.py": program, "list.json": json.dumps(rows)}))
+            program = Path(recompile.__file__).read_bytes()
+            files = {"recompile.py": program, "list.json": json.dumps(rows).encode(), **brought}
+            container.put_archive("/", _packed(files))
             output = container.attach(stdout=True, stderr=True, stream=True, logs=True)
             container.start()
             for piece in output:
@@ -187,15 +202,15 @@ def _run(image: str, python: str, jobs: Sequence[Job], tree: Tree, engine: Engin
     lines = text.decode(errors="replace").splitlines()
     if lines[-1:] != ["done"]:
         raise EngineError(f"{image}: its byte code cannot be compared by {python}:\n" + "\n".join(lines[-10:]))
-    return {json.loads(line) for line in lines[:-1]}
+    here = {f"{INSIDE}/{name}": path for path, name in names.items()}
+    return {here.get(path, path) for path in map(json.loads, lines[:-1])}
 
 
-def _packed(files: Mapping[str, str]) -> bytes:
+def _packed(files: Mapping[str, bytes]) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
-        for name, text in files.items():
+        for name, data in files.items():
             one = tarfile.TarInfo(f"{INSIDE}/{name}".lstrip("/"))
-            data = text.encode()
             one.size, one.mode = len(data), 0o644
             tar.addfile(one, io.BytesIO(data))
     return out.getvalue()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from dsvm.ledger.comparing import Difference
 from dsvm.ledger.properties.sight import Sight
@@ -27,7 +27,7 @@ def accounts(sight: Sight) -> Iterator[Difference]:
     yield from _users(sight.text(PASSWD), USERS)
     for path in (SHADOW, GSHADOW):
         yield from _passwords(path, sight.text(path))
-    yield from _members(sight.text(GROUP), sight.text(PASSWD))
+    yield from _members(sight.text(GROUP), sight.text(PASSWD), sight.trusted)
     for path in sight.strangers:
         if AUTHORIZED.fullmatch(path) and sight.tree[path][0].size:
             yield Difference("account", path, "whoever has the key of one of its lines comes in over SSH")
@@ -63,13 +63,13 @@ def _passwords(path: str, text: str) -> Iterator[Difference]:
             yield Difference("account", path, f"{name} has a password, which is the same in every copy of the image")
 
 
-def _members(group: str, passwd: str) -> Iterator[Difference]:
+def _members(group: str, passwd: str, trusted: Collection[tuple[str, str]] = ()) -> Iterator[Difference]:
     ids = {}
     for line in group.splitlines():
         name, _, number, members, *_ = [*line.split(":"), "", "", ""]
         ids[number] = name
         for member in members.split(",") if name in MIGHTY else ():
-            if member and member != name:
+            if member and member != name and (member, name) not in trusted:
                 yield Difference("account", GROUP, f"{member} is in the group {name}, whose members can become root")
     for line in passwd.splitlines():
         user, _, _, number, *_ = [*line.split(":"), "", "", ""]

@@ -38,6 +38,8 @@ class Sight:
     token_variables: frozenset[str] = frozenset()
     # libraries, or files that need them, with stars: tools say that they may lack
     lacks: tuple[str, ...] = ()
+    # members of groups that may become root, as (user, group): those that the plan itself wants
+    trusted: frozenset[tuple[str, str]] = frozenset()
     # whether NVIDIA's driver is there when the image runs
     has_driver: bool = False
     # path and content of files that are not among those which are kept
