@@ -2,6 +2,7 @@ from .of_files import SETTINGS as SETTINGS
 from .of_files import accounted as accounted
 from .of_files import check_of as check_of
 from .planned import IMAGE as IMAGE
+from .planned import MACHINE as MACHINE
 from .planned import planned_checks as planned_checks
 from .report import STOPS as STOPS
 from .report import SURVIVES as SURVIVES

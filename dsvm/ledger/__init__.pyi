@@ -3,10 +3,12 @@ from .accounting import account as account
 from .accounting import recorded as recorded
 from .comparing import LEVELS as LEVELS
 from .comparing import Difference as Difference
+from .comparing import Resolver as Resolver
 from .ext4 import FileSystem as FileSystem
 from .machine import Making as Making
 from .machine import Opened as Opened
 from .machine import account_disk as account_disk
+from .properties import Sight as Sight
 from .settings import other_settings as other_settings
 from .sizes import REST as REST
 from .standing import Inventory as Inventory

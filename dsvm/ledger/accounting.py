@@ -137,7 +137,6 @@ def sight(
     plan: Plan,
     environment: Mapping[str, str],
     fetch: Callable[[Sequence[str]], Iterable[tuple[str, bytes]]],
-    trusted: frozenset[tuple[str, str]] = frozenset(),
 ) -> properties.Sight:
     """What the properties of an image, or of a machine's disk, look at."""
     return properties.Sight(
@@ -150,9 +149,8 @@ def sight(
         tuple(word for service in plan.services.values() for word in service.run),
         frozenset(service.token_env for service in plan.services.values()),
         tuple(pattern for tool in plan.tools for pattern in tool.lacks),
-        trusted,
-        plan.accelerator == "gpu",
-        fetch,
+        has_driver=plan.accelerator == "gpu",
+        fetch=fetch,
     )
 
 

@@ -156,9 +156,7 @@ class _Pythons:
         return ""
 
 
-def _run(
-    image: str, python: str, jobs: Sequence[Job], tree: Tree, engine: Engine, fetch: Fetch | None
-) -> set[str]:
+def _run(image: str, python: str, jobs: Sequence[Job], tree: Tree, engine: Engine, fetch: Fetch | None) -> set[str]:
     """Paths of the byte code that differs, by the program in a container of the image. Raises EngineError."""
     by_digest = {tree[job.source][0].sha256: job.source for job in jobs}
     rows = [(job.cached, by_digest[tree[job.source][0].sha256], job.level) for job in jobs]
@@ -168,7 +166,11 @@ def _run(
         for number, (path, data) in enumerate(fetch(sorted({path for row in rows for path in row[:2]}))):
             names[path] = str(number)
             brought[str(number)] = data
-        rows = [tuple(f"{INSIDE}/{names.get(one, '-')}" for one in row[:2]) + row[2:] for row in rows]
+
+        def place(path: str) -> str:
+            return f"{INSIDE}/{names.get(path, '-')}"
+
+        rows = [(place(cached), place(source), level) for cached, source, level in rows]
     options = ("-I", "-S", "-B", "-X", "pycache_prefix=/nonexistent")
     command = (python, *options, f"{INSIDE}/recompile.py", f"{INSIDE}/list.json")
     from docker.errors import DockerException

@@ -109,7 +109,7 @@ class FileSystem:
         return found
 
     def _write(self, writer: int) -> None:
-        with open(writer, "wb") as tar:  # noqa: PTH123 - it has no name
+        with open(writer, "wb") as tar:
             self.write_tar(tar)
 
     def files(self, paths: Sequence[str]) -> Iterator[tuple[str, bytes]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple
@@ -14,13 +15,14 @@ from dsvm.ledger.comparing import Difference, compare, resolved, shown
 from dsvm.ledger.ext4 import FileSystem
 from dsvm.ledger.image import Image, Layer, find_image, read_layers
 from dsvm.ledger.promises import Promises, promises
+from dsvm.ledger.properties import Sight
 from dsvm.ledger.settings import DEFAULT_PATH
 from dsvm.lock import MACHINE
 from dsvm.model import Entry, Plan
 from dsvm.plan import small_texts
 from dsvm.store import Store
 
-IMAGE = "its container image"  # who promises what the machine was made from
+IMAGE, MADE = "its container image", "making it"  # who promises what no package does
 
 Tree = Mapping[str, tuple[Entry, int]]
 
@@ -35,12 +37,14 @@ class Opened(NamedTuple):
 class Making(NamedTuple):
     """What making a machine adds to the files of its container image and its own packages.
 
-    `entries` are known to the byte, `generated` are patterns; `trusted` are members of groups that may become root.
+    `entries` says of a disk what is right exactly as it is there, `generated` are patterns; `trusted` are members of
+    groups that may become root, `lacks` libraries that nothing has.
     """
 
-    entries: Mapping[str, Entry]
+    entries: Callable[[Sight], Iterable[tuple[str, Entry]]]
     generated: Sequence[Generated]
     trusted: frozenset[tuple[str, str]]
+    lacks: tuple[str, ...]
 
 
 def account_disk(
@@ -70,16 +74,16 @@ def account_disk(
         # its one layer is the disk; what is run for it is the container image's own Python
         whole = Image(below.id, (Layer(f"sha256:{sha256}", entries, inside),), below.config)
         tree = whole.tree()
+        for path, entry in making.entries(Sight(tree, contents=inside, fetch=disk.root.files)):
+            promised.add(path, entry, MADE)
         wanted = resolved(promised, tree)
         found = compare(tree, promised)
         stale = {one.path for one in found if one.verdict == "stale"}
         found += bytecode.differences(
             whole, tree, wanted, engine, folder, known=stale, fetch=disk.root.files, echo=echo
         )
-        environment = {"PATH": DEFAULT_PATH, **plan.environment}
-        found += properties.every(
-            sight(whole, wanted, promised, plan, environment, disk.root.files, making.trusted)
-        )
+        seen = sight(whole, wanted, promised, plan, {"PATH": DEFAULT_PATH, **plan.environment}, disk.root.files)
+        found += properties.every(dataclasses.replace(seen, trusted=making.trusted, lacks=(*seen.lacks, *making.lacks)))
         found += disk.beside(tree)
     made = Account(f"sha256:{sha256}", len(tree), size_of(tree), tuple(map(shown, found)), promised.silent)
     write_whole(place, KEPT.dump_json(made))
@@ -87,14 +91,12 @@ def account_disk(
 
 
 def _promised(plan: Plan, image: Image, making: Making, store: Store) -> Promises:
-    """What the image has, what the machine's own packages do, and what making it adds.
+    """What the image has, what the machine's own packages do, and what making it leaves.
 
-    The plan's files, and what is known of making it, stand in the place of what the image has there.
+    The plan's files stand in the place of what the image has there.
     """
     found = promises(plan, store, store.root / "ledger", only=(MACHINE,))
-    for path, entry in making.entries.items():
-        found.entries[path] = [(entry, "making it")]
-    own = {*small_texts(plan), *making.entries}
+    own = small_texts(plan)
     for path, (entry, _) in image.tree().items():
         if path not in own:
             found.add(path, entry, IMAGE)

@@ -125,9 +125,7 @@ def _write_esp(plan: Plan, root: Path, disk: Path) -> None:
         shutil.copyfile(found, tree / target)
     for name, target in OWN_BOOT_FILES.items():
         shutil.copyfile(tree / target, vendor / name)
-    (vendor / "grub.cfg").write_text(
-        f"search.fs_uuid {plan.machine.root_uuid} root\nset prefix=($root)/boot/grub\nconfigfile $prefix/grub.cfg\n"
-    )
+    (vendor / "grub.cfg").write_text(grub_cfg(plan))
     volume = plan.machine.esp_uuid.replace("-", "")
     run(
         # without -s 1 mtools cannot read it: FAT32 has that many clusters at least
@@ -139,6 +137,12 @@ def _write_esp(plan: Plan, root: Path, disk: Path) -> None:
     )
     run(["mcopy", "-s", "-i", f"{disk}@@{ESP_START}", tree / "EFI", "::/"], timeout=60)
     shutil.rmtree(tree)
+
+
+def grub_cfg(plan: Plan) -> str:
+    """What GRUB reads from the EFI system partition: where the root is that has its configuration."""
+    assert plan.machine is not None  # noqa: S101 - for the type checker
+    return f"search.fs_uuid {plan.machine.root_uuid} root\nset prefix=($root)/boot/grub\nconfigfile $prefix/grub.cfg\n"
 
 
 def _write_root(plan: Plan, root: Path, disk: Path, place: Geometry) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from dsvm import checks, container
 from dsvm.host import read_bounded
+from dsvm.ledger import Account
 from dsvm.model import DISK_FORMATS, Format, InputError, Plan, Report
 from dsvm.plan import make_plan, rendering
 from dsvm.session import BuildOptions, Session, complete_lock, fetch_fresh, format_of, gate_variant, need_lock
-from dsvm.vm import disk, disk_image, making, packer, qemu, starting, verification
+from dsvm.vm import accounting, disk, disk_image, making, packer, qemu, starting, verification
 from dsvm.vm.disk_image import VERIFIED, MachineImage, Place
 from dsvm.vm.kept import Disk
 
@@ -104,8 +105,9 @@ def verify(
 
 
 def _verify(session: Session, variant: str, plan: Plan | None, only: Sequence[str]) -> Report:
+    lock = need_lock(session, variant, locked=True)
     if plan is None:
-        plan = make_plan(session.catalog, need_lock(session, variant, locked=True), VERIFIED)
+        plan = make_plan(session.catalog, lock, VERIFIED)
     place = Place(session.folder(variant), variant)
     image = next((one for one in (place.unverified, place.image(VERIFIED)) if place.known(one)), None)
     known = place.known(image) if image is not None else None
@@ -119,9 +121,14 @@ def _verify(session: Session, variant: str, plan: Plan | None, only: Sequence[st
         )
     begun = time.monotonic()
     folder = place.work
+
+    def account(sha256: str, echo: Callable[[str], None]) -> Account:
+        below = container.need_verified(session, make_plan(session.catalog, lock))
+        return accounting.account(image, sha256, plan, below, session.store, session.engine, echo=echo)
+
     report = verification.verify(
         plan, image, folder=folder, only=only, manifests=[*session.catalog.folders],
-        view=session.views.checks(),
+        view=session.views.checks(), account=account,
     )  # fmt: skip
     more = f", its console: {folder / 'serial.log'}, {folder / 'console.png'}"
     checks.conclude(session, image.name, report, begun, folder=folder, only=only, more=more)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dsvm import checks
 from dsvm.catalog import MANIFESTS
 from dsvm.host import free_port, run, sha256_of
+from dsvm.ledger import Account
 from dsvm.model import GIB, CheckResult, Plan, Report
 from dsvm.plan import SERVICES_ANSWER
 from dsvm.session import CheckView, Silent
 from dsvm.vm import qemu
 
+Echo = Callable[[str], None]
 MORE_DISK = 2 * GIB  # how much larger the disk is on which an image is verified
 
 
@@ -26,9 +28,11 @@ def verify(
     manifests: Sequence[Path] = (MANIFESTS,),
     workers: int | None = None,
     view: CheckView | None = None,
+    account: Callable[[str, Echo], Account] | None = None,
 ) -> Report:
     """Boot an overlay of `image` on a larger disk with a fresh seed and run every planned check over SSH.
 
+    Before that `account`, given the image's SHA-256, accounts for every file of it.
     Writes report.json (another name when `only` some were asked for), verify.log, verify-restarted.log and serial.log
     in `folder`, and the console's screen as console.png when a check fails. Raises VerifyError when the machine cannot
     be reached or the suite breaks off, with the end of the serial console.
@@ -36,11 +40,17 @@ def verify(
     cases = checks.planned_checks(plan, only)
     view = view or Silent().checks()
     folder.mkdir(parents=True, exist_ok=True)
+    sha256 = sha256_of(image)
+    results = _not_of_machines(plan) if not only or checks.IMAGE in only else []
+    if account is not None and (not only or checks.MACHINE in only):
+        view.step(f"Accounting for every file of {image.name}")
+        begun = time.monotonic()
+        found = account(sha256, view.step)
+        results += checks.accounted(found, time.monotonic() - begun, checks.MACHINE)
     view.step(f"Booting {image.name} with {qemu.accelerator()}")
     closed = {free_port(): port for port in closed_ports(plan)}
     shot = folder / "console.png"
     shot.unlink(missing_ok=True)
-    results = _not_of_machines(plan) if not only or checks.IMAGE in only else []
     with qemu.started(image, more=MORE_DISK, forwards=closed) as guest:
         try:
             guest.ssh("cloud-init status --wait", timeout=qemu.BOOT_TIMEOUT[qemu.accelerator()], check=False)
@@ -85,7 +95,7 @@ def verify(
             (folder / "serial.log").write_text(guest.console(lines=5000))
         if any(result.outcome == "failed" for result in results):
             guest.screenshot(shot)
-    report = checks.make_report(plan, f"sha256:{sha256_of(image)}", results, facts)
+    report = checks.make_report(plan, f"sha256:{sha256}", results, facts)
     checks.write_report(folder, report, only)
     return report
 

@@ -160,4 +160,6 @@ def test_what_is_no_answer_is_refused_and_not_guessed(text: bytes) -> None:
 
 def test_an_attribute_that_looks_like_another_answer_is_refused() -> None:
     with pytest.raises(ValueError, match="cut off"):
-        ext4.inode_of(b"User:     0   Group:     0   Size: 1\n mtime: 0x6b0a09c9:0\n  security.capability (20) = 01 00 \n")
+        ext4.inode_of(
+            b"User:     0   Group:     0   Size: 1\n mtime: 0x6b0a09c9:0\n  security.capability (20) = 01 00 \n"
+        )

@@ -1,0 +1,132 @@
+"""What making a machine adds to the files of its container image and of its own packages.
+
+Packages' own scripts make it, `scripts/image/finish-machine`, and the boot in which Packer finishes the disk. Whatever
+can be told to the byte is told so; a pattern (`GENERATED`) is for what is computed from everything on the disk.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from dsvm.ecosystems import Generated
+from dsvm.ledger import Making, Sight
+from dsvm.model import Entry
+
+# https://man7.org/linux/man-pages/man8/depmod.8.html
+MODULE_LISTS = (
+    *("alias", "alias.bin", "builtin.alias.bin", "builtin.bin", "dep", "dep.bin", "devname", "softdep"),
+    *("symbols", "symbols.bin", "weakdep"),
+)
+GENERATED = (
+    *(Generated(f"/usr/lib/modules/*/modules.{one}", "depmod") for one in MODULE_LISTS),
+    Generated("/boot/initrd.img-*", "update-initramfs, of what is on the disk"),
+    Generated("/usr/lib/udev/hwdb.bin", "systemd-hwdb: the .hwdb files beside it"),
+    Generated("/var/lib/systemd/catalog/database", "journalctl --update-catalog"),
+    Generated("/run/*", "nobody sees it: systemd mounts memory there"),
+    # what timers do when the build's boot is at midnight
+    Generated("/var/backups/dpkg.*", "dpkg-db-backup"),
+    Generated("/var/backups/alternatives.tar.*", "dpkg-db-backup"),
+    Generated("/var/backups/apt.extended_states.*", "apt's daily backup"),
+    Generated("/var/lib/logrotate/status", "logrotate"),
+    Generated("/var/cache/man/*", "mandb"),
+    Generated("/etc/resolv.conf", "the engine's own, which making takes away", "gone"),
+    Generated("/etc/mtab", "the engine's own", "gone"),
+    Generated("/var/lib/cloud/*", "cloud-init: of one machine, which the last step takes away", "gone"),
+    Generated("/var/lib/dhcp/*", "of one machine, which the last step takes away", "gone"),
+)
+MACHINE_ID = "/etc/machine-id"
+COMMENT = r"\s*(?:#.*)?"
+# path -> what each of its lines is
+TEXTS: Mapping[str, str] = {
+    "/etc/hosts.allow": COMMENT,  # libwrap0
+    "/etc/hosts.deny": COMMENT,
+    "/etc/modules": COMMENT,  # kmod
+    "/etc/initramfs-tools/modules": COMMENT,  # initramfs-tools
+    "/etc/networks": r"(?:(?:default|loopback|link-local)\s+[0-9.]+)?",  # netbase
+    "/etc/python3/debian_config": rf"{COMMENT}|\[DEFAULT\]|byte-compile = standard",  # python3
+    MACHINE_ID: "uninitialized|",  # systemd: what gets its name at the first start
+}
+SYSTEM_UNITS = "/lib/systemd/system"
+# path -> where the link there may lead
+LINKS: Mapping[str, tuple[str, ...]] = {
+    "/etc/mtab": ("../proc/self/mounts",),  # systemd-tmpfiles
+    "/etc/resolv.conf": ("../run/systemd/resolve/stub-resolv.conf",),
+    "/etc/runit/runsvdir/default/ssh": ("/etc/sv/ssh",),  # openssh-server
+    "/etc/systemd/system/default.target": tuple(
+        f"{usr}{SYSTEM_UNITS}/multi-user.target" for usr in ("", "/usr")
+    ),  # finish-machine
+    "/var/lib/dbus/machine-id": ("/etc/machine-id",),  # dbus
+}
+# path -> its mode and group, which a package's script sets (dpkg-statoverride and the like)
+RIGHTS: Mapping[str, tuple[int, str]] = {
+    "/usr/bin/ssh-agent": (0o2755, "_ssh"),
+    "/usr/lib/dbus-1.0/dbus-daemon-launch-helper": (0o4754, "messagebus"),
+}
+NEWEST = re.compile(r"(?:/boot)?/(vmlinuz|initrd\.img)(?:\.old)?")  # the links to kernels: linux-update-symlinks
+INSTALLED = re.compile(r"^(Alias|RequiredBy)=(.*)$", re.MULTILINE)  # of units: systemctl enable
+UNIT_KINDS = (".service", ".socket", ".timer", ".target", ".path")
+
+
+def entries(disk: Sight) -> Iterator[tuple[str, Entry]]:
+    """What may be where it is on the disk, exactly so."""
+    yield from _texts(disk)
+    for path, targets in LINKS.items():
+        if path in disk.tree:
+            yield from ((path, Entry("link", target=target)) for target in targets)
+    yield from _kernels(disk)
+    yield from _units(disk)
+    yield from _rights(disk)
+
+
+def _texts(disk: Sight) -> Iterator[tuple[str, Entry]]:
+    """Files that have nothing but lines which are known."""
+    for path, line in TEXTS.items():
+        entry = disk.tree[path][0] if path in disk.tree else None
+        if entry is None or entry.kind != "file":
+            continue
+        if all(re.fullmatch(line, one) for one in disk.text(path).split("\n")):
+            yield path, entry._replace(mode=0o444 if path == MACHINE_ID else 0o644, uid=0, gid=0)
+
+
+def _kernels(disk: Sight) -> Iterator[tuple[str, Entry]]:
+    """Links to a kernel, or to what it starts with, that is in /boot."""
+    for path, (entry, _) in disk.tree.items():
+        found = NEWEST.fullmatch(path)
+        end = disk.real.end(path) if found is not None and entry.kind == "link" else ""
+        if found is not None and end.startswith(f"/boot/{found[1]}-") and end in disk.tree:
+            yield path, entry
+
+
+def _units(disk: Sight) -> Iterator[tuple[str, Entry]]:
+    """Names that units have beside their own, and what they are required by, as their files say."""
+    folder = disk.real.end(SYSTEM_UNITS)
+    units = [one for one in disk.below(f"{folder}/") if one.endswith(UNIT_KINDS) and one.count("/") == 5]
+    for path, data in disk.read(units):
+        name = path.rpartition("/")[2]
+        for kind, words in INSTALLED.findall(data.decode("utf-8", "replace")):
+            for word in words.split():
+                place = word if kind == "Alias" else f"{word}.requires/{name}"
+                if f"/etc/systemd/system/{place}" in disk.tree:
+                    for usr in ("", "/usr"):
+                        link = Entry("link", target=f"{usr}{SYSTEM_UNITS}/{name}")
+                        yield f"/etc/systemd/system/{place}", link
+
+
+def _rights(disk: Sight) -> Iterator[tuple[str, Entry]]:
+    groups = {name: number for name, _, number, *_ in (
+        [*line.split(":"), "", ""] for line in disk.text("/etc/group").splitlines()
+    )}  # fmt: skip
+    for path, (mode, group) in RIGHTS.items():
+        number = groups.get(group, "0")
+        if path in disk.tree and number.isdigit() and int(number):
+            yield path, disk.tree[path][0]._replace(mode=mode, uid=0, gid=int(number))
+
+
+MAKING = Making(
+    entries,
+    GENERATED,
+    trusted=frozenset({("ds", "sudo")}),
+    # a queueing discipline of ATM
+    lacks=("libatm.so.1",),
+)
