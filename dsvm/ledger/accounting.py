@@ -64,7 +64,7 @@ def account(
     """
     folder = store.root / "ledger"
     image = find_image(name, engine)
-    place = kept_place(folder, image.id, plan.digest, layers)
+    place = kept_place(folder, ROOMS, image.id, plan.digest, layers)
     if (known := kept(place)) is not None:
         return known
     with ThreadPoolExecutor(1) as beside:
@@ -75,9 +75,9 @@ def account(
     return made
 
 
-def kept_place(folder: Path, *what: object) -> Path:
-    """Where an account is kept: by what it is of, and our code that made it."""
-    return folder / "accounts" / f"{digest_of([_code(), *what])}.json"
+def kept_place(folder: Path, rooms: tuple[str, ...], *what: object) -> Path:
+    """Where an account is kept: by what it is of, and the code of those rooms that make it."""
+    return folder / "accounts" / f"{digest_of([_code(rooms), *what])}.json"
 
 
 def kept(place: Path) -> Account | None:
@@ -89,10 +89,10 @@ def kept(place: Path) -> Account | None:
 
 
 @cache
-def _code() -> str:
+def _code(rooms: tuple[str, ...]) -> str:
     """A digest of our own programs that make an account."""
     found = hashlib.sha256()
-    for path in sorted(path for room in ROOMS for path in (Path(__file__).parents[1] / room).rglob("*.py")):
+    for path in sorted(path for room in rooms for path in (Path(__file__).parents[1] / room).rglob("*.py")):
         found.update(path.read_bytes())
     return found.hexdigest()
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from dsvm.ecosystems import Generated
 from dsvm.host import Engine, write_whole
 from dsvm.ledger import bytecode, properties
-from dsvm.ledger.accounting import KEPT, Account, kept, kept_place, sight, size_of
+from dsvm.ledger.accounting import KEPT, ROOMS, Account, kept, kept_place, sight, size_of
 from dsvm.ledger.comparing import Difference, compare, resolved, shown
 from dsvm.ledger.ext4 import FileSystem
 from dsvm.ledger.image import Image, Layer, find_image, read_layers
@@ -65,7 +65,7 @@ def account_disk(
     """
     folder = store.root / "ledger"
     below = find_image(image, engine)
-    place = kept_place(folder, sha256, below.id, plan.digest)
+    place = kept_place(folder, (*ROOMS, "vm"), sha256, below.id, plan.digest)
     if (known := kept(place)) is not None:
         return known
     promised = _promised(plan, read_layers(below, engine, folder, echo=echo), making, store)

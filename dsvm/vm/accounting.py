@@ -13,8 +13,8 @@ from dsvm.host import Engine, run, scratch, stream_bytes
 from dsvm.ledger import Account, Difference
 from dsvm.model import MIB, Entry, Plan
 from dsvm.store import Store
-from dsvm.vm import disk
-from dsvm.vm.added import MAKING
+from dsvm.vm import added, disk, initramfs
+from dsvm.vm.disk_image import VERIFIED
 
 ROOT_START = disk.ESP_START + disk.ESP_SIZE
 BOOT_CODE = 440  # bytes before a disk's table of partitions, which firmware that knows no UEFI runs
@@ -37,20 +37,24 @@ def account(
 
     Raises ProgramError, EngineError, StoreError, and VerifyError for a disk that cannot be read.
     """
-    return ledger.account_disk(sha256, lambda: _opened(image, plan), plan, MAKING, below, store, engine, echo=echo)
+    making = added.making(plan)
+    return ledger.account_disk(sha256, lambda: _opened(image, plan), plan, making, below, store, engine, echo=echo)
 
 
 @contextmanager
 def _opened(image: Path, plan: Plan) -> Iterator[ledger.Opened]:
     with scratch("disk") as folder:
         raw = folder / "disk.raw"
-        run(["qemu-img", "convert", "-O", "raw", image, raw], timeout=7200)
+        run(["qemu-img", "convert", "-f", VERIFIED, "-O", "raw", image, raw], timeout=7200)
+
+        root = ledger.FileSystem(raw, ROOT_START)
 
         def beside(tree: Tree) -> Iterator[Difference]:
             yield from _outside(raw)
             yield from _esp(raw, plan, tree)
+            yield from _initramfs(root, tree)
 
-        yield ledger.Opened(ledger.FileSystem(raw, ROOT_START), beside)
+        yield ledger.Opened(root, beside)
 
 
 def _outside(raw: Path) -> Iterator[Difference]:
@@ -83,6 +87,16 @@ def _esp(raw: Path, plan: Plan, tree: Tree) -> Iterator[Difference]:
                 yield Difference("changed", f"{ESP}/{path}", "it is not what was put there when the disk was made")
     for path in sorted(wanted.keys() - {*found}):
         yield Difference("missing", f"{ESP}/{path}", "it was put there when the disk was made, and is not there")
+
+
+def _initramfs(root: ledger.FileSystem, tree: Tree) -> Iterator[Difference]:
+    """What machines start from in memory: files of the disk, and nothing else."""
+    for path, data in root.files([path for path in tree if added.INITRAMFS.fullmatch(path)]):
+        try:
+            for inner, why in initramfs.strange(data, tree):
+                yield Difference("changed", path, f"{inner} in it {why}")
+        except ValueError as error:
+            yield Difference("changed", path, str(error))
 
 
 def _wanted(plan: Plan, tree: Tree) -> dict[str, str]:

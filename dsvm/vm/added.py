@@ -6,13 +6,18 @@ can be told to the byte is told so; a pattern (`GENERATED`) is for what is compu
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
+from fnmatch import translate
 
 from dsvm.ecosystems import Generated
 from dsvm.ledger import Making, Sight
-from dsvm.model import Entry
+from dsvm.lock import MACHINE
+from dsvm.model import Entry, Plan
 
+INITRAMFS_PATTERN = "/boot/initrd.img-*"
+INITRAMFS = re.compile(translate(INITRAMFS_PATTERN))
 # https://man7.org/linux/man-pages/man8/depmod.8.html
 MODULE_LISTS = (
     *("alias", "alias.bin", "builtin.alias.bin", "builtin.bin", "dep", "dep.bin", "devname", "softdep"),
@@ -20,7 +25,9 @@ MODULE_LISTS = (
 )
 GENERATED = (
     *(Generated(f"/usr/lib/modules/*/modules.{one}", "depmod") for one in MODULE_LISTS),
-    Generated("/boot/initrd.img-*", "update-initramfs, of what is on the disk"),
+    Generated(INITRAMFS_PATTERN, "update-initramfs: see initramfs.py"),
+    Generated("/boot/grub/unicode.pf2", "grub-common", "copy"),
+    Generated("/var/lib/grub/ucf/*", "grub's packages: the templates of its settings", "copy"),
     Generated("/usr/lib/udev/hwdb.bin", "systemd-hwdb: the .hwdb files beside it"),
     Generated("/var/lib/systemd/catalog/database", "journalctl --update-catalog"),
     Generated("/run/*", "nobody sees it: systemd mounts memory there"),
@@ -36,6 +43,13 @@ GENERATED = (
     Generated("/var/lib/dhcp/*", "of one machine, which the last step takes away", "gone"),
 )
 MACHINE_ID = "/etc/machine-id"
+# package of the machine -> what it makes, and nothing without it
+OF_PACKAGES: Mapping[str, tuple[Generated, ...]] = {
+    "dkms": (
+        Generated("/usr/lib/modules/*/updates/dkms/*.ko*", "DKMS: compiled from what a package has in /usr/src"),
+        Generated("/var/lib/dkms/*", "DKMS: what it has compiled, and how that went"),
+    ),
+}
 COMMENT = r"\s*(?:#.*)?"
 # path -> what each of its lines is
 TEXTS: Mapping[str, str] = {
@@ -45,12 +59,22 @@ TEXTS: Mapping[str, str] = {
     "/etc/initramfs-tools/modules": COMMENT,  # initramfs-tools
     "/etc/networks": r"(?:(?:default|loopback|link-local)\s+[0-9.]+)?",  # netbase
     "/etc/python3/debian_config": rf"{COMMENT}|\[DEFAULT\]|byte-compile = standard",  # python3
+    "/boot/grub/grubenv": COMMENT,  # grub-common
+    # cloud-init; ours sorts after it
+    "/etc/cloud/cloud.cfg.d/90_dpkg.cfg": rf"{COMMENT}|datasource_list: \[[\w, ]*\]",
+    "/etc/.updated": rf"{COMMENT}|TIMESTAMP_NSEC=\d+",  # systemd-update-done
+    "/var/.updated": rf"{COMMENT}|TIMESTAMP_NSEC=\d+",
     MACHINE_ID: "uninitialized|",  # systemd: what gets its name at the first start
+}
+# path -> the template that its package makes it of, and what lines may be else
+TEMPLATES: Mapping[str, tuple[str, str]] = {
+    "/etc/default/grub": ("/usr/share/grub/default/grub", r"#?GRUB_DISABLE_OS_PROBER=(?:true|false)"),
 }
 SYSTEM_UNITS = "/lib/systemd/system"
 # path -> where the link there may lead
 LINKS: Mapping[str, tuple[str, ...]] = {
     "/etc/mtab": ("../proc/self/mounts",),  # systemd-tmpfiles
+    "/etc/vconsole.conf": ("default/keyboard",),
     "/etc/resolv.conf": ("../run/systemd/resolve/stub-resolv.conf",),
     "/etc/runit/runsvdir/default/ssh": ("/etc/sv/ssh",),  # openssh-server
     "/etc/systemd/system/default.target": tuple(
@@ -58,10 +82,12 @@ LINKS: Mapping[str, tuple[str, ...]] = {
     ),  # finish-machine
     "/var/lib/dbus/machine-id": ("/etc/machine-id",),  # dbus
 }
-# path -> its mode and group, which a package's script sets (dpkg-statoverride and the like)
+# path -> its mode and group ("" for root's), which a package's script sets, or systemd-tmpfiles
 RIGHTS: Mapping[str, tuple[int, str]] = {
     "/usr/bin/ssh-agent": (0o2755, "_ssh"),
     "/usr/lib/dbus-1.0/dbus-daemon-launch-helper": (0o4754, "messagebus"),
+    "/etc/credstore": (0o700, ""),
+    "/etc/credstore.encrypted": (0o700, ""),
 }
 NEWEST = re.compile(r"(?:/boot)?/(vmlinuz|initrd\.img)(?:\.old)?")  # the links to kernels: linux-update-symlinks
 INSTALLED = re.compile(r"^(Alias|RequiredBy)=(.*)$", re.MULTILINE)  # of units: systemctl enable
@@ -81,11 +107,16 @@ def entries(disk: Sight) -> Iterator[tuple[str, Entry]]:
 
 def _texts(disk: Sight) -> Iterator[tuple[str, Entry]]:
     """Files that have nothing but lines which are known."""
-    for path, line in TEXTS.items():
+    known = {path: (line, "") for path, line in TEXTS.items()}
+    known |= {path: (line, disk.text(template)) for path, (template, line) in TEMPLATES.items()}
+    for path, (line, template) in known.items():
         entry = disk.tree[path][0] if path in disk.tree else None
         if entry is None or entry.kind != "file":
             continue
-        if all(re.fullmatch(line, one) for one in disk.text(path).split("\n")):
+        data = disk.data(path)
+        lines = {*data.decode("utf-8", "replace").split("\n")} - {*template.split("\n")}
+        whole = hashlib.sha256(data).hexdigest() == entry.sha256  # nothing is read of large files
+        if whole and all(re.fullmatch(line, one) for one in lines):
             yield path, entry._replace(mode=0o444 if path == MACHINE_ID else 0o644, uid=0, gid=0)
 
 
@@ -119,14 +150,16 @@ def _rights(disk: Sight) -> Iterator[tuple[str, Entry]]:
     )}  # fmt: skip
     for path, (mode, group) in RIGHTS.items():
         number = groups.get(group, "0")
-        if path in disk.tree and number.isdigit() and int(number):
+        if path in disk.tree and number.isdigit() and bool(int(number)) == bool(group):
             yield path, disk.tree[path][0]._replace(mode=mode, uid=0, gid=int(number))
 
 
-MAKING = Making(
-    entries,
-    GENERATED,
-    trusted=frozenset({("ds", "sudo")}),
-    # a queueing discipline of ATM
-    lacks=("libatm.so.1",),
-)
+def making(plan: Plan) -> Making:
+    """What making the machine of `plan` adds."""
+    packages = {pin.name for section in plan.sections if section.id == MACHINE for pin in section.pins}
+    return Making(
+        entries,
+        (*GENERATED, *(one for package in OF_PACKAGES.keys() & packages for one in OF_PACKAGES[package])),
+        trusted=frozenset({("ds", "sudo")}),
+        lacks=("libatm.so.1",),  # of iproute2, for networks of ATM
+    )

@@ -6,6 +6,7 @@ Everything runs under whatever accelerator works here, plain TCG at the worst: s
 from __future__ import annotations
 
 import json
+import marshal
 import os
 import re
 import shutil
@@ -21,8 +22,12 @@ from workbench import INVOKE, ROOT, Invoke, Running, Silent, docker, run, short_
 
 from dsvm import checks
 from dsvm.checks.planned import MACHINE
-from dsvm.model import Plan, Report
-from dsvm.vm import verification
+from dsvm.container import image_name
+from dsvm.host import find_engine, sha256_of
+from dsvm.ledger import LEVELS, Account, FileSystem
+from dsvm.model import Plan, Report, VerifyError
+from dsvm.store import Store
+from dsvm.vm import accounting, disk, verification
 
 VARIANT = "e2e-machine"
 FOLDER = ROOT / "build" / VARIANT
@@ -129,6 +134,135 @@ def spoiled(machine: tuple[str, ...], tmp_path: Path) -> Iterator[Path]:
     yield broken
 
 
+EVIL = "what nobody asked for\n"
+UNIT = "[Service]\nExecStart=/bin/true\n\n[Install]\nWantedBy=multi-user.target\n"
+BASE = "/opt/envs/base/lib/python3.11/site-packages"
+SYSTEM = "/usr/lib/python3/dist-packages"
+# path -> what stands there then, and what the account says of it
+PLANTED: dict[str, tuple[str, set[str]]] = {
+    "/usr/bin/env": (EVIL, {"changed"}),
+    "/usr/sbin/sshd": (EVIL, {"changed"}),
+    "/boot/vmlinuz-KERNEL": (EVIL, {"changed"}),
+    "/boot/grub/grub.cfg": (EVIL, {"changed"}),
+    "/usr/lib/modules/KERNEL/kernel/net/netfilter/nf_tables.ko": (EVIL, {"changed"}),
+    "/usr/lib/modules/KERNEL/kernel/net/netfilter/evil.ko": (EVIL, {"unexplained"}),
+    f"{SYSTEM}/cloudinit/util.py": (EVIL, {"changed"}),
+    f"{BASE}/evil.pth": ("import evil\n", {"unexplained"}),
+    f"{BASE}/tqdm/cli.py": (EVIL, {"changed"}),
+    "/usr/local/bin/evil": (EVIL, {"unexplained"}),
+    "/etc/systemd/system/evil.service": (UNIT, {"unexplained"}),
+    "/usr/lib/systemd/system/evil.service": (UNIT, {"unexplained"}),
+    "/root/.ssh/authorized_keys": ("ssh-ed25519 AAAA\n", {"unexplained", "account"}),
+    "/etc/ssh/sshd_config.d/50-dsvm.conf": ("PermitRootLogin yes\n", {"changed"}),
+    "/etc/ssh/ssh_host_ed25519_key": (EVIL, {"unexplained", "leftover"}),
+    "/etc/sudoers.d/evil": ("games ALL=(ALL) NOPASSWD:ALL\n", {"unexplained", "sudo"}),
+    "/etc/ld.so.preload": ("/usr/lib/evil.so\n", {"unexplained"}),
+    "/etc/modules": ("evil\n", {"unexplained"}),
+    "/etc/default/grub": ('GRUB_CMDLINE_LINUX="init=/bin/sh"\n', {"unexplained"}),
+    "/etc/machine-id": ("0123456789abcdef0123456789abcdef\n", {"unexplained", "leftover"}),
+    "/etc/cron.d/evil": ("* * * * * root /bin/true\n", {"unexplained"}),
+    "/var/log/build.log": (EVIL, {"unexplained", "leftover"}),
+}
+# what is found beside that: links, rights, what is gone, and what is read in files that may be any
+MORE: dict[str, set[str]] = {
+    "/etc/systemd/system/nftables.service": {"unexplained"},
+    "/etc/systemd/system/default.target": {"changed"},
+    "/usr/bin/dd": {"mode", "setuid"},
+    "/usr/bin/sudo": {"owner"},
+    "/usr/sbin/nft": {"missing"},
+    "/etc/passwd": {"account"},
+    f"{SYSTEM}/cloudinit/__pycache__/util.cpython-311.pyc": {"stale"},
+    f"{SYSTEM}/cloudinit/__pycache__/version.cpython-311.pyc": {"stale"},
+    "/boot/initrd.img-KERNEL": {"changed"},
+    "/boot/efi/EFI/BOOT/BOOTX64.EFI": {"changed"},
+    "/boot/efi/EFI/evil.efi": {"unexplained"},
+    "/": {"unexplained"},
+}
+
+
+def test_whatever_is_planted_on_a_disk_is_named(machine: tuple[str, ...], tmp_path: Path) -> None:
+    """The good disk has nothing to say; a copy that was changed without starting it says each change."""
+    plan = Plan.model_validate_json((WORK / "plan.json").read_bytes())
+    report = Report.model_validate_json((WORK / "report.json").read_bytes())
+    kernel = report.facts["kernel"]
+    engine, store = find_engine(), Store()
+
+    def account(image: Path) -> Account:
+        below = image_name(VARIANT)
+        return accounting.account(image, sha256_of(image), plan, below, store, engine)
+
+    assert [one for one in account(IMAGE).differences if one.verdict not in LEVELS] == []
+    raw, broken = tmp_path / "disk.raw", tmp_path / "broken.qcow2"
+    subprocess.run(["qemu-img", "convert", "-O", "raw", IMAGE, raw], check=True)
+    root = FileSystem(raw, accounting.ROOT_START)
+    code = f"{SYSTEM}/cloudinit/__pycache__/version.cpython-311.pyc"
+    initrd = f"/boot/initrd.img-{kernel}"
+    texts = {path.replace("KERNEL", kernel): text.encode() for path, (text, _) in PLANTED.items()}
+    texts |= {path: data for path, data in root.files(["/etc/passwd", code, initrd])}
+    texts["/etc/passwd"] += b"toor:x:0:0::/root:/bin/bash\n"
+    # the same header, and other code
+    texts[code] = texts[code][:16] + marshal.dumps(compile("evil = 1", "version.py", "exec"))
+    texts[initrd] += cpio_of("scripts/init-top/evil", EVIL.encode())
+    requests = ["mkdir /root/.ssh"]
+    for number, (path, data) in enumerate(texts.items()):
+        (tmp_path / str(number)).write_bytes(data)
+        requests += [f"rm {path}", f"write {tmp_path / str(number)} {path}", f"set_inode_field {path} mode 0100644"]
+    requests += [
+        "set_inode_field /usr/bin/dd mode 0104755",
+        "set_inode_field /usr/bin/sudo uid 1000",
+        "rm /usr/sbin/nft",
+        "symlink /etc/systemd/system/nftables.service /dev/null",
+        "rm /etc/systemd/system/default.target",
+        "symlink /etc/systemd/system/default.target /lib/systemd/system/rescue.target",
+    ]
+    script = tmp_path / "requests"
+    script.write_text("\n".join(requests) + "\n")
+    subprocess.run(["debugfs", "-w", "-f", script, root.source], check=True, capture_output=True)
+    for name in ("BOOT/BOOTX64.EFI", "evil.efi"):
+        esp = ["mcopy", "-o", "-i", f"{raw}@@{disk.ESP_START}", script, f"::/EFI/{name}"]
+        subprocess.run(esp, check=True)
+    with raw.open("r+b") as file:
+        file.write(b"boot code")
+    subprocess.run(["qemu-img", "convert", "-O", "qcow2", raw, broken], check=True)
+    raw.unlink()
+
+    found: dict[str, set[str]] = {}
+    for one in account(broken).differences:
+        found.setdefault(one.path, set()).add(one.verdict)
+    expected = {path: verdicts for path, (_, verdicts) in PLANTED.items()} | MORE
+    expected = {path.replace("KERNEL", kernel): verdicts for path, verdicts in expected.items()}
+    assert {path: found.get(path, set()) & verdicts for path, verdicts in expected.items()} == expected
+    # byte code of what was changed too, and what needs what is gone
+    strange = {path for path in found.keys() - expected.keys() if not path.endswith(".pyc")}
+    assert strange <= {"/etc/alternatives/nft"}
+    checked = {one.check for one in checks.accounted(account(broken), 0, MACHINE) if one.outcome == "failed"}
+    assert checked >= {"every file is explained", "byte code is that of its sources", "rights of files", "accounts"}
+
+
+def test_a_disk_that_was_not_shut_down_is_refused(machine: tuple[str, ...], tmp_path: Path) -> None:
+    """What its journal has is not in its place, and nobody would see it."""
+    raw = tmp_path / "disk.raw"
+    subprocess.run(["qemu-img", "convert", "-O", "raw", IMAGE, raw], check=True)
+    root = FileSystem(raw, accounting.ROOT_START)
+    subprocess.run(["debugfs", "-w", "-R", "feature needs_recovery", root.source], check=True, capture_output=True)
+    with pytest.raises(VerifyError, match="its journal would change it"):
+        root.read()
+
+
+def cpio_of(path: str, data: bytes) -> bytes:
+    """An archive that has one program."""
+
+    def member(name: str, content: bytes, mode: int) -> bytes:
+        numbers = (1, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name) + 1, 0)
+        head = b"070701" + b"".join(b"%08x" % one for one in numbers) + name.encode() + b"\0"
+        return pad(head) + pad(content)
+
+    def pad(piece: bytes) -> bytes:
+        return piece + bytes(-len(piece) % 4)
+
+    return member(path, data, 0o100755) + member("TRAILER!!!", b"", 0)
+
+
 @pytest.mark.slow
 def test_a_broken_machine_is_caught(spoiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = Plan.model_validate_json((WORK / "plan.json").read_bytes())
@@ -183,7 +317,6 @@ def test_what_is_saved_in_a_machine_survives_its_stop(machine: tuple[str, ...], 
 
 
 def test_a_machine_that_does_not_start_is_said(machine: tuple[str, ...], tmp_path: Path) -> None:
-    from dsvm.model import VerifyError
     from dsvm.vm.qemu import started
 
     empty = tmp_path / "empty.qcow2"
