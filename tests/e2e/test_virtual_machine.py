@@ -198,7 +198,7 @@ def test_whatever_is_planted_on_a_disk_is_named(machine: tuple[str, ...], tmp_pa
     code = f"{SYSTEM}/cloudinit/__pycache__/version.cpython-311.pyc"
     initrd = f"/boot/initrd.img-{kernel}"
     texts = {path.replace("KERNEL", kernel): text.encode() for path, (text, _) in PLANTED.items()}
-    texts |= {path: data for path, data in root.files(["/etc/passwd", code, initrd])}
+    texts |= dict(root.files(["/etc/passwd", code, initrd]))
     texts["/etc/passwd"] += b"toor:x:0:0::/root:/bin/bash\n"
     # the same header, and other code
     texts[code] = texts[code][:16] + marshal.dumps(compile("evil = 1", "version.py", "exec"))
@@ -219,8 +219,8 @@ def test_whatever_is_planted_on_a_disk_is_named(machine: tuple[str, ...], tmp_pa
     script.write_text("\n".join(requests) + "\n")
     subprocess.run(["debugfs", "-w", "-f", script, root.source], check=True, capture_output=True)
     for name in ("BOOT/BOOTX64.EFI", "evil.efi"):
-        esp = ["mcopy", "-o", "-i", f"{raw}@@{disk.ESP_START}", script, f"::/EFI/{name}"]
-        subprocess.run(esp, check=True)
+        volume = f"{raw}@@{disk.ESP_START}"
+        subprocess.run(["mcopy", "-o", "-i", volume, script, f"::/EFI/{name}"], check=True)
     with raw.open("r+b") as file:
         file.write(b"boot code")
     subprocess.run(["qemu-img", "convert", "-O", "qcow2", raw, broken], check=True)

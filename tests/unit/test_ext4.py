@@ -70,6 +70,35 @@ def changed(disk: Path, *requests: str) -> None:
     subprocess.run(["debugfs", "-w", "-f", script, f"{disk}?offset={START}"], check=True, capture_output=True)
 
 
+@real_programs
+def test_files_are_read_by_themselves_too(root: Path) -> None:
+    system = ext4.FileSystem(made(root), START)
+    entries, kept = system.read()
+    found = dict(entries)
+    assert {"/etc/passwd", "/etc/shadow"} <= {path for path, one in entries if one.sha256 in kept.texts}
+    wanted = ["/usr/bin/tool", "/etc/empty", "/opt/two\nlines", "/opt/link", "/opt/pipe", "/nowhere"]
+    assert {path: len(data) for path, data in system.files(wanted)} == {
+        path: found[path].size for path in wanted if path in found and found[path].kind == "file"
+    }
+    assert dict(system.files(["/etc/passwd"]))["/etc/passwd"] == (root / "etc/passwd").read_bytes()
+
+
+@real_programs
+def test_a_file_system_that_was_not_written_to_its_end_is_refused(root: Path) -> None:
+    disk = made(root)
+    changed(disk, "feature needs_recovery")
+    with pytest.raises(VerifyError, match="its journal would change it"):
+        read(disk)
+
+
+@real_programs
+def test_owners_of_more_than_16_bits_are_read(root: Path) -> None:
+    disk = made(root)
+    # 65536 has the lower half of root
+    changed(disk, "set_inode_field /etc/shadow uid 65536", "set_inode_field /etc/shadow gid 65537")
+    assert (read(disk)["/etc/shadow"].uid, read(disk)["/etc/shadow"].gid) == (65536, 65537)
+
+
 def read(disk: Path) -> dict[str, Entry]:
     tar = io.BytesIO()
     ext4.FileSystem(disk, START).write_tar(tar)
