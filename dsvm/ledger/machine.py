@@ -17,7 +17,6 @@ from dsvm.ledger.image import Image, Layer, find_image, read_layers
 from dsvm.ledger.promises import Promises, promises
 from dsvm.ledger.properties import Sight
 from dsvm.ledger.settings import DEFAULT_PATH
-from dsvm.lock import MACHINE
 from dsvm.model import Entry, Plan
 from dsvm.plan import small_texts
 from dsvm.store import Store
@@ -91,11 +90,12 @@ def account_disk(
 
 
 def _promised(plan: Plan, image: Image, making: Making, store: Store) -> Promises:
-    """What the image has, what the machine's own packages do, and what making it leaves.
+    """What the image has, what packages do that only machines have, and what making it leaves.
 
     The plan's files stand in the place of what the image has there.
     """
-    found = promises(plan, store, store.root / "ledger", only=(MACHINE,))
+    special = {section.id for section in plan.sections if section.formats}
+    found = promises(plan, store, store.root / "ledger", only=special)
     own = small_texts(plan)
     for path, (entry, _) in image.tree().items():
         if path not in own:

@@ -38,13 +38,13 @@ class Promises:
         self.entries.setdefault(path, []).append((entry, who))
 
 
-def promises(plan: Plan, store: Store, folder: Path, *, only: Collection[str] = ()) -> Promises:
+def promises(plan: Plan, store: Store, folder: Path, *, only: Collection[str] | None = None) -> Promises:
     """What `plan` says of its image; lists of artefacts that were read before come from `folder`.
 
     `only` limits it to some of the sections; the plan's own files are always there.
     """
     found = Promises()
-    for section in (one for one in image_sections(plan) if not only or one.id in only):
+    for section in (one for one in image_sections(plan) if only is None or one.id in only):
         if section.id == "base" and plan.base_kind == "registry":
             continue  # its layers are compared as a whole: see ground.py
         ecosystem = ecosystems.get(section.ecosystem)

@@ -13,7 +13,6 @@ from fnmatch import translate
 
 from dsvm.ecosystems import Generated
 from dsvm.ledger import Making, Sight
-from dsvm.lock import MACHINE
 from dsvm.model import Entry, Plan
 
 INITRAMFS_PATTERN = "/boot/initrd.img-*"
@@ -156,7 +155,7 @@ def _rights(disk: Sight) -> Iterator[tuple[str, Entry]]:
 
 def making(plan: Plan) -> Making:
     """What making the machine of `plan` adds."""
-    packages = {pin.name for section in plan.sections if section.id == MACHINE for pin in section.pins}
+    packages = {pin.name for section in plan.sections if section.formats for pin in section.pins}
     return Making(
         entries,
         (*GENERATED, *(one for package in OF_PACKAGES.keys() & packages for one in OF_PACKAGES[package])),

@@ -122,7 +122,7 @@ def test_rights_that_scripts_set_are_those_of_one_group() -> None:
 def test_what_a_package_makes_is_expected_with_that_package_alone() -> None:
     def patterns(*names: str) -> list[str]:
         pins = tuple(Pin.model_construct(name=name) for name in names)  # type: ignore[call-arg]
-        section = Section.model_construct(id="machine", pins=pins)  # type: ignore[call-arg]
+        section = Section.model_construct(id="machine", formats=("qcow2",), pins=pins)  # type: ignore[call-arg]
         plan = Plan.model_construct(sections=(section,))  # type: ignore[call-arg]
         return [one.pattern for one in added.making(plan).generated]
 
