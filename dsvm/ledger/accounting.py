@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from dsvm.host import Engine, read_bounded, write_whole
 from dsvm.ledger import bytecode, properties
 from dsvm.ledger.comparing import Difference, compare, resolved, shown
+from dsvm.ledger.contents import Contents
 from dsvm.ledger.ground import promise_base, system_layers
 from dsvm.ledger.image import Image, find_image, read_layers
 from dsvm.ledger.promises import Promises, promises
@@ -114,7 +115,13 @@ def _account(
     stale = {one.path for one in found if one.verdict == "stale"}
     found += bytecode.differences(image, tree, wanted, engine, folder, known=stale, echo=echo)
     seen = sight(
-        image, wanted, promised, plan, image.environment, lambda paths: contents(image.id, engine, tree, paths)
+        tree,
+        image.contents(),
+        wanted,
+        promised,
+        plan,
+        image.environment,
+        lambda paths: contents(image.id, engine, tree, paths),
     )
     found += properties.every(seen)
     found += layered
@@ -131,7 +138,8 @@ def size_of(tree: Mapping[str, tuple[Entry, int]]) -> int:
 
 
 def sight(
-    image: Image,
+    tree: Mapping[str, tuple[Entry, int]],
+    inside: Contents,
     wanted: Mapping[str, list[tuple[Entry, str]]],
     promised: Promises,
     plan: Plan,
@@ -140,9 +148,9 @@ def sight(
 ) -> properties.Sight:
     """What the properties of an image, or of a machine's disk, look at."""
     return properties.Sight(
-        image.tree(),
+        tree,
         wanted,
-        image.contents(),
+        inside,
         frozenset(_digests(promised)),
         environment,
         frozenset(small_texts(plan)),

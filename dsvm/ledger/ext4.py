@@ -237,7 +237,10 @@ def _tree(source: str) -> dict[str, Record]:
                     known.add(one.inode)
                     below.append((whole, one.inode))
         folders = below
-    return dict(sorted(found))
+    by_path = dict(sorted(found))
+    if len(by_path) < len(found):
+        raise VerifyError(f"{source}: a folder has two files of one name")
+    return by_path
 
 
 def _inodes(source: str, inodes: Sequence[int]) -> dict[int, Inode]:

@@ -72,7 +72,8 @@ def account_disk(
         entries, inside = disk.root.read()
         # its one layer is the disk; what is run for it is the container image's own Python
         whole = Image(below.id, (Layer(f"sha256:{sha256}", entries, inside),), below.config)
-        tree = whole.tree()
+        # and no name on a disk means that another one is gone, as in a layer
+        tree = {path: (entry, 0) for path, entry in entries}
         for path, entry in making.entries(Sight(tree, contents=inside, fetch=disk.root.files)):
             promised.add(path, entry, MADE)
         wanted = resolved(promised, tree)
@@ -81,7 +82,7 @@ def account_disk(
         found += bytecode.differences(
             whole, tree, wanted, engine, folder, known=stale, fetch=disk.root.files, echo=echo
         )
-        seen = sight(whole, wanted, promised, plan, {"PATH": DEFAULT_PATH, **plan.environment}, disk.root.files)
+        seen = sight(tree, inside, wanted, promised, plan, {"PATH": DEFAULT_PATH, **plan.environment}, disk.root.files)
         found += properties.every(dataclasses.replace(seen, trusted=making.trusted, lacks=(*seen.lacks, *making.lacks)))
         found += disk.beside(tree)
     made = Account(f"sha256:{sha256}", len(tree), size_of(tree), tuple(map(shown, found)), promised.silent)

@@ -150,6 +150,9 @@ PLANTED: dict[str, tuple[str, set[str]]] = {
     f"{BASE}/evil.pth": ("import evil\n", {"unexplained"}),
     f"{BASE}/tqdm/cli.py": (EVIL, {"changed"}),
     "/usr/local/bin/evil": (EVIL, {"unexplained"}),
+    # in a layer the second one would take the first one away
+    "/usr/local/bin/+evil": (EVIL, {"unexplained"}),
+    "/usr/local/bin/.wh.+evil": (EVIL, {"unexplained"}),
     "/etc/systemd/system/evil.service": (UNIT, {"unexplained"}),
     "/usr/lib/systemd/system/evil.service": (UNIT, {"unexplained"}),
     "/root/.ssh/authorized_keys": ("ssh-ed25519 AAAA\n", {"unexplained", "account"}),

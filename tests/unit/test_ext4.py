@@ -92,6 +92,15 @@ def test_a_file_system_that_was_not_written_to_its_end_is_refused(root: Path) ->
 
 
 @real_programs
+def test_a_folder_with_two_files_of_one_name_is_refused(root: Path) -> None:
+    disk = made(root)
+    changed(disk, "feature ^metadata_csum", "ln /etc/passwd /opt/twin-1", "ln /etc/shadow /opt/twin-2")
+    disk.write_bytes(disk.read_bytes().replace(b"twin-2", b"twin-1"))
+    with pytest.raises(VerifyError, match="two files of one name"):
+        read(disk)
+
+
+@real_programs
 def test_owners_of_more_than_16_bits_are_read(root: Path) -> None:
     disk = made(root)
     # 65536 has the lower half of root
