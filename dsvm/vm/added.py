@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from fnmatch import translate
+from fnmatch import fnmatchcase, translate
+from itertools import chain
 
 from dsvm.ecosystems import Generated
 from dsvm.ledger import Making, Sight
@@ -42,12 +43,22 @@ GENERATED = (
     Generated("/var/lib/dhcp/*", "of one machine, which the last step takes away", "gone"),
 )
 MACHINE_ID = "/etc/machine-id"
-# package of the machine -> what it makes, and nothing without it
+# a package of the machine, as fnmatch has it -> what it makes, and nothing without it
 OF_PACKAGES: Mapping[str, tuple[Generated, ...]] = {
     "dkms": (
         Generated("/usr/lib/modules/*/updates/dkms/*.ko*", "DKMS: compiled from what a package has in /usr/src"),
         Generated("/var/lib/dkms/*", "DKMS: what it has compiled, and how that went"),
     ),
+    # the desktop's, by their packages' scripts
+    "desktop-file-utils": (Generated("/usr/share/applications/mimeinfo.cache", "update-desktop-database"),),
+    "shared-mime-info": (Generated("/usr/share/mime/*", "update-mime-database"),),
+    "hicolor-icon-theme": (Generated("/usr/share/icons/*/icon-theme.cache", "gtk-update-icon-cache"),),
+    "libgdk-pixbuf*-2.0-0": (Generated("/usr/lib/*/gdk-pixbuf-2.0/2.10.0/loaders.cache", "gdk-pixbuf-query-loaders"),),
+    "libglib2.0-0*": (
+        Generated("/usr/share/glib-2.0/schemas/gschemas.compiled", "glib-compile-schemas"),
+        Generated("/usr/lib/*/gio/modules/giomodule.cache", "gio-querymodules"),
+    ),
+    "libgtk*": (Generated("/usr/lib/*/gtk-?.0/?.*.0/immodules.cache", "gtk-query-immodules"),),
 }
 COMMENT = r"\s*(?:#.*)?"
 # path -> what each of its lines is
@@ -57,6 +68,7 @@ TEXTS: Mapping[str, str] = {
     "/etc/modules": COMMENT,  # kmod
     "/etc/initramfs-tools/modules": COMMENT,  # initramfs-tools
     "/etc/networks": r"(?:(?:default|loopback|link-local)\s+[0-9.]+)?",  # netbase
+    "/etc/X11/default-display-manager": "/usr/sbin/lightdm|",  # lightdm
     "/etc/python3/debian_config": rf"{COMMENT}|\[DEFAULT\]|byte-compile = standard",  # python3
     "/boot/grub/grubenv": COMMENT,  # grub-common
     # cloud-init; ours sorts after it
@@ -76,17 +88,21 @@ LINKS: Mapping[str, tuple[str, ...]] = {
     "/etc/vconsole.conf": ("default/keyboard",),
     "/etc/resolv.conf": ("../run/systemd/resolve/stub-resolv.conf",),
     "/etc/runit/runsvdir/default/ssh": ("/etc/sv/ssh",),  # openssh-server
+    "/etc/systemd/system/display-manager.service": ("/lib/systemd/system/lightdm.service",),  # lightdm
     "/etc/systemd/system/default.target": tuple(
         f"{usr}{SYSTEM_UNITS}/multi-user.target" for usr in ("", "/usr")
     ),  # finish-machine
     "/var/lib/dbus/machine-id": ("/etc/machine-id",),  # dbus
 }
-# path -> its mode and group ("" for root's), which a package's script sets, or systemd-tmpfiles
-RIGHTS: Mapping[str, tuple[int, str]] = {
-    "/usr/bin/ssh-agent": (0o2755, "_ssh"),
-    "/usr/lib/dbus-1.0/dbus-daemon-launch-helper": (0o4754, "messagebus"),
-    "/etc/credstore": (0o700, ""),
-    "/etc/credstore.encrypted": (0o700, ""),
+ROOT = "root"
+# path -> its mode, user and group, which a package's script sets, or systemd-tmpfiles
+RIGHTS: Mapping[str, tuple[int, str, str]] = {
+    "/usr/bin/ssh-agent": (0o2755, ROOT, "_ssh"),
+    "/usr/lib/dbus-1.0/dbus-daemon-launch-helper": (0o4754, ROOT, "messagebus"),
+    "/etc/credstore": (0o700, ROOT, ROOT),
+    "/etc/credstore.encrypted": (0o700, ROOT, ROOT),
+    "/etc/polkit-1/rules.d": (0o700, "polkitd", ROOT),
+    "/usr/share/polkit-1/rules.d": (0o700, "polkitd", ROOT),
 }
 NEWEST = re.compile(r"(?:/boot)?/(vmlinuz|initrd\.img)(?:\.old)?")  # the links to kernels: linux-update-symlinks
 INSTALLED = re.compile(r"^(Alias|RequiredBy)=(.*)$", re.MULTILINE)  # of units: systemctl enable
@@ -144,21 +160,27 @@ def _units(disk: Sight) -> Iterator[tuple[str, Entry]]:
 
 
 def _rights(disk: Sight) -> Iterator[tuple[str, Entry]]:
-    groups = {name: number for name, _, number, *_ in (
-        [*line.split(":"), "", ""] for line in disk.text("/etc/group").splitlines()
-    )}  # fmt: skip
-    for path, (mode, group) in RIGHTS.items():
-        number = groups.get(group, "0")
-        if path in disk.tree and number.isdigit() and bool(int(number)) == bool(group):
-            yield path, disk.tree[path][0]._replace(mode=mode, uid=0, gid=int(number))
+    users, groups = (_numbers(disk.text(path)) for path in ("/etc/passwd", "/etc/group"))
+    for path, (mode, user, group) in RIGHTS.items():
+        uid, gid = users.get(user, 0), groups.get(group, 0)
+        # nobody else has root's number, whatever its files say
+        if path in disk.tree and (uid == 0) == (user == ROOT) and (gid == 0) == (group == ROOT):
+            yield path, disk.tree[path][0]._replace(mode=mode, uid=uid, gid=gid)
+
+
+def _numbers(text: str) -> dict[str, int]:
+    """Name -> number, of the lines of passwd or group."""
+    rows = ([*line.split(":"), "", ""] for line in text.splitlines())
+    return {name: int(number) for name, _, number, *_ in rows if number.isdecimal()}
 
 
 def making(plan: Plan) -> Making:
     """What making the machine of `plan` adds."""
     packages = {pin.name for section in plan.sections if section.formats for pin in section.pins}
+    there = [made for pattern, made in OF_PACKAGES.items() if any(fnmatchcase(one, pattern) for one in packages)]
     return Making(
         entries,
-        (*GENERATED, *(one for package in OF_PACKAGES.keys() & packages for one in OF_PACKAGES[package])),
+        (*GENERATED, *chain.from_iterable(there)),
         trusted=frozenset({("ds", "sudo")}),
         lacks=("libatm.so.1",),  # of iproute2, for networks of ATM
     )

@@ -117,6 +117,10 @@ def test_rights_that_scripts_set_are_those_of_one_group() -> None:
     promised = dict(added.entries(sight(paths={"/etc/group": group, agent: file(mode=0o2755)})))
     assert (promised[agent].uid, promised[agent].gid) == (0, 106)
     assert explained({"/etc/group": "_ssh:x:0:\n", agent: file(mode=0o2755)}) == set(), "that would be root's"
+    rules, passwd = "/etc/polkit-1/rules.d", "root:x:0:0::/root:/bin/sh\npolkitd:x:990:990::/:/usr/sbin/nologin\n"
+    promised = dict(added.entries(sight(paths={"/etc/passwd": passwd, rules: Entry("folder", 0o700, 990, 0)})))
+    assert promised[rules] == Entry("folder", 0o700, 990, 0)
+    assert rules not in dict(added.entries(sight(paths={rules: Entry("folder", 0o700, 990, 0)})))
 
 
 def test_what_a_package_makes_is_expected_with_that_package_alone() -> None:
