@@ -43,7 +43,7 @@ def account(
 
 @contextmanager
 def _opened(image: Path, plan: Plan) -> Iterator[ledger.Opened]:
-    with scratch("disk") as folder:
+    with scratch("disk", image.parent) as folder:  # where a machine of this size has room
         raw = folder / "disk.raw"
         run(["qemu-img", "convert", "-f", VERIFIED, "-O", "raw", image, raw], timeout=7200)
 
