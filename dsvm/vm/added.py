@@ -30,6 +30,9 @@ GENERATED = (
     Generated("/var/lib/grub/ucf/*", "grub's packages: the templates of its settings", "copy"),
     Generated("/usr/lib/udev/hwdb.bin", "systemd-hwdb: the .hwdb files beside it"),
     Generated("/var/lib/systemd/catalog/database", "journalctl --update-catalog"),
+    Generated(
+        "/var/lib/systemd/deb-systemd-user-helper-enabled/*", "deb-systemd-helper: what it has enabled for users"
+    ),
     Generated("/run/*", "nobody sees it: systemd mounts memory there"),
     # what timers do when the build's boot is at midnight
     Generated("/var/backups/dpkg.*", "dpkg-db-backup"),
@@ -67,6 +70,7 @@ TEXTS: Mapping[str, str] = {
     "/etc/hosts.deny": COMMENT,
     "/etc/modules": COMMENT,  # kmod
     "/etc/initramfs-tools/modules": COMMENT,  # initramfs-tools
+    "/etc/locale.conf": rf"{COMMENT}|[A-Z_]+=[\w.@-]*",  # systemd, of /etc/default/locale
     "/etc/networks": r"(?:(?:default|loopback|link-local)\s+[0-9.]+)?",  # netbase
     "/etc/X11/default-display-manager": "/usr/sbin/lightdm|",  # lightdm
     "/etc/python3/debian_config": rf"{COMMENT}|\[DEFAULT\]|byte-compile = standard",  # python3
@@ -93,6 +97,7 @@ LINKS: Mapping[str, tuple[str, ...]] = {
         f"{usr}{SYSTEM_UNITS}/multi-user.target" for usr in ("", "/usr")
     ),  # finish-machine
     "/var/lib/dbus/machine-id": ("/etc/machine-id",),  # dbus
+    "/var/lib/wtmpdb/wtmp.db": ("../../log/wtmp.db",),  # libpam-wtmpdb
 }
 ROOT = "root"
 # path -> its mode, user and group, which a package's script sets, or systemd-tmpfiles

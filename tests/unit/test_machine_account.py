@@ -42,6 +42,7 @@ def explained(paths: Paths) -> set[str]:
     ("path", "right", "wrong"),
     [
         ("/etc/hosts.allow", "# ALL: LOCAL\n\n", "ALL: ALL: spawn /bin/evil\n"),
+        ("/etc/locale.conf", "LANG=C.UTF-8\n", "LD_PRELOAD=/evil.so\n"),
         ("/etc/modules", "# modules\n", "# modules\nevil\n"),
         ("/etc/networks", "default\t0.0.0.0\n", "evil 1.2.3.4\n"),
         ("/etc/python3/debian_config", "[DEFAULT]\nbyte-compile = standard\n", "byte-compile = evil\n"),
