@@ -13,7 +13,8 @@ SMI = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=c
 NO_GPU = "No GPU is seen here: everything runs on the processor."
 
 STYLE = """
-:root { color-scheme: light dark; --paper: #fff; --ink: #1b1f24; --line: #d0d4da; --soft: #f2f4f7; --link: #0b57d0; --faint: #565d68 }
+:root { color-scheme: light dark;
+  --paper: #fff; --ink: #1b1f24; --line: #d0d4da; --soft: #f2f4f7; --link: #0b57d0; --faint: #565d68 }
 @media (prefers-color-scheme: dark) {
   :root { --paper: #15171a; --ink: #e8eaed; --line: #444a52; --soft: #23262b; --link: #8ab4f8; --faint: #aab1bb }
 }
