@@ -16,11 +16,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from build import OURS, Subject, fresh_disk, fresh_engine, host, prepare, progress, seconds, size
 from contenders import Ours
 from local_registry import serving_registry
 from scaling import Measured, Step, page
 
-from build import OURS, Subject, fresh_disk, fresh_engine, host, prepare, progress, seconds, size
 from dsvm import ROOT
 from dsvm.container import image_name
 from dsvm.model import DsvmError, InputError, canonical_json
