@@ -44,14 +44,21 @@ def promises(plan: Plan, store: Store, folder: Path, *, only: Collection[str] | 
     `only` limits it to some of the sections; the plan's own files are always there.
     """
     found = Promises()
-    for section in (one for one in image_sections(plan) if only is None or one.id in only):
+    for section in image_sections(plan):
+        chosen = only is None or section.id in only
         if section.id == "base" and plan.base_kind == "registry":
             continue  # its layers are compared as a whole: see ground.py
         ecosystem = ecosystems.get(section.ecosystem)
         if not isinstance(ecosystem, HoldsFiles):
-            found.silent[section.id] = section.ecosystem
+            if chosen:
+                found.silent[section.id] = section.ecosystem
             continue
+        if not chosen and ecosystem.placement != "system":
+            continue
+        # scripts of system packages run again when others come
         found.generated += [one for one in ecosystem.generated(section, plan.base) if one not in found.generated]
+        if not chosen:
+            continue
         for pin, contents in _contents(ecosystem, section, store, folder):
             brought = found.brought.setdefault((section.id, pin.name), [])
             for path, entry in ecosystem.placed(section, pin, contents, plan.base):

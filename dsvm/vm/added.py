@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from fnmatch import fnmatchcase, translate
-from itertools import chain
+from fnmatch import translate
 
 from dsvm.ecosystems import Generated
 from dsvm.ledger import Making, Sight
@@ -46,23 +45,6 @@ GENERATED = (
     Generated("/var/lib/dhcp/*", "of one machine, which the last step takes away", "gone"),
 )
 MACHINE_ID = "/etc/machine-id"
-# a package of the machine, as fnmatch has it -> what it makes, and nothing without it
-OF_PACKAGES: Mapping[str, tuple[Generated, ...]] = {
-    "dkms": (
-        Generated("/usr/lib/modules/*/updates/dkms/*.ko*", "DKMS: compiled from what a package has in /usr/src"),
-        Generated("/var/lib/dkms/*", "DKMS: what it has compiled, and how that went"),
-    ),
-    # the desktop's, by their packages' scripts
-    "desktop-file-utils": (Generated("/usr/share/applications/mimeinfo.cache", "update-desktop-database"),),
-    "shared-mime-info": (Generated("/usr/share/mime/*", "update-mime-database"),),
-    "hicolor-icon-theme": (Generated("/usr/share/icons/*/icon-theme.cache", "gtk-update-icon-cache"),),
-    "libgdk-pixbuf*-2.0-0": (Generated("/usr/lib/*/gdk-pixbuf-2.0/2.10.0/loaders.cache", "gdk-pixbuf-query-loaders"),),
-    "libglib2.0-0*": (
-        Generated("/usr/share/glib-2.0/schemas/gschemas.compiled", "glib-compile-schemas"),
-        Generated("/usr/lib/*/gio/modules/giomodule.cache", "gio-querymodules"),
-    ),
-    "libgtk*": (Generated("/usr/lib/*/gtk-?.0/?.*.0/immodules.cache", "gtk-query-immodules"),),
-}
 COMMENT = r"\s*(?:#.*)?"
 # path -> what each of its lines is
 TEXTS: Mapping[str, str] = {
@@ -181,11 +163,9 @@ def _numbers(text: str) -> dict[str, int]:
 
 def making(plan: Plan) -> Making:
     """What making the machine of `plan` adds."""
-    packages = {pin.name for section in plan.sections if section.formats for pin in section.pins}
-    there = [made for pattern, made in OF_PACKAGES.items() if any(fnmatchcase(one, pattern) for one in packages)]
     return Making(
         entries,
-        (*GENERATED, *chain.from_iterable(there)),
+        GENERATED,
         trusted=frozenset({("ds", "sudo")}),
         lacks=("libatm.so.1",),  # of iproute2, for networks of ATM
     )

@@ -12,9 +12,9 @@ trap 'fail "stopped at line $LINENO"' ERR
 cat > look.sh <<'END'
 set -u
 waits() { for _ in $(seq 120); do if "$@" >/dev/null 2>&1; then return 0; fi; sleep 0.5; done; return 1; }
-window() { xwininfo -root -tree | grep -q "$1"; }
+window() { xwininfo -root -tree | grep "$1" >/dev/null; }
 xfce4-session >session.log 2>&1 &
-waits sh -c 'xprop -root _NET_SUPPORTING_WM_CHECK | grep -q "window id"' || { echo "no window manager"; exit 1; }
+waits sh -c 'xprop -root _NET_SUPPORTING_WM_CHECK | grep "window id" >/dev/null' || { echo "no window manager"; exit 1; }
 waits window xfce4-panel || { echo "no panel"; exit 1; }
 xfce4-terminal --disable-server --title=Probe --command="sleep 60" >terminal.log 2>&1 &
 waits window Probe || { echo "no window"; exit 1; }

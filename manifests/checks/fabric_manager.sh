@@ -35,7 +35,7 @@ there=false
 if "$condition"; then there=true; fi
 if [ -d /run/systemd/system ]; then
     state=$(systemctl show --property=ActiveState --value nvidia-fabricmanager.service)
-    systemctl show --property=ExecCondition nvidia-fabricmanager.service | grep -q "$condition" \
+    systemctl show --property=ExecCondition nvidia-fabricmanager.service | grep "$condition" >/dev/null \
         || fail "the service does not ask the condition"
     case $there:$state in
         true:active | false:inactive) ;;

@@ -19,7 +19,7 @@ git lfs track '*.bin' >/dev/null
 head -c 100000 /dev/zero > large.bin
 git add .gitattributes large.bin
 git commit --quiet --message=large
-git cat-file -p HEAD:large.bin | grep -q '^oid sha256:' || fail "git holds the file itself, not a pointer"
+git cat-file -p HEAD:large.bin | grep '^oid sha256:' >/dev/null || fail "git holds the file itself, not a pointer"
 git lfs push --all origin >/dev/null 2>&1
 git push --quiet origin main >/dev/null 2>&1
 cd ..

@@ -9,7 +9,7 @@ fail() {
 }
 trap 'fail "stopped at line $LINENO"' ERR
 
-LC_ALL='' locale charmap 2>/dev/null | grep -qx UTF-8 || fail "the locale of the image is not UTF-8: LANG=${LANG:-}"
+LC_ALL='' locale charmap 2>/dev/null | grep -x UTF-8 >/dev/null || fail "the locale of the image is not UTF-8: LANG=${LANG:-}"
 [ "$(LC_ALL=en_US.UTF-8 locale charmap 2>/dev/null)" = UTF-8 ] || fail "there is no en_US.UTF-8"
 [ "$(printf 'Łódź' | LC_ALL=en_US.UTF-8 wc -m)" = 4 ] || fail "en_US.UTF-8 counts bytes, not characters"
 sorted=$(printf 'b\nA\na\nB\n' | LC_ALL=en_US.UTF-8 sort | tr -d '\n')

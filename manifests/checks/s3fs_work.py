@@ -54,7 +54,10 @@ def check() -> dict[str, object]:
     again = pd.read_csv("s3://bucket/folder/t.csv", storage_options=options)
     server.shutdown()
     pd.testing.assert_frame_equal(again, table, check_dtype=False)
-    if not (list(kept) == ["/bucket/folder/t.csv"] and asked[0].startswith("AWS4-HMAC-SHA256 Credential=who/")):
+    # some versions make the bucket first
+    if not (
+        {*kept} - {"/bucket"} == {"/bucket/folder/t.csv"} and asked[0].startswith("AWS4-HMAC-SHA256 Credential=who/")
+    ):
         raise AssertionError(f"kept {list(kept)}, signed {asked}")
     return {"bytes": len(kept["/bucket/folder/t.csv"])}
 

@@ -25,7 +25,7 @@ echo hello > probe.txt
 cat > look.sh <<'END'
 code "$@" --wait --disable-telemetry --disable-workspace-trust --disable-gpu probe.txt >code.log 2>&1 &
 for _ in $(seq 240); do
-    if xwininfo -root -tree | grep -q 'probe.txt.*Visual Studio Code'; then echo window; exit 0; fi
+    if xwininfo -root -tree | grep 'probe.txt.*Visual Studio Code' >/dev/null; then echo window; exit 0; fi
     sleep 0.5
 done
 exit 1

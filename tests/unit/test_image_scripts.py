@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -17,7 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-SCRIPTS = Path(__file__).parents[2] / "scripts" / "image"
+ROOT = Path(__file__).parents[2]
+SCRIPTS = ROOT / "scripts" / "image"
 
 
 def script(name: str) -> ModuleType:
@@ -83,6 +85,16 @@ def header(entries: list[tuple[int, int]]) -> bytes:
 
 
 NUMBERS = st.integers(0, 2**32 - 1)
+
+
+def test_nothing_is_piped_into_a_grep_that_ends_early() -> None:
+    """With pipefail what still writes then fails, and only where it has much to say."""
+    places = [
+        *(ROOT / "manifests/checks").glob("*.sh"),
+        *(one for one in (ROOT / "scripts").rglob("*") if one.is_file()),
+    ]
+    texts = {place: place.read_text(errors="replace") for place in places if "__pycache__" not in place.parts}
+    assert [place.name for place, text in texts.items() if re.search(r"\|\s*grep\s+-\w*q", text)] == []
 
 
 @given(st.lists(st.tuples(st.sampled_from([1000, 1008, 1009, 1128]), NUMBERS), max_size=8), NUMBERS)

@@ -14,8 +14,9 @@ from pydantic import Discriminator, Field, StringConstraints, Tag
 
 from dsvm.ecosystems.apt.advised import advised
 from dsvm.ecosystems.apt.bootstrap import make_base
-from dsvm.ecosystems.apt.contents import GENERATED, contents
+from dsvm.ecosystems.apt.contents import contents
 from dsvm.ecosystems.apt.control import control_of, paragraphs
+from dsvm.ecosystems.apt.generated import generated
 from dsvm.ecosystems.apt.root import URI_LINE, AptRoot, explanation
 from dsvm.ecosystems.protocol import (
     Advised,
@@ -208,7 +209,7 @@ class Apt:
         return ()
 
     def generated(self, section: Section, base: Base) -> Iterable[Generated]:
-        return GENERATED
+        return generated(section)
 
     def advised(self, pin: Pin, base: Base, store: Store, repositories: Mapping[str, Repository]) -> Sequence[Advised]:
         """Source packages of the distribution; what others publish for it, its advisories say nothing of."""

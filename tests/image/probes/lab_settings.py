@@ -29,7 +29,7 @@ OWN = {
 ENABLED = "ServerApp.jpserver_extensions"
 STRICT = "ServerApp.reraise_server_extension_failures"
 SERVER = re.compile(r"(?m)^(.*etc/jupyter/jupyter_server_config[.]d/[^/,]+[.]json),")
-LAB = re.compile(r"(?m)^.*share/jupyter/labextensions/((?:@[^/,]+/)?[^/,]+)/package[.]json,")
+LAB = re.compile(r"(?m)^(.*share/jupyter/labextensions/((?:@[^/,]+/)?[^/,]+)/package[.]json),")
 
 
 def records() -> Iterator[tuple[Path, str]]:
@@ -41,15 +41,21 @@ def records() -> Iterator[tuple[Path, str]]:
             yield site, (folder / "RECORD").read_text(encoding="utf-8")
 
 
-def planned() -> tuple[set[str], set[str]]:
-    """Extensions of the server that packages enable, and those of the page that they bring."""
-    server, lab = set(), set()
+def planned() -> tuple[set[str], set[str], set[str]]:
+    """Extensions of the server that packages enable, those of the page that they bring, and those that these replace.
+
+    https://jupyterlab.readthedocs.io/en/stable/extension/extension_dev.html#disabling-other-extensions
+    """
+    server, lab, replaced = set(), set(), set()
     for site, record in records():
-        lab |= set(LAB.findall(record))
+        for path, name in LAB.findall(record):
+            lab.add(name)
+            told = json.loads(Path(site, path).read_text(encoding="utf-8"))
+            replaced |= set(told.get("jupyterlab", {}).get("disabledExtensions", ()))
         for path in SERVER.findall(record):
             told = json.loads(Path(site, path).read_text(encoding="utf-8"))
             server |= {name for name, on in told["ServerApp"]["jpserver_extensions"].items() if on}
-    return server, lab
+    return server, lab, replaced
 
 
 def given() -> tuple[list[str], dict[str, str]]:
@@ -89,7 +95,7 @@ def main() -> None:
     argv, settings = given()
     settings = OWN | settings
     found, enabled = effective(argv)
-    server, lab = planned()
+    server, lab, replaced = planned()
     told = page()
     shown = {extension["name"] for extension in told["federated_extensions"]}
     wrong = {
@@ -99,7 +105,7 @@ def main() -> None:
         "extensions of the server that are not enabled": sorted(server - enabled),
         "extensions of the page that are not planned": sorted(shown - lab),
         "extensions of the page that are not there": sorted(lab - shown),
-        "extensions of the page that are disabled": told["disabledExtensions"],
+        "extensions of the page that are disabled": sorted(set(told["disabledExtensions"]) - replaced),
     }
     print(
         json.dumps({"planned": len(server) + len(lab), "wrong": {name: what for name, what in wrong.items() if what}})
