@@ -23,7 +23,7 @@ from types import CodeType
 from typing import Any
 
 PLAIN = 2  # the version of marshal's form that has no references, and so is the same for the same code
-SECONDS = 60  # of a processor, for one file
+SECONDS = 600  # for one file, on a machine that may be busy
 MOST = 8 << 30  # bytes of memory
 HEADER = 16  # bytes: https://peps.python.org/pep-0552/
 
@@ -91,7 +91,7 @@ def compare(jobs: list[Any], out: int) -> None:
     last = ""
     for cached, source, level in jobs:
         os.write(out, b"?")
-        signal.setitimer(signal.ITIMER_PROF, SECONDS)
+        signal.alarm(SECONDS)
         if source != last:
             made, last = {}, source
         try:
