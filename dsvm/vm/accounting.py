@@ -37,8 +37,9 @@ def account(
 
     Raises ProgramError, EngineError, StoreError, and VerifyError for a disk that cannot be read.
     """
-    making = added.making(plan)
-    return ledger.account_disk(sha256, lambda: _opened(image, plan), plan, making, below, store, engine, echo=echo)
+    return ledger.account_disk(
+        sha256, lambda: _opened(image, plan), plan, added.MAKING, below, store, engine, echo=echo
+    )
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from fnmatch import translate
 
 from dsvm.ecosystems import Generated
 from dsvm.ledger import Making, Sight
-from dsvm.model import Entry, Plan
+from dsvm.model import Entry
 
 INITRAMFS_PATTERN = "/boot/initrd.img-*"
 INITRAMFS = re.compile(translate(INITRAMFS_PATTERN))
@@ -161,11 +161,9 @@ def _numbers(text: str) -> dict[str, int]:
     return {name: int(number) for name, _, number, *_ in rows if number.isdecimal()}
 
 
-def making(plan: Plan) -> Making:
-    """What making the machine of `plan` adds."""
-    return Making(
-        entries,
-        GENERATED,
-        trusted=frozenset({("ds", "sudo")}),
-        lacks=("libatm.so.1",),  # of iproute2, for networks of ATM
-    )
+MAKING = Making(
+    entries,
+    GENERATED,
+    trusted=frozenset({("ds", "sudo")}),
+    lacks=("libatm.so.1",),  # of iproute2, for networks of ATM
+)

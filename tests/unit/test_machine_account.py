@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from sights import Paths, file, link, sight
 
 from dsvm.checks import MACHINE, accounted
+from dsvm.ecosystems.apt.generated import GENERATED, generated
 from dsvm.ledger import Account, Difference
 from dsvm.ledger.comparing import is_as_promised
 from dsvm.ledger.properties.accounts import accounts
-from dsvm.model import Entry, Pin, Plan, Section
+from dsvm.model import Entry, Pin, Section
 from dsvm.vm import added, cpio, initramfs
 
 UNITS = "/usr/lib/systemd/system"
@@ -128,8 +129,7 @@ def test_what_a_package_makes_is_expected_with_that_package_alone() -> None:
     def patterns(*names: str) -> list[str]:
         pins = tuple(Pin.model_construct(name=name) for name in names)  # type: ignore[call-arg]
         section = Section.model_construct(id="machine", formats=("qcow2",), pins=pins)  # type: ignore[call-arg]
-        plan = Plan.model_construct(sections=(section,))  # type: ignore[call-arg]
-        return [one.pattern for one in added.making(plan).generated]
+        return [one.pattern for one in generated(section) if one not in GENERATED]
 
     module = "/usr/lib/modules/6.8/updates/dkms/nvidia.ko.zst"
     assert any(fnmatchcase(module, one) for one in patterns("dkms"))
