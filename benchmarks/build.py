@@ -96,17 +96,23 @@ def main() -> None:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--variant", default="cpu-debian", help="whose lock the packages come from")
-    parser.add_argument("--env", default="base", help="its Python environment that is built")
-    parser.add_argument("--change", default="tqdm", help="pure-Python tool that moves to an older version")
-    parser.add_argument("--runs", type=int, default=3, help="times that everything is built; medians are shown")
-    parser.add_argument("--quick", action="store_true", help="one run of a few packages: does it work?")
+    parser = subject_parser(__doc__)
     parser.add_argument("--only", action="append", help="a contender: dsvm, pip, uv, pip-default, uv-default")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured to FILE")
     given = parser.parse_args()
     given.runs = 1 if given.quick else given.runs
     return given
+
+
+def subject_parser(about: str | None) -> argparse.ArgumentParser:
+    """Options that say what is built, and how often."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--variant", default="cpu-debian", help="whose lock the packages come from")
+    parser.add_argument("--env", default="base", help="its Python environment that is built")
+    parser.add_argument("--change", default="tqdm", help="pure-Python tool that moves to an older version")
+    parser.add_argument("--runs", type=int, default=3, help="times that everything is built; medians are shown")
+    parser.add_argument("--quick", action="store_true", help="one run of a few packages: does it work?")
+    return parser
 
 
 def progress(line: str) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from build import OURS, Subject, fresh_disk, fresh_engine, host, prepare, progress, seconds, size
+from build import OURS, Subject, fresh_disk, fresh_engine, host, prepare, progress, seconds, size, subject_parser
 from contenders import Ours
 from local_registry import serving_registry
 from scaling import Measured, Step, page
@@ -40,14 +40,11 @@ def main() -> None:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--variant", default="cpu-debian", help="whose lock the packages come from")
-    parser.add_argument("--env", default="base", help="its Python environment that is built")
-    parser.add_argument("--change", default="tqdm", help="pure-Python tool that moves to an older version")
-    parser.add_argument("--runs", type=int, default=3, help="times that everything is built; medians are taken")
-    parser.add_argument("--quick", action="store_true", help="a few packages: does it work?")
+    parser = subject_parser(__doc__)
     parser.add_argument("--compute", action="store_true", help="only write the page, from the figures that there are")
-    return parser.parse_args()
+    given = parser.parse_args()
+    given.runs = 1 if given.quick else given.runs
+    return given
 
 
 def measure(given: argparse.Namespace) -> Measured:

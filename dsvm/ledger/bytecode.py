@@ -21,13 +21,12 @@ from dsvm.host import Engine, engine_faults, write_whole
 from dsvm.ledger import recompile
 from dsvm.ledger.comparing import Difference, Resolver, is_as_promised, source_of
 from dsvm.ledger.image import Image
-from dsvm.model import EngineError, Entry
+from dsvm.model import EngineError, Entry, Tree
 
 TAG = re.compile(r"\.cpython-(?P<major>\d)(?P<minor>\d+)(?:\.opt-(?P<level>[12]))?\.pyc$")
 INSIDE = "/.dsvm-recompile"  # of the container in which it is compared
 FORM = 1  # of what is kept: what `recompile.py` calls the same
 
-Tree = Mapping[str, tuple[Entry, int]]
 Wanted = Mapping[str, Sequence[tuple[Entry, str]]]
 Fetch = Callable[[Sequence[str]], Iterable[tuple[str, bytes]]]  # paths -> path and content of each
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
@@ -17,13 +17,11 @@ from dsvm.ledger.image import Image, Layer, find_image, read_layers
 from dsvm.ledger.promises import Promises, promises
 from dsvm.ledger.properties import Sight
 from dsvm.ledger.settings import DEFAULT_PATH
-from dsvm.model import Entry, Plan
+from dsvm.model import Entry, Plan, Tree
 from dsvm.plan import small_texts
 from dsvm.store import Store
 
 IMAGE, MADE = "its container image", "making it"  # who promises what no package does
-
-Tree = Mapping[str, tuple[Entry, int]]
 
 
 class Opened(NamedTuple):

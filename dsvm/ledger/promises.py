@@ -53,10 +53,8 @@ def promises(plan: Plan, store: Store, folder: Path, *, only: Collection[str] | 
             if chosen:
                 found.silent[section.id] = section.ecosystem
             continue
-        if not chosen and ecosystem.placement != "system":
-            continue
-        # scripts of system packages run again when others come
-        found.generated += [one for one in ecosystem.generated(section, plan.base) if one not in found.generated]
+        if chosen or ecosystem.placement == "system":  # scripts of system packages run again when others come
+            found.generated += [one for one in ecosystem.generated(section, plan.base) if one not in found.generated]
         if not chosen:
             continue
         for pin, contents in _contents(ecosystem, section, store, folder):

@@ -15,13 +15,11 @@ from dsvm.ledger.comparing import LONGEST, compare, printable, resolved
 from dsvm.ledger.image import find_image, read_layers
 from dsvm.ledger.promises import Promises, promises
 from dsvm.ledger.reading import contents
-from dsvm.model import Entry, Plan, Section, digest_of
+from dsvm.model import Entry, Plan, Section, Tree, digest_of
 from dsvm.plan import image_sections
 from dsvm.store import Store
 
 FORM = 1  # of kept inventories: what is read of records
-
-Tree = Mapping[str, tuple[Entry, int]]
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ from .difference import Vulnerabilities as Vulnerabilities
 from .entries import ANY as ANY
 from .entries import Entry as Entry
 from .entries import EntryKind as EntryKind
+from .entries import Tree as Tree
 from .errors import AccessError as AccessError
 from .errors import AlteredError as AlteredError
 from .errors import BuildError as BuildError

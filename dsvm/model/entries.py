@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 # a ghost is promised and need not be there, nor be of any one kind
@@ -27,3 +28,6 @@ class Entry(NamedTuple):
     xattrs: tuple[str, ...] = ()
     head: str = ""
     code: str = ""
+
+
+Tree = Mapping[str, tuple[Entry, int]]  # path -> what stands there, and the number of the layer that has it

@@ -27,7 +27,9 @@ def list_answer(session: Session, *, sizes: bool = False) -> answers.ListAnswer:
     built = _images(session)
     return answers.ListAnswer(
         variants=tuple(
-            _listed(catalog, catalog.variants[name], lock, built[name], _sizes(session, lock) if sizes else None)
+            _listed(
+                catalog, catalog.variants[name], lock, built[name], _sizes(session, lock) if sizes and lock else None
+            )
             for name, lock in found.items()
         ),
         tools=tuple(
@@ -39,14 +41,10 @@ def list_answer(session: Session, *, sizes: bool = False) -> answers.ListAnswer:
     )
 
 
-def _sizes(session: Session, lock: Lock | None) -> dict[str, dict[str, int]] | None:
+def _sizes(session: Session, lock: Lock) -> dict[str, dict[str, int]] | None:
     try:
-        tree = (
-            tree_of(bill_of(session.catalog, lock, session.store), session.catalog, lock) if lock is not None else None
-        )
+        tree = tree_of(bill_of(session.catalog, lock, session.store), session.catalog, lock)
     except LockError:  # of a base that is no more: the table says of the lock that it is stale
-        tree = None
-    if tree is None:
         return None
     return {
         group.name: {tool.name: tool.size for tool in sorted(group.children.values(), key=lambda one: one.name)}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from dsvm import ledger
 from dsvm.host import Engine, run, scratch, stream_bytes
 from dsvm.ledger import Account, Difference
-from dsvm.model import MIB, Entry, Plan
+from dsvm.model import MIB, Plan, Tree
 from dsvm.store import Store
 from dsvm.vm import added, disk, initramfs
 from dsvm.vm.disk_image import VERIFIED
@@ -20,7 +20,6 @@ ROOT_START = disk.ESP_START + disk.ESP_SIZE
 BOOT_CODE = 440  # bytes before a disk's table of partitions, which firmware that knows no UEFI runs
 TABLE = 34 * disk.SECTOR  # where the table ends; a copy of it stands at the end of the disk
 ESP = "/boot/efi"  # where the machine has its EFI system partition
-Tree = Mapping[str, tuple[Entry, int]]
 
 
 def account(

@@ -9,10 +9,9 @@ from collections.abc import Collection, Iterator, Mapping
 from posixpath import dirname, join, normpath
 
 from dsvm.ledger import Resolver
-from dsvm.model import Entry
+from dsvm.model import Tree
 from dsvm.vm import cpio
 
-Tree = Mapping[str, tuple[Entry, int]]
 OWN = ("/usr/share/initramfs-tools", "/etc/initramfs-tools")  # folders that have what is in it, at the same place
 # programs that are put there under other names
 TOOLS = ("/usr/lib/klibc/bin/", "/usr/lib/initramfs-tools/", "/usr/share/initramfs-tools/")

@@ -14,7 +14,7 @@ from xdist.scheduler import LoadScopeScheduling
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from workbench import BIG, CUT_OFF, INVOKE, ROOT, SMALL, Catalog, Done, Invoke, docker, run, small_catalog
+from workbench import BIG, CUT_OFF, INVOKE, SMALL, Catalog, Done, Invoke, forget, run, small_catalog
 
 # Files that use the same image, and so run one after the other; groups run side by side. The big image is built first
 # of all, by the command that a newcomer types; an emulated machine starts when that is done, as it has to answer in
@@ -89,10 +89,7 @@ def small(invoke: Invoke, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         invoke("build", *catalog.words, "--update-stale").passed()
         yield catalog
     finally:
-        names = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"dsvm/{SMALL}").split()
-        if names:
-            docker("image", "rm", "--force", *names)
-        shutil.rmtree(ROOT / "build" / SMALL, ignore_errors=True)
+        forget(SMALL)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import threading
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from workbench import BIG, CUT_OFF, ROOT, Catalog, Invoke, docker, image
+from workbench import BIG, CUT_OFF, ROOT, Catalog, Invoke, forget, image
 
 sys.path.insert(0, str(ROOT / "tests" / "unit"))
 
@@ -93,9 +92,7 @@ def conda(tmp_path: Path) -> Iterator[Own]:
     try:
         yield own
     finally:
-        if names := docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"dsvm/{VARIANT}").split():
-            docker("image", "rm", "--force", *names)
-        shutil.rmtree(ROOT / "build" / VARIANT, ignore_errors=True)
+        forget(VARIANT)
 
 
 def layers() -> list[str]:

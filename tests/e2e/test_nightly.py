@@ -15,7 +15,7 @@ import pytest
 import test_pypi
 import yaml
 from docker_registry import DockerRegistry, docker_registry
-from workbench import INVOKE, ROOT, Catalog, Done, Invoke, Running, docker, small_catalog
+from workbench import INVOKE, Catalog, Done, Invoke, Running, docker, forget, small_catalog
 
 from dsvm.host import Host
 from dsvm.model import Lock, Release
@@ -61,10 +61,7 @@ class World:
         self._write()
 
     def clear(self) -> None:
-        names = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"dsvm/{NIGHT}").split()
-        if names:
-            docker("image", "rm", "--force", *names)
-        shutil.rmtree(ROOT / "build" / NIGHT, ignore_errors=True)
+        forget(NIGHT)
 
     def _write(self) -> None:
         shutil.rmtree(self.index, ignore_errors=True)

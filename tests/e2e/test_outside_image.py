@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from newcomer import OUTSIDE, contributing, fill, install, served
-from workbench import BIG, CUT_OFF, ROOT, Catalog, Invoke, docker, image
+from workbench import BIG, CUT_OFF, ROOT, Catalog, Invoke, forget, image
 
 VARIANT = "outside"
 
@@ -43,9 +43,7 @@ def outside(tmp_path: Path) -> Iterator[Own]:
             config.write_text(f"sources: {{shelf: {url}}}\n")
             yield own
     finally:
-        if names := docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"dsvm/{VARIANT}").split():
-            docker("image", "rm", "--force", *names)
-        shutil.rmtree(ROOT / "build" / VARIANT, ignore_errors=True)
+        forget(VARIANT)
 
 
 def layers(tag: str) -> list[str]:

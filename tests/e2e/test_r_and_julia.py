@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from workbench import CUT_OFF, ROOT, ROOT_ONLY, Catalog, Invoke, Silent, broken_image, docker
+from workbench import CUT_OFF, ROOT, ROOT_ONLY, Catalog, Invoke, Silent, broken_image, docker, forget
 
 from dsvm.container.verification import verify
 from dsvm.host import find_engine
@@ -95,10 +94,7 @@ def catalog(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         (folder / path).write_text(text)
     yield Catalog(folder)
     for variant in TOOLS:
-        names = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"dsvm/{variant}").split()
-        if names:
-            docker("image", "rm", "--force", *names)
-        shutil.rmtree(ROOT / "build" / variant, ignore_errors=True)
+        forget(variant)
 
 
 def outcomes(variant: str) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import socket
 from collections.abc import Iterator
 
@@ -17,10 +16,11 @@ from workbench import (
     Invoke,
     Private,
     docker,
+    forget,
     image,
     private_engine,
     short_folder,
-    small_catalog,
+    small_variant,
 )
 
 pytestmark = ROOT_ONLY
@@ -40,16 +40,10 @@ def builder(name: str, address: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def catalog(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalog]:
-    found = small_catalog(tmp_path_factory.mktemp("remote") / "catalog", VARIANT)
-    text = (found.folder / "variants/e2e-small.yaml").read_text()
-    (found.folder / f"variants/{VARIANT}.yaml").write_text(text.replace("e2e-small", VARIANT))
     try:
-        yield found
+        yield small_variant(tmp_path_factory.mktemp("remote") / "catalog", VARIANT)
     finally:
-        names = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"dsvm/{VARIANT}").split()
-        if names:
-            docker("image", "rm", "--force", *names)
-        shutil.rmtree(ROOT / "build" / VARIANT, ignore_errors=True)
+        forget(VARIANT)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import test_pypi
 import yaml
-from workbench import ROOT, Catalog, Invoke, docker, image, small_catalog
+from workbench import Catalog, Invoke, forget, image, small_catalog
 
 PARENT, CHILD, BESIDE = "e2e-parent", "e2e-child", "e2e-beside"
 PACKAGES = ("sa", "sb", "sc")
@@ -86,10 +86,7 @@ def world(invoke: Invoke, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield world
     finally:
         for variant in (PARENT, CHILD, BESIDE):
-            names = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"dsvm/{variant}").split()
-            if names:
-                docker("image", "rm", "--force", *names)
-            shutil.rmtree(ROOT / "build" / variant, ignore_errors=True)
+            forget(variant)
 
 
 def test_a_variant_that_extends_another_moves_nothing_of_it_and_shares_its_layers(world: World) -> None:

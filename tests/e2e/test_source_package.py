@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from workbench import BIG, CUT_OFF, ROOT, Catalog, Invoke, docker, image
+from workbench import BIG, CUT_OFF, ROOT, Catalog, Invoke, forget, image
 
 pytestmark = pytest.mark.slow
 
@@ -80,9 +79,7 @@ def own(tmp_path: Path) -> Iterator[Own]:
     try:
         yield found
     finally:
-        if names := docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"dsvm/{VARIANT}").split():
-            docker("image", "rm", "--force", *names)
-        shutil.rmtree(ROOT / "build" / VARIANT, ignore_errors=True)
+        forget(VARIANT)
 
 
 def pack(folder: Path, mark: Path) -> None:

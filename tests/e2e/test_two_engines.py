@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import json
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,10 +20,11 @@ from workbench import (
     Invoke,
     Private,
     docker,
+    forget,
     image,
     private_engine,
     short_folder,
-    small_catalog,
+    small_variant,
 )
 
 from dsvm.release import Registry
@@ -52,9 +52,7 @@ class World:
 @pytest.fixture(scope="module")
 def world(invoke: Invoke, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("shared")
-    catalog = small_catalog(folder / "catalog", SHARED)
-    text = (catalog.folder / "variants/e2e-small.yaml").read_text()
-    (catalog.folder / f"variants/{SHARED}.yaml").write_text(text.replace("e2e-small", SHARED))
+    catalog = small_variant(folder / "catalog", SHARED)
     with (
         docker_registry(folder / "registry") as registry,
         short_folder() as place,
@@ -65,10 +63,7 @@ def world(invoke: Invoke, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             world.build("--update-stale", "--no-cache", "--cache-to", world.cache).passed()
             yield world
         finally:
-            names = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"dsvm/{SHARED}").split()
-            if names:
-                docker("image", "rm", "--force", *names)
-            shutil.rmtree(ROOT / "build" / SHARED, ignore_errors=True)
+            forget(SHARED)
 
 
 def ran() -> list[str]:

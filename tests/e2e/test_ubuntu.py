@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from workbench import CUT_OFF, ROOT, Catalog, Invoke, docker, run
+from workbench import CUT_OFF, ROOT, Catalog, Invoke, docker, forget, run
 
 from dsvm.catalog import load
 from dsvm.host import Host
@@ -58,9 +58,7 @@ def ubuntu(archive: str, tmp_path: Path) -> Iterator[Catalog]:
     try:
         yield Catalog(folder, NAME)
     finally:
-        for tag in docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"dsvm/{NAME}").split():
-            docker("image", "rm", "--force", tag)
-        shutil.rmtree(ROOT / "build" / NAME, ignore_errors=True)
+        forget(NAME)
 
 
 def test_a_small_image_is_locked_built_and_verified(ubuntu: Catalog, archive: str, invoke: Invoke) -> None:
@@ -115,6 +113,4 @@ def test_a_machine_is_built_booted_and_verified(variant: str, archive: str, invo
             if not Path("/dev/nvidiactl").exists():
                 assert found["nvidia-driver: nvidia_smi.sh"] == ("not exercised", "no GPU")
     finally:
-        for tag in docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"dsvm/{variant}").split():
-            docker("image", "rm", "--force", tag)
-        shutil.rmtree(ROOT / "build" / variant, ignore_errors=True)
+        forget(variant)

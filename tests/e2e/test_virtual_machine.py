@@ -9,7 +9,6 @@ import json
 import marshal
 import os
 import re
-import shutil
 import signal
 import struct
 import subprocess
@@ -18,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from workbench import INVOKE, ROOT, Invoke, Running, Silent, docker, run, short_folder, small_catalog
+from workbench import INVOKE, ROOT, Invoke, Running, Silent, forget, run, short_folder, small_catalog
 
 from dsvm import checks
 from dsvm.checks.planned import MACHINE
@@ -44,10 +43,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory, invoke: Invoke) -> Iterato
         assert "0 failed" in done.out.rpartition("verified unverified.qcow2")[2]
         yield words
     finally:
-        names = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"dsvm/{VARIANT}").split()
-        if names:
-            docker("image", "rm", "--force", *names)
-        shutil.rmtree(FOLDER, ignore_errors=True)
+        forget(VARIANT)
 
 
 def test_a_machine_is_built_booted_and_verified(machine: tuple[str, ...], invoke: Invoke) -> None:

@@ -137,6 +137,21 @@ def small_catalog(folder: Path, variant: str) -> Catalog:
     return catalog
 
 
+def small_variant(folder: Path, variant: str) -> Catalog:
+    """The same, with a variant of that name which is as the small one."""
+    catalog = small_catalog(folder, variant)
+    text = (folder / "variants/e2e-small.yaml").read_text()
+    (folder / f"variants/{variant}.yaml").write_text(text.replace("e2e-small", variant))
+    return catalog
+
+
+def forget(variant: str) -> None:
+    """Remove the images of a variant, and its build folder."""
+    if names := docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"dsvm/{variant}").split():
+        docker("image", "rm", "--force", *names)
+    shutil.rmtree(ROOT / "build" / variant, ignore_errors=True)
+
+
 # --- images that are broken on purpose ------------------------------------------------------------------------
 
 # Shell functions for the scripts that break an image.

@@ -9,9 +9,8 @@ from functools import cached_property
 
 from dsvm.ledger.comparing import BYTECODE, Resolver
 from dsvm.ledger.contents import MOST, Contents
-from dsvm.model import Entry
+from dsvm.model import Entry, Tree
 
-Tree = Mapping[str, tuple[Entry, int]]
 # what artefacts promise, by `comparing.resolved`
 Wanted = Mapping[str, Sequence[tuple[Entry, str]]]
 
