@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 from dsvm.model import answers
-from dsvm.report.words import megabytes
+from dsvm.report import words
 from dsvm.screen.console import echo, paragraph, table, terminal_width
 from dsvm.screen.forms import shown_as
 from dsvm.screen.variants import list_answer
@@ -54,8 +54,11 @@ def _show_sizes(answer: answers.ListAnswer) -> None:
     groups = sorted({group for one in answer.variants for group in one.sizes or ()})
     for variants, _ in _columns(answer.variants, max(map(len, (*groups, TOTAL)))):
         totals = [{group: sum(tools.values()) for group, tools in (one.sizes or {}).items()} for one in variants]
-        rows = [[group.replace("-", " "), *(megabytes(one.get(group), 0) or "-" for one in totals)] for group in groups]
-        rows.append([TOTAL, *(megabytes(sum(one.values()) or None, 0) or "-" for one in totals)])
+        rows = [
+            [group.replace("-", " "), *(words.megabytes(one.get(group), 0) or "-" for one in totals)]
+            for group in groups
+        ]
+        rows.append([TOTAL, *(words.megabytes(sum(one.values()) or None, 0) or "-" for one in totals)])
         heads = ["\n".join(_head(one.variant)) for one in variants]
         table("Sizes", ["", *heads], rows, right=tuple(range(1, len(variants) + 1)))
         echo("")
