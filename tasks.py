@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from functools import partial
-from gc import set_threshold
+from gc import freeze, set_threshold
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
     from dsvm.release import Signer
     from dsvm.session import LayerCaches, Session
 
-# A command makes much and drops little: by the usual threshold all of it is looked through again and again.
-set_threshold(100_000, 20, 20)
+# A command makes much and drops little: by the usual threshold all of it is looked through again and again, and once
+# more at its end.
+set_threshold(1_000_000, 20, 20)
+atexit.register(freeze)
 
 # No one-letter options: invoke would give each command its own, and -c another meaning in each.
 task = partial(invoke.tasks.task, auto_shortflags=False)
@@ -287,7 +290,7 @@ def audit(c: Context, variant: str = "", all: bool = False, image: bool = False,
     from dsvm import pipeline, screen
     from dsvm.audit import AuditOptions
 
-    shown_as, session = screen.known_format(format), _session(catalog, offline=offline)
+    shown_as, session = screen.known_format(format, screen.AUDIT_FORMATS), _session(catalog, offline=offline)
     options = AuditOptions.of(fail_on=fail_on, advisories=advisories or (), image=image, vex=vex or ())
     audits = pipeline.audit(session, None if all else variant, options)
     screen.show_audits(audits, shown_as)

@@ -32,7 +32,7 @@ Text = Annotated[str, BeforeValidator(_text)]
 class Lenient(BaseModel):
     """What we read of a record; there is more in it, and more will be."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
 
 class Event(Lenient):

@@ -118,8 +118,10 @@ def _valid(kept: object, pin: Pin) -> Stated | None:
     """What the store remembers, when it has the form of that and was read for the same registry."""
     if not isinstance(kept, dict) or kept.get("registry") != pin.registry:
         return None
+    said = kept.copy()
+    del said["registry"]
     try:
-        return Stated.model_validate({key: value for key, value in kept.items() if key != "registry"})
+        return Stated.model_validate(said)
     except ValidationError:
         return None
 

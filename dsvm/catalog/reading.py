@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import re
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
-from yaml.composer import Composer
 from yaml.constructor import SafeConstructor
-from yaml.resolver import Resolver
 
 from dsvm.host import read_bounded
 
 Loc = tuple[str | int, ...]
 MOST = 4 << 20  # bytes: the largest manifest has a hundredth
 MOST_NODES = 100_000  # values of a file, each as often as an alias repeats it
+SAFE = 1000  # levels that libyaml composes without an end of its stack
 DEEPEST = 50  # tables and lists inside each other
 LONGEST_NUMBER = 100  # digits
 # What the YAML reader raises for a scalar that is none of its kind, such as the date 2026-13-01, or `!!int` of nothing
@@ -56,9 +54,10 @@ def read_yaml(path: Path) -> tuple[Any, dict[Loc, int]] | str:
 
 def _compose(text: str) -> tuple[SafeConstructor, yaml.Node | None]:
     """The nodes of `text` and what makes data of them; by libyaml, ten times as fast, unless something is wrong."""
-    if yaml.__with_libyaml__ and not DIFFERENT.search(text):
+    # where a file nests deeply enough, libyaml's composer takes the whole process down
+    if yaml.__with_libyaml__ and not DIFFERENT.search(text) and _deepest(text) <= SAFE:
         try:
-            quick = _quick_loader()(text)
+            quick = yaml.CSafeLoader(text)
             return quick, quick.get_single_node()
         except (yaml.YAMLError, UnicodeError):
             pass  # what is wrong, PyYAML says in its own words
@@ -66,20 +65,9 @@ def _compose(text: str) -> tuple[SafeConstructor, yaml.Node | None]:
     return loader, loader.get_single_node()
 
 
-@cache
-def _quick_loader() -> Any:
-    from yaml._yaml import CParser
-
-    class Quick(Composer, CParser, SafeConstructor, Resolver):
-        """Composes in Python: where a file nests deeply enough, libyaml's composer takes the whole process down."""
-
-        def __init__(self, text: str) -> None:
-            CParser.__init__(self, text)
-            Composer.__init__(self)
-            SafeConstructor.__init__(self)
-            Resolver.__init__(self)
-
-    return Quick
+def _deepest(text: str) -> int:
+    """So many times tables and lists can stand inside each other at most: by brackets, and by columns."""
+    return text.count("[") + text.count("{") + max(map(len, text.splitlines()), default=0)
 
 
 def _unreadable(loader: SafeConstructor, node: yaml.Node) -> yaml.Node | None:

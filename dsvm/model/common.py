@@ -45,7 +45,9 @@ class Model(BaseModel):
     """Frozen and strict: an unknown key is a fault, not a guess."""
 
     # in JSON that we print, every field is there
-    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_serialization_defaults_required=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", json_schema_serialization_defaults_required=True, defer_build=True
+    )
 
 
 def digest_of(value: object) -> str:

@@ -39,6 +39,8 @@ def _depth(text: str) -> int:
 def _is_expression(text: str) -> str:
     """`text`; ValueError with what is wrong when it is no SPDX license expression."""
     licensing = _licensing()
+    if text in licensing.known_symbols:
+        return text
     try:
         if _depth(text) > DEEPEST:
             raise RecursionError

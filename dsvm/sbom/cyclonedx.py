@@ -30,75 +30,83 @@ def to_cyclonedx(bill: Bill) -> str:
         "specVersion": "1.6",
         "serialNumber": f"urn:uuid:{bill.serial}",
         "version": 1,
-        "metadata": {
-            "timestamp": datetime.fromtimestamp(bill.epoch, UTC).isoformat(),
-            "tools": {"components": [{"type": "application", "name": "dsvm", "version": version("dsvm")}]},
-            "component": image,
-            "properties": _properties({"dependencies:unknown": unknown, "missing": ", ".join(bill.missing) or None}),
-        },
+        "metadata": _known(
+            {
+                "timestamp": datetime.fromtimestamp(bill.epoch, UTC).isoformat(),
+                "tools": {"components": [{"type": "application", "name": "dsvm", "version": version("dsvm")}]},
+                "component": _known(image),
+                "properties": _properties(
+                    {"dependencies:unknown": unknown, "missing": ", ".join(bill.missing) or None}
+                ),
+            }
+        ),
         "components": [*map(_product, bill.tools), *map(_component, bill.components)],
-        "dependencies": [{"ref": ref, "dependsOn": list(needs)} for ref, needs in bill.edges()],
+        "dependencies": [_known({"ref": ref, "dependsOn": list(needs)}) for ref, needs in bill.edges()],
     }
-    return written(_pruned(document))
+    return written(document)
 
 
-def _pruned(value: Any) -> Any:
+def _known(members: Mapping[str, Any]) -> dict[str, Any]:
     """Without what is not known: None, and empty lists."""
-    if isinstance(value, dict):
-        return {key: _pruned(one) for key, one in value.items() if one is not None and one != []}
-    return [_pruned(one) for one in value] if isinstance(value, list) else value
+    return {key: one for key, one in members.items() if one is not None and one != []}
 
 
 def _product(tool: Product) -> dict[str, Any]:
-    return {
-        "type": "application",
-        "bom-ref": tool.ref,
-        "name": tool.name,
-        "version": tool.version,
-        "description": tool.summary or None,
-        "licenses": _licenses(tool.license),
-        "externalReferences": _reference("website", tool.homepage),
-        "properties": _properties({"kind": "tool"}),
-    }
+    return _known(
+        {
+            "type": "application",
+            "bom-ref": tool.ref,
+            "name": tool.name,
+            "version": tool.version,
+            "description": tool.summary or None,
+            "licenses": _licenses(tool.license),
+            "externalReferences": _reference("website", tool.homepage),
+            "properties": _properties({"kind": "tool"}),
+        }
+    )
 
 
 def _component(one: Component) -> dict[str, Any]:
-    return {
-        "type": "container" if one.purl.type == "oci" else "library",
-        "bom-ref": one.ref,
-        "name": one.name,
-        "version": one.version,
-        "purl": one.purl.to_string(),
-        "hashes": _hashes(one.sha256),
-        "licenses": _licenses(one.license),
-        "externalReferences": _reference("distribution", one.url),
-        "components": [_part(one, part) for part in one.parts],
-        "properties": _properties(
-            {
-                "dependencies": "unknown" if one.needs is None else None,
-                "ecosystem": one.ecosystem,
-                "environment": one.env,
-                "evidence": one.evidence,
-                "registry": one.registry,
-                "section": one.section,
-                "size": str(one.size) if one.size is not None else None,
-                "tools": ", ".join(one.tools) or None,
-            }
-        ),
-    }
+    return _known(
+        {
+            "type": "container" if one.purl.type == "oci" else "library",
+            "bom-ref": one.ref,
+            "name": one.name,
+            "version": one.version,
+            "purl": one.purl.to_string(),
+            "hashes": _hashes(one.sha256),
+            "licenses": _licenses(one.license),
+            "externalReferences": _reference("distribution", one.url),
+            "components": [_part(one, part) for part in one.parts],
+            "properties": _properties(
+                {
+                    "dependencies": "unknown" if one.needs is None else None,
+                    "ecosystem": one.ecosystem,
+                    "environment": one.env,
+                    "evidence": one.evidence,
+                    "registry": one.registry,
+                    "section": one.section,
+                    "size": str(one.size) if one.size is not None else None,
+                    "tools": ", ".join(one.tools) or None,
+                }
+            ),
+        }
+    )
 
 
 def _part(whole: Component, part: Part) -> dict[str, Any]:
-    return {
-        "type": "library",
-        "bom-ref": part.ref(whole.ref),
-        "name": part.name,
-        "version": part.version,
-        "purl": part.purl,
-        "hashes": _hashes(part.sha256),
-        "licenses": _licenses(part.license),
-        "properties": _properties({"file": part.file}),
-    }
+    return _known(
+        {
+            "type": "library",
+            "bom-ref": part.ref(whole.ref),
+            "name": part.name,
+            "version": part.version,
+            "purl": part.purl,
+            "hashes": _hashes(part.sha256),
+            "licenses": _licenses(part.license),
+            "properties": _properties({"file": part.file}),
+        }
+    )
 
 
 def _hashes(sha256: str | None) -> Sequence[Mapping[str, str]]:

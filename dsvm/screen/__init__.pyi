@@ -2,6 +2,7 @@ from .bills import BILL_FORMATS as BILL_FORMATS
 from .bills import show_bill as show_bill
 from .console import echo as echo
 from .console import given as given
+from .console import known_format as known_format
 from .console import names as names
 from .console import not_given as not_given
 from .console import note as note
@@ -13,7 +14,7 @@ from .console import warn as warn
 from .difference import DIFF_FORMATS as DIFF_FORMATS
 from .difference import show_difference as show_difference
 from .doctor import show_doctor as show_doctor
-from .findings import known_format as known_format
+from .findings import AUDIT_FORMATS as AUDIT_FORMATS
 from .findings import show_audits as show_audits
 from .gate_tables import show_compat as show_compat
 from .gate_tables import show_reasoning as show_reasoning

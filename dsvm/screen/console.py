@@ -196,6 +196,13 @@ def given(option: str, value: Given | None) -> Given:
     return value
 
 
+def known_format(format: str, known: Sequence[str]) -> str:
+    """`format`; InputError when it is none of the `known` ones."""
+    if format not in known:
+        raise InputError(f"unknown format '{format}'", hint=f"Known formats: {', '.join(known)}")
+    return format
+
+
 def show_files(paths: Iterable[Path]) -> None:
     """A line for each file that was written."""
     for path in paths:

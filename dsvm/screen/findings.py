@@ -6,15 +6,15 @@ import json
 from collections.abc import Mapping, Sequence
 
 from dsvm.audit import folded, sarif_report, to_markdown, verdict
-from dsvm.model import Audit, Finding, InputError, Level
+from dsvm.model import Audit, Finding, Level
 from dsvm.screen.console import echo, echo_marked, table
 
 COLOURS: Mapping[Level, str] = {"error": "red", "warning": "yellow", "unknown": "yellow", "note": "dim"}
-FORMATS = ("table", "json", "markdown", "sarif")
+AUDIT_FORMATS = ("table", "json", "markdown", "sarif")
 
 
 def show_audits(audits: Sequence[Audit], format: str) -> None:
-    """Print audits in one of FORMATS."""
+    """Print audits in one of AUDIT_FORMATS."""
     if format == "json":
         found = [audit.model_dump(mode="json", by_alias=True) for audit in audits]
         echo(json.dumps(found[0] if len(found) == 1 else found, indent=1))
@@ -25,13 +25,6 @@ def show_audits(audits: Sequence[Audit], format: str) -> None:
     else:
         for audit in audits:
             _show(audit)
-
-
-def known_format(format: str, known: Sequence[str] = FORMATS) -> str:
-    """`format`; InputError when it is none of the `known` ones."""
-    if format not in known:
-        raise InputError(f"unknown format '{format}'", hint=f"Known formats: {', '.join(known)}")
-    return format
 
 
 def _show(audit: Audit) -> None:

@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import unquote
 
-from packaging.metadata import RawMetadata
-from packaging.pylock import PackageSdist, PackageWheel, Pylock, PylockSelectError
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -83,6 +81,8 @@ from dsvm.store import Store
 
 if TYPE_CHECKING:
     from packageurl import PackageURL
+    from packaging.metadata import RawMetadata
+    from packaging.pylock import PackageSdist, PackageWheel
 
 # An environment falls into so many parts: large packages, which seldom change and take long, and small ones.
 LARGE = 8_000_000  # bytes of a wheel
@@ -196,6 +196,9 @@ class Pypi:
     def _compile(
         self, project: Path, request: Request, context: Context, preferences: str
     ) -> list[tuple[Any, PackageWheel | PackageSdist]]:
+        # slow to load, and only locking needs it
+        from packaging.pylock import PackageSdist, PackageWheel, Pylock, PylockSelectError
+
         base, host = context.base, context.host
         sdists = sdists_of(request)
         uv = bundled("uv")

@@ -6,15 +6,17 @@ import re
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from packaging.metadata import RawMetadata
 from packaging.utils import InvalidName, canonicalize_name
 from packaging.version import Version
 
 from dsvm.ecosystems.protocol import Context, Introduced, Request
 from dsvm.ecosystems.pypi.metadata import wheel_metadata
 from dsvm.model import InputError, LockError, Pin, Stated
+
+if TYPE_CHECKING:
+    from packaging.metadata import RawMetadata
 
 MODULE = re.compile(r"([A-Za-z][A-Za-z0-9_]*)(?:/__init__\.py|\.py|\.[A-Za-z0-9_-]+\.so)")
 

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-
-from packaging.metadata import RawMetadata, parse_email
+from typing import TYPE_CHECKING
 
 from dsvm.ecosystems.licenses.names import TROVE, is_vague, loose, trove
 from dsvm.ecosystems.licenses.reading import shown, stated, tar_texts, zip_texts
 from dsvm.ecosystems.licenses.texts import own_terms
 from dsvm.model import Stated, all_of, canonical
+
+if TYPE_CHECKING:
+    from packaging.metadata import RawMetadata
 
 LICENSE_FILE = r"(?:licen[cs]e|copying|notice|eula)[^/]*"
 METADATA = re.compile(r"[^/]+\.dist-info/METADATA")
@@ -24,6 +26,8 @@ LONG = 120  # characters: what is longer in the field License is a text
 
 def licenses(artefact: Path, *, source: bool) -> Stated:
     """What a wheel, or with `source` a source distribution, says of its licence."""
+    from packaging.metadata import parse_email  # slow to load, and most commands read no package
+
     own = "PKG-INFO" if source else "METADATA"
     try:
         # two looks: some wheels hold hundreds of licence files of others

@@ -8,10 +8,9 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from packaging.markers import Marker
-from packaging.metadata import RawMetadata, parse_email
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import (
     InvalidSdistFilename,
@@ -24,6 +23,9 @@ from packaging.version import Version
 
 from dsvm.ecosystems.pypi.platforms import markers
 from dsvm.model import Base, LockError
+
+if TYPE_CHECKING:
+    from packaging.metadata import RawMetadata
 
 MOST = 16 << 20  # bytes of what a package says of itself
 
@@ -46,6 +48,8 @@ def source_metadata(path: Path, file: str) -> RawMetadata:
     https://packaging.python.org/en/latest/specifications/source-distribution-format/: from version 2.2 of the
     metadata on, a file without needs is a package without needs.
     """
+    from packaging.metadata import parse_email  # slow to load, and most commands read no package
+
     try:
         with tarfile.open(path) as archive:
             infos = (one for one in archive if one.isfile() and one.name.split("/")[1:] == ["PKG-INFO"])
@@ -67,6 +71,8 @@ def source_metadata(path: Path, file: str) -> RawMetadata:
 
 def wheel_metadata(path: Path, file: str) -> RawMetadata:
     """https://packaging.python.org/en/latest/specifications/binary-distribution-format/"""
+    from packaging.metadata import parse_email  # slow to load, and most commands read no package
+
     try:
         with zipfile.ZipFile(path) as archive:
             infos = (one for one in archive.infolist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", one.filename))

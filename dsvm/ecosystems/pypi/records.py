@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from packaging.metadata import parse_email
 from packaging.utils import canonicalize_name
 
 from dsvm.ecosystems.protocol import Recorded
@@ -19,6 +18,8 @@ RECORDS = re.compile(r".*/[^/]+\.(?:dist-info/METADATA|egg-info(?:/PKG-INFO)?)")
 
 def recorded(data: bytes) -> Iterator[Recorded]:
     """The package that METADATA, or PKG-INFO, is of. Raises ValueError when it names none."""
+    from packaging.metadata import parse_email  # slow to load, and most commands read no package
+
     said, _ = parse_email(data)
     name, version = said.get("name", "").strip(), said.get("version", "").strip()
     if not name or not version:

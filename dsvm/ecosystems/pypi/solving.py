@@ -6,11 +6,13 @@ import json
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
-
-from packaging.metadata import RawMetadata
+from typing import TYPE_CHECKING
 
 from dsvm.ecosystems.pypi.metadata import name_of
 from dsvm.model import Base, Index
+
+if TYPE_CHECKING:
+    from packaging.metadata import RawMetadata
 
 # What uv says of a name that no index gives, whether it has none or lets nobody in
 NOT_FOUND = re.compile(r"(?:Because|and|no versions of) ([a-z0-9]+(?:-[a-z0-9]+)*)(?= was not found| and )")

@@ -201,7 +201,7 @@ def folder(package: str) -> tuple[str, ...]:
 class _Lenient(BaseModel):
     """What we read of somebody else's file; the rest of it is none of our business."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
 
 def inside(path: str) -> str:
