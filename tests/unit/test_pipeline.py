@@ -151,7 +151,7 @@ def test_what_was_not_left_out_cannot_be_put_back(session: Session) -> None:
 
 def test_cleaning_keeps_what_a_lock_names(session: Session, server: Server, monkeypatch: pytest.MonkeyPatch,
                                           tmp_path: Path) -> None:  # fmt: skip
-    monkeypatch.setattr(pipeline, "ROOT", tmp_path)
+    monkeypatch.setattr("dsvm.pipeline.keeping.ROOT", tmp_path)
     lock = with_real_content(only(tiny.lock(), "base"), server)
     fetch(session, lock)
     lock_of(session, lock)
