@@ -18,7 +18,7 @@ FIRST, LAST = -1, 1  # turns of checks
 
 # Commands that fetch over a network -> how the suite calls programs of this kind
 CLIENTS = {
-    **{name: name for name in ("curl", "git", "julia", "node", "npm", "aws")},
+    **{name: name for name in ("curl", "wget", "git", "julia", "node", "npm", "aws")},
     "Rscript": "r",
     "javac": "java",
 }

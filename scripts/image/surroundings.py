@@ -425,8 +425,22 @@ def trust_authorities() -> None:
     # Node.js and npm add to their own
     for name in (*BUNDLE_VARIABLES, "NODE_EXTRA_CA_CERTS"):
         os.environ.setdefault(name, str(bundle))
+    if shutil.which("wget"):
+        _tell_wget(folder / "wgetrc", bundle)
     if new and (keytool := shutil.which("keytool")):
         _tell_java(f"-Djavax.net.ssl.trustStore={_java_store(new, folder, Path(keytool))}")
+
+
+def _tell_wget(file: Path, bundle: Path) -> None:
+    """wget has no variable for an authority, but one for the system's file of settings; the user's comes after it.
+
+    https://www.gnu.org/software/wget/manual/html_node/Wgetrc-Location.html
+    """
+    if "SYSTEM_WGETRC" not in os.environ:
+        usual = Path("/etc/wgetrc")
+        text = usual.read_text(encoding="utf-8", errors="replace") if usual.is_file() else ""
+        _write(file, f"{text}\nca_certificate = {bundle}\n")
+        os.environ["SYSTEM_WGETRC"] = str(file)
 
 
 def _certificates(text: str) -> dict[str, str]:

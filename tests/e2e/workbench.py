@@ -21,7 +21,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 INVOKE = Path(sys.executable).parent / "invoke"
-BIG, SMALL = "cpu-debian", "e2e-small"
+BIG, FULL, SMALL = "cpu-debian", "cpu-debian-full", "e2e-small"
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="mounts file systems and starts engines: needs root")
 # Runs a command without any network but loopback; the engine's Unix socket is a file and stays within reach.
 CUT_OFF = [
@@ -165,6 +165,21 @@ module() {
     rm -rf "${site:?}/$2" "$site/$2.py"
     mkdir "$site/$2"
     printf '__version__ = "%s"\n' "$3" > "$site/$2/__init__.py"
+}
+# package ENV NAME: a Python package of which only what it says of itself is left, and modules that are empty
+package() {
+    /opt/envs/"$1"/bin/python - "$2" <<'END'
+import shutil, sys
+from importlib.metadata import files
+
+for one in files(sys.argv[1]) or sys.exit(f"{sys.argv[1]} has no files"):
+    path = one.locate()
+    if one.suffix == ".py" and path.exists():
+        path.write_text("")
+        shutil.rmtree(path.parent / "__pycache__", ignore_errors=True)
+    elif one.suffix == ".so":
+        path.unlink(missing_ok=True)
+END
 }
 # command NAME TEXT: a program that says TEXT, whatever it is asked
 command() { printf '#!/bin/sh\necho "%s"\n' "$2" | script "/usr/local/bin/$1"; }

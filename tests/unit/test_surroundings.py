@@ -152,6 +152,22 @@ def test_the_bundle_of_a_company_s_machine_holds_what_the_image_has_too(
     assert os.environ["PIP_CERT"] == "/theirs.pem", "what somebody set stays"
 
 
+def test_wget_is_told_of_a_company_s_authority_and_keeps_its_settings(
+    surroundings: ModuleType, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(surroundings.shutil, "which", lambda name: "/usr/bin/wget" if name == "wget" else None)
+    os.environ["DSVM_CA_BUNDLE"] = str(certificate)
+    surroundings.trust_authorities()
+    settings = Path(os.environ["SYSTEM_WGETRC"])
+    assert settings.read_text().splitlines()[-1] == f"ca_certificate = {os.environ['SSL_CERT_FILE']}"
+    usual = Path("/etc/wgetrc")
+    assert not usual.is_file() or settings.read_text().startswith(usual.read_text())
+    # a start within a start
+    settings.write_text("theirs")
+    surroundings.trust_authorities()
+    assert settings.read_text() == "theirs"
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [

@@ -248,6 +248,7 @@ for site; do
 done
 """
 CURL = '{program} -sS --fail "$site/file" -o file && test "$(cat file)" = "{content}"'
+WGET = '{program} -nv -t 1 "$site/file" && test "$(cat file)" = "{content}"'
 GIT = '{program} clone -q "$site/project.git" got && {program} -C got log --format=%s | grep -qx "{content}"'
 PIP = (
     "{program} -m pip install -q --disable-pip-version-check --no-cache-dir --retries 0 --timeout 30 "
@@ -289,6 +290,7 @@ def java() -> list[str]:
 
 CLIENTS: dict[str, tuple[Callable[[], None], Callable[[], list[str]]]] = {
     "curl": (serve_file, lambda: shell(CURL)),
+    "wget": (serve_file, lambda: shell(WGET)),
     "git": (serve_project, lambda: shell(GIT)),
     "pip": (serve_index, lambda: shell(PIP)),
     "npm": (serve_npm, lambda: shell(NPM)),
