@@ -38,6 +38,8 @@ class Context:
     base_status: str = ""
     # whether a server that does not answer is asked once and no more
     once: bool = False
+    # hosts that could not be reached since it was begun, and why: nobody who asks once waits for them again
+    dead: dict[str, str] = field(default_factory=dict)
     # what people should know of where packages come from
     echo: Callable[[str], None] = lambda line: None
     warn: Callable[[str], None] = lambda line: None
@@ -164,6 +166,16 @@ class Ecosystem(Protocol):
 
     def installed(self, section: Section, run: RunInImage) -> Mapping[str, str]:
         """Name -> version of what an image really holds in the place of `section`."""
+
+
+@runtime_checkable
+class GrowsOnTop(Ecosystem, Protocol):
+    """An ecosystem whose `parts` put what came later (`Section.later`) into a part of its own, with `later` too.
+
+    All other parts are as they were without it, so they stay the same layers, and it lies above them.
+    """
+
+    grows_on_top: Literal[True]
 
 
 @runtime_checkable

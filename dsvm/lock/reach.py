@@ -52,7 +52,7 @@ def ask_again(
     out: dict[str, str] = {}
     with ExitStack() as stack:
         # what is found here is said by whoever asked, and not while it goes on
-        here = replace(stack.enter_context(context), echo=_nothing, warn=_nothing, once=True)
+        here = replace(stack.enter_context(context), echo=_nothing, warn=_nothing, once=True, dead={})
         while True:
             for name, tool in waiting.items():
                 if name not in asked and there.issuperset(tool.requires):

@@ -86,11 +86,13 @@ def fetch_one(
     sha256: str | None = None,
     verify: Callable[[Path], str | None] | None = None,
     key: str | None = None,
+    dead: dict[str, str] | None = None,
 ) -> tuple[str, int]:
     """Bring in one file whose SHA-256 or size is not known yet; returns both, the size in bytes.
 
     `verify` looks at the file before it counts and returns what is wrong with it, if anything. `key` is
-    another digest that determines the content (npm's integrity): what is known by it is not fetched again.
+    another digest that determines the content (npm's integrity): what is known by it is not fetched again. `dead`
+    (host -> reason) is shared by downloads: a host that one of them could not reach is not tried again.
     """
     from dsvm.host import download
 
@@ -114,6 +116,7 @@ def fetch_one(
             name=name,
             verify=verify,
             quarantine=blobs.root / "quarantine",
+            dead=dead,
         )
         blobs.commit(part, got.sha256)
         if key is not None:

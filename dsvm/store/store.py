@@ -56,9 +56,10 @@ class Store(Blobs):
         sha256: str | None = None,
         verify: Callable[[Path], str | None] | None = None,
         key: str | None = None,
+        dead: dict[str, str] | None = None,
     ) -> tuple[str, int]:
         """Bring in one file whose SHA-256 or size is not known yet; see `fetching.fetch_one`."""
-        return fetching.fetch_one(self, urls, name=name, host=host, sha256=sha256, verify=verify, key=key)
+        return fetching.fetch_one(self, urls, name=name, host=host, sha256=sha256, verify=verify, key=key, dead=dead)
 
     def tree(self, dest: Path, files: Mapping[str, str]) -> None:
         """Make folder `dest` hold exactly `files`, relative name -> SHA-256; see `trees.lay_out`."""

@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import shutil
+import socket
 import string
 import subprocess
 import tarfile
@@ -659,6 +660,18 @@ def test_a_server_out_of_reach_and_unknown_packages_are_told_before_locking(cont
     host = Host(environ=context.host.environ, etc=context.host.etc)
     gone = replace(context, store=Store(context.work / "another"), host=host)
     assert "127.0.0.1" in str(julia.ECOSYSTEM.probe(["Words"], "small", gone))
+
+
+def test_a_server_that_cannot_be_reached_is_waited_for_once_by_all_who_ask_again(context: Context) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        nobody = f"127.0.0.1:{listening.getsockname()[1]}"
+    index = context.indexes["small"].model_copy(update={"url": f"http://{nobody}/registry/{small.REGISTRY}/{{tree}}"})
+    asking = replace(context, indexes={"small": index}, once=True)
+    first = julia.ECOSYSTEM.probe(["Words"], "small", asking)
+    assert first is not None and nobody in asking.dead
+    asking.dead[nobody] = "known to be gone"
+    assert "known to be gone" in str(julia.ECOSYSTEM.probe(["Numbers"], "small", asking))
+    assert julia.ECOSYSTEM.probe(["Words"], "small", replace(asking, dead={})) == first, "the next run asks again"
 
 
 def test_an_image_has_packages_of_one_state_of_a_registry(context: Context, runtime: Runtime) -> None:

@@ -22,6 +22,7 @@ from tiny import project
 
 from dsvm.ecosystems import Context, Request
 from dsvm.ecosystems.pypi import ecosystem as pypi
+from dsvm.ecosystems.pypi import indexes
 from dsvm.ecosystems.pypi import platforms as pypi_platforms
 from dsvm.ecosystems.pypi.requested import Sdist
 from dsvm.host import Host
@@ -263,6 +264,34 @@ def test_a_locked_file_is_found_by_name_and_hash_on_a_served_index(tmp_path: Pat
     here = context(tmp_path, f"{server.url}/simple")
     pin = Pin(name="one", version="1.0", file=name, size=len(data), sha256=sha256, registry="pypi")
     assert list(pypi.ECOSYSTEM.locate(pin, here)) == [f"{server.url}/files/{one}" for one in ("right", "other")]
+
+
+@pytest.mark.parametrize("kind", ["json", "html", "file"])
+def test_names_and_digests_are_those_of_the_page_in_each_of_its_forms(
+    tmp_path: Path, server: Server, kind: str
+) -> None:
+    files = {"one-1.0-py3-none-any.whl": "1" * 64, "one-0.9.tar.gz": None}
+    host = context(tmp_path, f"{server.url}/simple").host
+    links = "".join(f'<a href="x/{name}{f"#sha256={sha}" if sha else ""}">{name}</a>' for name, sha in files.items())
+    listed = [{"filename": name, "url": name, "hashes": {"sha256": sha} if sha else {}} for name, sha in files.items()]
+    page = {"meta": {"api-version": "1.0"}, "name": "one", "files": listed}
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "index.html").write_text(links)
+    content, form = (json.dumps(page), "application/json") if kind == "json" else (links, "text/html")
+    url = server.add("/simple/one/", Resource(content.encode(), headers={"Content-Type": form}))
+    url = (tmp_path / "one").as_uri() if kind == "file" else url
+    found = indexes.digests_of(host, url)
+    assert dict(found) == files == {name: sha256 for name, _, sha256 in indexes.page_files(host, url)}
+    assert indexes.digests_of(host, (tmp_path / "two").as_uri() if kind == "file" else f"{server.url}/two/") == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"files": 1}', '{"files": [1]}', '{"files": [{"filename": "x", "hashes": 1}]}']
+)
+def test_a_page_that_is_none_is_a_fault(tmp_path: Path, server: Server, text: str) -> None:
+    url = server.add("/simple/one/", Resource(text.encode(), headers={"Content-Type": "application/json"}))
+    with pytest.raises(StoreError, match="simple/one"):
+        indexes.digests_of(context(tmp_path, f"{server.url}/simple").host, url)
 
 
 def test_an_index_that_refuses_is_a_fault_and_not_a_missing_file(tmp_path: Path, server: Server) -> None:

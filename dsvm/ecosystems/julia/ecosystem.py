@@ -377,6 +377,7 @@ def _download(file: str, name: str, registry: str, tree: str, context: Context) 
             host=context.host,
             verify=_of_tree(tree),
             key=f"julia {file}",
+            dead=context.dead if context.once else None,
         )
     except AccessError:
         raise

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 from urllib.parse import unquote, urlsplit
 
 from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
@@ -16,6 +16,7 @@ from dsvm.host import ACCESS_HINT, PORTAL, Host, redact
 from dsvm.model import AccessError, Index, Pin, StoreError
 
 if TYPE_CHECKING:
+    import httpx
     from pypi_simple import DistributionPackage
 
 # Registries of what no index's manifest names: the machine's ordinary index, and those that it has beside that
@@ -39,27 +40,60 @@ def packages_of(host: Host, page: str) -> Sequence[DistributionPackage]:
     https://packaging.python.org/en/latest/specifications/simple-repository-api/
     Raises StoreError when the index cannot be asked.
     """
-    from pypi_simple import ACCEPT_ANY, ProjectPage, UnsupportedRepoVersionError
+    answer = _answer(host, page)
+    return () if answer is None else _packages(page, answer)
+
+
+def digests_of(host: Host, page: str) -> Sequence[tuple[str, str | None]]:
+    """(file name, SHA-256 if it is given) of every file on a page: in a tenth of the time, where that is JSON.
+
+    Raises StoreError when the index cannot be asked.
+    """
+    answer = _answer(host, page)
+    if answer is None:
+        return ()
+    if not _is_json(answer):
+        return [(file.filename, (file.digests or {}).get("sha256")) for file in _packages(page, answer)]
+    try:
+        found = [(one["filename"], one.get("hashes", {}).get("sha256")) for one in answer.json()["files"]]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise StoreError(f"{redact(page)}: {error!r}") from error
+    return [(name, sha256) for name, sha256 in found if isinstance(name, str)]
+
+
+def _answer(host: Host, page: str) -> httpx.Response | Path | None:
+    """What an index says when it is asked for a page, or its file; None for a missing one. Raises StoreError."""
+    from pypi_simple import ACCEPT_ANY
+
+    if page.startswith("file:"):
+        path = Path(unquote(urlsplit(page).path)) / "index.html"
+        return path if path.is_file() else None
+    answer = host.get(page, accept=ACCEPT_ANY)
+    if answer.status_code in (404, 410):
+        return None
+    if answer.status_code >= 400:
+        raise StoreError(f"{redact(page)}: HTTP {answer.status_code}")
+    return answer
+
+
+def _is_json(answer: httpx.Response | Path) -> TypeGuard[httpx.Response]:
+    return not isinstance(answer, Path) and "json" in answer.headers.get("content-type", "")
+
+
+def _packages(page: str, answer: httpx.Response | Path) -> Sequence[DistributionPackage]:
+    """Raises StoreError for what is no page of an index."""
+    from pypi_simple import ProjectPage, UnsupportedRepoVersionError
 
     project = urlsplit(page).path.rstrip("/").rsplit("/", 1)[-1]
     try:
-        if page.startswith("file:"):
-            path = Path(unquote(urlsplit(page).path)) / "index.html"
-            if not path.is_file():
-                return ()
-            found = ProjectPage.from_html(project, path.read_text(encoding="utf-8"), base_url=page)
+        if isinstance(answer, Path):
+            found = ProjectPage.from_html(project, answer.read_text(encoding="utf-8"), base_url=page)
+        elif _is_json(answer):
+            found = ProjectPage.from_json_data(answer.json(), base_url=str(answer.url))
         else:
-            answer = host.get(page, accept=ACCEPT_ANY)
-            if answer.status_code in (404, 410):
-                return ()
-            if answer.status_code >= 400:
-                raise StoreError(f"{redact(page)}: HTTP {answer.status_code}")
-            if "json" in answer.headers.get("content-type", ""):
-                found = ProjectPage.from_json_data(answer.json(), base_url=str(answer.url))
-            else:
-                found = ProjectPage.from_html(project, answer.text, base_url=str(answer.url))
-                if not any(file.package_type for file in found.packages) and SIMPLE not in answer.text:
-                    raise AccessError(f"{redact(page)}: {PORTAL}", hint=ACCESS_HINT)
+            found = ProjectPage.from_html(project, answer.text, base_url=str(answer.url))
+            if not any(file.package_type for file in found.packages) and SIMPLE not in answer.text:
+                raise AccessError(f"{redact(page)}: {PORTAL}", hint=ACCESS_HINT)
     except (UnsupportedRepoVersionError, ValueError, TypeError, KeyError, OSError) as error:
         raise StoreError(f"{redact(page)}: {error}") from error
     return found.packages
@@ -155,7 +189,7 @@ def _pages(host: Host, url: str) -> _Place:
 
     def files(name: str) -> Sequence[tuple[str, str | None]]:
         try:
-            return [(file, sha256) for file, _, sha256 in page_files(host, f"{url.rstrip('/')}/{name}/")]
+            return digests_of(host, f"{url.rstrip('/')}/{name}/")
         except StoreError:
             return []
 
