@@ -14,6 +14,7 @@ from .protocol import Context as Context
 from .protocol import Described as Described
 from .protocol import Ecosystem as Ecosystem
 from .protocol import Generated as Generated
+from .protocol import GrowsOnTop as GrowsOnTop
 from .protocol import HasAdvisories as HasAdvisories
 from .protocol import HasPurls as HasPurls
 from .protocol import HeedsVersions as HeedsVersions

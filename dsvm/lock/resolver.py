@@ -11,7 +11,7 @@ from typing import Any
 
 from dsvm import ecosystems
 from dsvm.catalog import Catalog, near
-from dsvm.ecosystems import Context, Request, bases
+from dsvm.ecosystems import Context, GrowsOnTop, Request, bases
 from dsvm.lock.conflicts import Unsolved, blame, out_of_reach_now, without
 from dsvm.lock.requests import MACHINE, Wanted, input_of_base, wanted_sections
 from dsvm.lock.selection import Echo, choose
@@ -22,6 +22,7 @@ from dsvm.model import (
     DsvmError,
     GoneError,
     InputError,
+    Later,
     LeftOut,
     Lock,
     LockError,
@@ -216,7 +217,10 @@ def made_section(
     kept: Mapping[str, Section],
     now: int,
 ) -> Section:
-    """A section whose epoch moves only when its pins do: what did not change is built the same again."""
+    """A section whose epoch moves only when its pins do: what did not change is built the same again.
+
+    What comes to packages that all stay is `later`, where the ecosystem can lay it on top of them.
+    """
     section = Section(
         id=section_id,
         ecosystem=ecosystem,
@@ -228,8 +232,15 @@ def made_section(
         extra=dict(extra),
     )
     before = kept.get(section_id)
-    if before is not None and before.pins == section.pins and before.extra == section.extra:
-        return section.model_copy(update={"epoch": before.epoch})
+    if before is None or before.extra != section.extra:
+        return section
+    if before.pins == section.pins:
+        return section.model_copy(update={"epoch": before.epoch, "later": before.later})
+    if isinstance(ecosystems.get(ecosystem), GrowsOnTop) and {*before.pins} < {*section.pins}:
+        came = {pin.name for pin in section.pins} - {pin.name for pin in before.pins}
+        came |= {*before.later.packages} if before.later else set()
+        later = Later(packages=tuple(sorted(came)), epoch=now)
+        return section.model_copy(update={"epoch": before.epoch, "later": later})
     return section
 
 

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from dsvm import ecosystems
 from dsvm.catalog import Catalog
-from dsvm.ecosystems import Asked, Ecosystem, Request, bases
+from dsvm.ecosystems import Asked, Ecosystem, GrowsOnTop, Request, bases
 from dsvm.lock.requests import Wanted, wanted_sections
 from dsvm.lock.selection import choice_of
 from dsvm.lock.sources import tools_of
@@ -139,6 +139,8 @@ def _form_faults(section: Section, ecosystem: Ecosystem | None) -> Iterator[str]
     """What no section may have, whatever its ecosystem."""
     names = Counter(pin.name for pin in section.pins)
     yield from (f"{name}: it is pinned {count} times" for name, count in names.items() if count > 1)
+    if section.later and not isinstance(ecosystem, GrowsOnTop):
+        yield "later: its ecosystem has no layer for what came later"
     texts = section.extra.get("texts", {})
     files = [DESCRIPTION, *texts]
     files += [ecosystem.file_name(pin) for pin in section.pins] if ecosystem is not None else []

@@ -81,6 +81,7 @@ from .licenses import terms as terms
 from .lock import ON_REQUEST as ON_REQUEST
 from .lock import OUT_OF_REACH as OUT_OF_REACH
 from .lock import Choice as Choice
+from .lock import Later as Later
 from .lock import LeftOut as LeftOut
 from .lock import LeftOutKind as LeftOutKind
 from .lock import Lock as Lock

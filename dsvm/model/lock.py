@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from dsvm.model.common import BaseKind, Format, Line, Model, Name, Sha256, digest_of, is_empty
+from dsvm.model.common import BaseKind, Format, Line, Model, Name, Sha256, digest_of, is_empty, is_none
 
 LONGEST_WORD = 500  # characters
 LAST_TIME = 1 << 33  # seconds since 1970: the year 2242
@@ -58,6 +58,13 @@ class NoExtra(Model):
     """The `extra` of a section that needs none."""
 
 
+class Later(Model):
+    """Packages that came to a section while nothing else of it moved: a layer of their own, on top of all others."""
+
+    packages: tuple[Word, ...] = Field(min_length=1, description="names of its pins, sorted")
+    epoch: int = Field(ge=0, le=LAST_TIME, description="seconds since 1970: when they came, or last changed")
+
+
 class Section(Model):
     """What one ecosystem resolved for one place in the image; re-locked as a whole."""
 
@@ -74,6 +81,13 @@ class Section(Model):
     formats: tuple[Format, ...] = Field(
         (), exclude_if=is_empty, description="only in images of these formats; in all when empty"
     )
+    later: Later | None = Field(None, exclude_if=is_none)
+
+    @model_validator(mode="after")
+    def _later_are_pins(self) -> Self:
+        if self.later and (unknown := {*self.later.packages} - {pin.name for pin in self.pins}):
+            raise ValueError(f"what came later is none of its pins: {', '.join(sorted(unknown))}")
+        return self
 
     def pin(self, name: str) -> Pin | None:
         return next((pin for pin in self.pins if pin.name == name), None)
@@ -151,4 +165,4 @@ class Lock(Model):
     @property
     def epoch(self) -> int:
         """SOURCE_DATE_EPOCH of the image: when any of its pins last changed."""
-        return max(section.epoch for section in self.sections)
+        return max(max(one.epoch, one.later.epoch if one.later else 0) for one in self.sections)

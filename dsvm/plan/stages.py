@@ -58,7 +58,8 @@ def placed(lock: Lock) -> dict[str, Placed]:
 def layered(base: Base, sections: Mapping[str, Placed], epoch: int) -> tuple[Stage, ...]:
     """Runtimes, then the system, then one stage for each place; what changed longest ago first.
 
-    That order keeps the lower layers of an image the same while the upper ones change. `epoch` is the lock's.
+    That order keeps the lower layers of an image the same while the upper ones change. What came later to places is on
+    top of all of them. `epoch` is the lock's.
     """
     ground = sections["base"].section.epoch
     stages = [
@@ -77,6 +78,7 @@ def layered(base: Base, sections: Mapping[str, Placed], epoch: int) -> tuple[Sta
     places = {name: one for name, one in sections.items() if one.is_place}
     below = {name: _runtime_tools(one, list(places.values())) for name, one in places.items()}
     epochs = {name: max(it.section.epoch for it in (one, *below[name])) for name, one in places.items()}
+    on_top: list[tuple[int, Stage]] = []
     for name in sorted(places, key=lambda name: (epochs[name], len(below[name]), name)):
         one = places[name]
         parent = "base"
@@ -91,7 +93,11 @@ def layered(base: Base, sections: Mapping[str, Placed], epoch: int) -> tuple[Sta
                 parent = build.section.id
         under = {it.section.id for it in below[name]}
         brings = tuple(stage.name for stage in stages if stage.section in under)
-        stages += _stages_of(one, base, parent, ground, title=one.title, output=True, brings=brings)
+        own = _stages_of(one, base, parent, ground, title=one.title, output=True, brings=brings)
+        if later := one.section.later:
+            on_top.append((later.epoch, own.pop()))
+        stages += own
+    stages += [stage for _, stage in sorted(on_top, key=lambda one: (one[0], one[1].name))]
     if MACHINE in sections:
         # it lies on top of everything, so it leaves the times of everything alone
         stages += _stages_of(sections[MACHINE], base, IMAGE, epoch, title="what only a machine needs")

@@ -120,6 +120,11 @@ EDITS: Mapping[str, tuple[str, Callable[[dict[str, Any]], object], str]] = {
         lambda one: new_pin(one, version="1.4.1", file="arrays-1.4.1-py3-none-any.whl"),
         "env-base: arrays: it is pinned 2 times",
     ),
+    "a layer on top where there is none": (
+        "system",
+        lambda one: one.update(later={"packages": ["libgomp1"], "epoch": 1}),
+        "system: later: its ecosystem has no layer for what came later",
+    ),
     "a download from another host": (
         "editor-url",
         lambda one: one["pins"][0].update(file="https://evil.invalid/editor-1.2.tar.gz"),

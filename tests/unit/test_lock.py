@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -226,6 +227,20 @@ def test_a_broken_lock_is_a_lock_error_that_names_the_file(tmp_path: Path, text:
     with pytest.raises(LockError, match=r"tiny\.json: not a lock") as caught:
         locks.read(path)
     assert "invoke lock" in caught.value.hint
+
+
+def test_what_came_later_is_among_the_pins(tmp_path: Path) -> None:
+    text = json.loads(to_text(tiny.lock()))
+    (env,) = (one for one in text["sections"] if one["id"] == "env-base")
+    path = tmp_path / "tiny.json"
+    env["later"] = {"packages": ["arrays"], "epoch": env["epoch"] + 1}
+    path.write_text(json.dumps(text))
+    found = locks.read(path).section("env-base")
+    assert found is not None and found.later is not None and found.later.packages == ("arrays",)
+    env["later"]["packages"] = ["nothing"]
+    path.write_text(json.dumps(text))
+    with pytest.raises(LockError, match="none of its pins: nothing"):
+        locks.read(path)
 
 
 def test_a_lock_is_written_in_one_go(tmp_path: Path) -> None:

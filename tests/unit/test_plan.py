@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tiny import project
 
 from dsvm import ecosystems
+from dsvm.lock.resolver import made_section
 from dsvm.model import PLATFORMS, InputError, Lock, Section
 from dsvm.plan import make_plan
 from dsvm.plan import rendering as render
@@ -83,6 +84,51 @@ def test_what_changed_last_is_the_upmost_layer() -> None:
 
     assert outputs(tiny.lock())[-1] != "editor-url"
     assert outputs(later(tiny.lock(), "editor-url", 10_000))[-1] == "editor-url"
+
+
+def test_what_comes_to_an_environment_is_one_layer_on_top_and_moves_no_other() -> None:
+    def outputs(lock: Lock) -> list[tuple[str, str]]:
+        plan = make_plan(tiny.catalog(), lock)
+        places = [one for one in lock.sections if one.id in {stage.section for stage in plan.stages if stage.output}]
+        own = {part.id: part.input for one in places for part in ecosystems.get(one.ecosystem).parts(one)}
+        return [(stage.name, own[stage.name]) for stage in plan.stages if stage.output]
+
+    def with_more(lock: Lock, *names: str) -> Lock:
+        kept = {one.id: one for one in lock.sections}
+        old = kept["env-base"]
+        pins = sorted((*old.pins, *(tiny.pin("pypi", name, "1") for name in names)), key=lambda pin: pin.name)
+        new = made_section(old.id, "pypi", old.tools, old.request, old.input, pins, old.extra, kept, lock.epoch + 1000)
+        return lock.model_copy(update={"sections": tuple((kept | {old.id: new}).values())})
+
+    lock = tiny.lock()
+    once = with_more(lock, "more")
+    *before, (name, _) = outputs(once)
+    assert name == "env-base_later" and before == outputs(lock)
+    assert once.epoch == lock.epoch + 1000
+    twice = with_more(once, "still")
+    assert outputs(twice)[:-1] == outputs(lock) and outputs(twice)[-1][0] == name
+    assert outputs(twice)[-1] != outputs(once)[-1]
+    assert with_more(twice) == twice, "where nothing moves, the layers stay"
+
+
+def test_what_came_later_goes_to_its_parts_as_soon_as_something_else_moves() -> None:
+    kept = {one.id: one for one in tiny.lock().sections}
+    old = kept["env-base"]
+    more = (*old.pins, tiny.pin("pypi", "more", "1"))
+    one = made_section(old.id, "pypi", (), None, old.input, more, old.extra, kept, old.epoch + 1)
+    assert one.later is not None and one.later.packages == ("more",) and one.epoch == old.epoch
+    moved = (old.pins[0].model_copy(update={"sha256": "9" * 64}), *more[1:])
+    for pins, extra in ((moved, old.extra), (more[1:], old.extra), (more, {**old.extra, "python": "elsewhere"})):
+        two = made_section(old.id, "pypi", (), None, old.input, pins, extra, kept | {old.id: one}, old.epoch + 2)
+        assert two.later is None and two.epoch == old.epoch + 2
+
+
+def test_only_ecosystems_that_can_lay_it_on_top_have_what_came_later() -> None:
+    kept = {one.id: one for one in tiny.lock().sections}
+    old = kept["system"]
+    pins = (*old.pins, tiny.pin("debian", "more", "1"))
+    one = made_section(old.id, "apt", (), None, old.input, pins, old.extra, kept, old.epoch + 1)
+    assert one.later is None and one.epoch == old.epoch + 1
 
 
 def test_build_only_packages_are_not_in_the_image() -> None:

@@ -87,6 +87,7 @@ if TYPE_CHECKING:
 # An environment falls into so many parts: large packages, which seldom change and take long, and small ones.
 LARGE = 8_000_000  # bytes of a wheel
 LARGE_PARTS, SMALL_PARTS = 8, 4
+LATER = LARGE_PARTS + SMALL_PARTS  # what came to it while nothing else moved
 
 
 class Extra(Model):
@@ -103,6 +104,7 @@ class Pypi:
 
     name = "pypi"
     placement: Literal["env"] = "env"
+    grows_on_top: Literal[True] = True
     request_type = Annotated[
         tuple[
             Annotated[Annotated[PlainRequirement, Tag("wheel")] | Annotated[Sdist, Tag("sdist")], Discriminator(kind)],
@@ -393,16 +395,18 @@ class Pypi:
     def parts(self, section: Section) -> Sequence[Section]:
         """Packages stay in the part that their name and size give them, whatever else comes or goes.
 
-        The first part brings the environment itself, even when no package belongs to it.
+        The first part brings the environment itself, even when no package belongs to it; the last one what came later.
         """
         found: dict[int, list[Pin]] = {0: []}
         for pin in section.pins:
             number = int(hashlib.sha256(pin.name.encode()).hexdigest(), 16)
             number = number % LARGE_PARTS if pin.size >= LARGE else LARGE_PARTS + number % SMALL_PARTS
+            if section.later is not None and pin.name in section.later.packages:
+                number = LATER
             found.setdefault(number, []).append(pin)
         return [
             Section(
-                id=f"{section.id}_{number}",
+                id=f"{section.id}_{'later' if number == LATER else number}",
                 ecosystem=section.ecosystem,
                 request=None,
                 input=digest_of([pin.sha256 for pin in pins]),
@@ -413,6 +417,7 @@ class Pypi:
                     "first": number == 0,
                     **({"builds": section.extra["builds"]} if any(map(_is_sdist, pins)) else {}),
                 },
+                later=section.later if number == LATER else None,
             )
             for number, pins in sorted(found.items())
         ]
