@@ -28,6 +28,8 @@ class Answers:
     newer: list[tuple[Section, Pin, Offered]] = field(default_factory=list)
     # (section, pin) whose version is the newest
     newest: set[tuple[str, str]] = field(default_factory=set)
+    # (section, pin) -> the section that stays at that version too, and shares it
+    shared: dict[tuple[str, str], Section] = field(default_factory=dict)
     # registry -> why -> names of the pins of which nobody says what is newest
     silent: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
@@ -108,6 +110,7 @@ def _finding(evidence: Evidence, section: Section, pin: Pin, offer: Offered) -> 
         _held_back(evidence, section, pin)
         or _snapshot(evidence, section, offer)
         or _range(evidence, section, pin, str(offer.newest))
+        or _shared(evidence, section, pin)
         or _solver(evidence, section, pin, offer)
     )
     here = evidence.where(section, pin)
@@ -173,6 +176,18 @@ def _range(evidence: Evidence, section: Section, pin: Pin, version: str) -> Hold
     return None
 
 
+def _shared(evidence: Evidence, section: Section, pin: Pin) -> Holder | None:
+    """Another environment, which is bound to the same version."""
+    other = _answers(evidence).shared.get((section.id, pin.name))
+    if other is None:
+        return None
+    return Holder(
+        f"{other.id} is bound to {pin.version}, and the image has that once for both",
+        f"what holds it in {other.id} is said there",
+        f"let the manifest of {_some(section.tools)} ask for {pin.plain_name} by name, if it needs a newer one",
+    )
+
+
 def _solver(evidence: Evidence, section: Section, pin: Pin, offer: Offered) -> Holder:
     """What the request allows and the lock has not: only old, refused by the gate, or kept out by other packages."""
     again = f"invoke lock --variant {evidence.lock.variant} --upgrade"
@@ -236,7 +251,28 @@ def _ask(evidence: Evidence) -> Answers:
         asked = pool.map(lambda section: _of_section(evidence, section), evidence.lock.sections)
         for section, offers in zip(evidence.lock.sections, asked, strict=True):
             _sort(answers, section, offers)
+    _share(answers, evidence)
     return answers
+
+
+def _share(answers: Answers, evidence: Evidence) -> None:
+    """Correct what locking again brings of packages that an environment has as another one does, which is bound."""
+    asked = _asked(evidence)
+    members = [
+        locks.Member(section, asked[section.id].request, {}, moves=True)
+        for section in evidence.lock.sections
+        if section.id in asked and not section.formats
+    ]
+    by_id = {member.section.id: member for member in members}
+    again = {(section.id, pin.name): offer.again for section, pin, offer in answers.newer}
+    for number, (section, pin, offer) in enumerate(answers.newer):
+        if section.id not in by_id or offer.again in (None, pin.version):
+            continue
+        for other in locks.with_same(members, by_id[section.id], pin.name):
+            if again.get((other.section.id, pin.name)) == pin.version:
+                answers.shared[section.id, pin.name] = other.section
+                answers.newer[number] = (section, pin, replace(offer, again=pin.version))
+                break
 
 
 def _sort(answers: Answers, section: Section, offers: Mapping[str, Offered] | str) -> None:

@@ -363,6 +363,9 @@ class HeedsVersions(Ecosystem, Protocol):
 
     heeds_versions: Literal[True]
 
+    def named(self, request: Request) -> Iterable[str]:
+        """The packages that a request asks for by name, called as pins are."""
+
 
 @dataclass(frozen=True)
 class Offered:

@@ -10,10 +10,14 @@ from packaging.version import InvalidVersion, Version
 
 from dsvm import ecosystems
 from dsvm.gate.cuda import Cuda, marks
+from dsvm.lock import WORTH
 from dsvm.model import Lock, Pin, Section
 
 # distribution packages that are CUDA or the driver
 _SYSTEM_CUDA = re.compile(r"^(?:cuda-(?:toolkit|libraries|drivers)|libcudart|libcublas|libcudnn|libnccl|nvidia-)")
+
+# NVIDIA's wheels of CUDA's libraries and compiler
+_LIBRARY = re.compile(r"^nvidia-")
 
 
 def env_sections(lock: Lock) -> Iterator[Section]:
@@ -51,6 +55,19 @@ def all_marks(lock: Lock) -> dict[str, dict[str, Cuda]]:
         if told := marks(section.pins):
             found.setdefault(place_of(section), {}).update(told)
     return found
+
+
+def libraries(lock: Lock) -> dict[str, dict[str, tuple[int, list[str]]]]:
+    """NVIDIA's packages that environments have in several versions -> version -> bytes, and who has it.
+
+    Those that are too small for environments to share are left out.
+    """
+    found: dict[str, dict[str, tuple[int, list[str]]]] = {}
+    for section in env_sections(lock):
+        for pin in section.pins:
+            if pin.size >= WORTH and _LIBRARY.match(pin.name):
+                found.setdefault(pin.name, {}).setdefault(pin.version, (pin.size, []))[1].append(place_of(section))
+    return {name: versions for name, versions in found.items() if len(versions) > 1}
 
 
 def system_cuda(lock: Lock) -> tuple[str, ...]:

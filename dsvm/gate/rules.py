@@ -21,6 +21,8 @@ from dsvm.model import Compat, EndRow, GateLevel, GpuRow, ModulesRow, Row
 # packages with the compiler
 _COMPILER = re.compile(r"\bcuda-(?:toolkit|nvcc|compiler)\b")
 
+SMALL = 100_000_000  # bytes of an image that nobody is warned of
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -125,6 +127,31 @@ def _apart(scene: Scene, members: Sequence[Part]) -> tuple[str, str]:
     )
     tools = listed(part.tool for part in members)
     return why, f"give {tools} environments of their own (env: of a tool), or builds for one CUDA"
+
+
+def shared_cuda(scene: Scene) -> Iterator[Finding]:
+    """Environments have the same CUDA libraries, which an image then has once"""
+    if not scene.gpu or not scene.locked:
+        return
+    if not scene.libraries:
+        yield Finding("shared-cuda", "ok", "no library of CUDA lies in the image in several versions")
+        return
+    sizes = [[size for size, _ in versions.values()] for versions in scene.libraries.values()]
+    more = sum(sum(one) - max(one) for one in sizes)
+    held = "; ".join(
+        f"{name} " + ", ".join(f"{version} in {some_of(places)}" for version, (_, places) in versions.items())
+        for name, versions in scene.libraries.items()
+    )
+    own = dict.fromkeys(
+        f"{tool} asks for {name} by name" for (_, name), tool in scene.named.items() if name in scene.libraries
+    )
+    yield Finding(
+        "shared-cuda",
+        "ok" if more < SMALL else "warning",
+        f"libraries of CUDA in several versions, {more / 1e6:.0f} MB more than one of each: {held}",
+        "; ".join((*own, "what holds the others, locking anew says")),
+        "" if more < SMALL else "ask for versions that go together; or leave it: each environment has its own",
+    )
 
 
 def promise(scene: Scene) -> Iterator[Finding]:
@@ -427,8 +454,8 @@ def _release(row: str, release: str) -> bool:
 
 # In the order in which people read them.
 RULES: tuple[Rule, ...] = (
-    python, framework_cuda, one_cuda, promise, cudnn, driver, one_driver, gpu_architecture, gpu_driver, toolkit,
-    repository, distribution, cpu_image, end_of_life,
+    python, framework_cuda, one_cuda, shared_cuda, promise, cudnn, driver, one_driver, gpu_architecture, gpu_driver,
+    toolkit, repository, distribution, cpu_image, end_of_life,
 )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from dsvm import ecosystems
 from dsvm.catalog import Catalog, applicable, near
 from dsvm.gate.asked import requirements, system_packages, texts_of
 from dsvm.gate.cuda import Cuda
-from dsvm.gate.locked import all_marks, env_sections, exactly, place_of, system_cuda
+from dsvm.gate.locked import all_marks, env_sections, exactly, libraries, place_of, system_cuda
 from dsvm.gate.parts import Part, locked_parts, promised_parts
 from dsvm.gate.tables import Tables
 from dsvm.lock import tools_of
@@ -57,6 +57,10 @@ class Scene:
     marks: Mapping[str, Mapping[str, Cuda]]
     # place -> package -> its versions
     cudnn: Mapping[str, Mapping[str, SpecifierSet]]
+    # of a lock: NVIDIA's package that environments have in several versions -> version -> bytes, and who has it
+    libraries: Mapping[str, Mapping[str, tuple[int, Sequence[str]]]]
+    # (place, package) that a tool asks for by name -> the tool
+    named: Mapping[tuple[str, str], str]
     # distribution packages of a lock that are CUDA or the driver
     system_cuda: tuple[str, ...]
     # tool -> all text of its source
@@ -126,6 +130,12 @@ def make_scene(
         locked=lock is not None,
         marks=all_marks(lock) if lock is not None else {},
         cudnn=cudnn,
+        libraries=libraries(lock) if lock is not None else {},
+        named={
+            (f"env-{env}", canonicalize_name(requirement.name)): tool
+            for tool, env, source in chosen
+            for requirement in requirements(source)
+        },
         system_cuda=system_cuda(lock) if lock is not None else (),
         texts={tool: tuple(texts_of(source, catalog, base.base)) for tool, _, source in chosen},
         gpus=tuple(rows[gpu] for gpu in dict.fromkeys(map(str.lower, asked))),

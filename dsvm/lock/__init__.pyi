@@ -26,6 +26,9 @@ from .relatives import relative as relative
 from .relatives import versions as versions
 from .requests import MACHINE as MACHINE
 from .resolver import resolve as resolve
+from .sharing import WORTH as WORTH
+from .sharing import Member as Member
+from .sharing import with_same as with_same
 from .sources import tools_of as tools_of
 from .sources import unsuited as unsuited
 from .trust import asked as asked

@@ -15,6 +15,7 @@ from dsvm.ecosystems import Context, GrowsOnTop, Request, bases
 from dsvm.lock.conflicts import Unsolved, blame, out_of_reach_now, without
 from dsvm.lock.requests import MACHINE, Wanted, input_of_base, wanted_sections
 from dsvm.lock.selection import Echo, choose
+from dsvm.lock.sharing import Member, can_share, share
 from dsvm.lock.sources import tools_of
 from dsvm.lock.wishes import Wishes
 from dsvm.model import (
@@ -130,12 +131,17 @@ def resolve(
                 hint=f"Resolve all of it again: invoke lock --variant {name} --upgrade",
             )
         echo(f"{want.id} ({want.ecosystem})")
-        pins, extra = ecosystems.get(want.ecosystem).resolve(wishes.asked(want.request), context)
+        return solved(want, wishes.asked(want.request), context)
+
+    def solved(want: Wanted, request: Request, context: Context = context) -> Section:
+        pins, extra = ecosystems.get(want.ecosystem).resolve(request, context)
         extra = extra_of(want.id, want.request, extra)
         digest = input_of(want)
+        moved.add(want.id)
         made = made_section(want.id, want.ecosystem, want.tools, want.as_json(), digest, pins, extra, kept, now)
         return made.model_copy(update={"formats": want.formats})
 
+    moved: set[str] = set()
     faults: list[DsvmError] = []
     sections = {"base": base_section}
 
@@ -159,6 +165,8 @@ def resolve(
         futures = [(want, pool.submit(one, want)) for want in wanted if want.id != MACHINE]
         for want, future in futures:
             take(want, future.result)
+    if not faults:
+        sections |= _shared(wanted, sections, moved, wishes, solved, echo)
     for want in wanted if not faults else ():
         if want.id == MACHINE:  # it comes on top of the container's system packages
             below = [section for name, section in sections.items() if name in ("base", "system")]
@@ -181,6 +189,33 @@ def resolve(
         left_out=tuple(left for _, left in sorted(gone.items())),
         sections=tuple(sorted(sections.values(), key=lambda section: section.id)),
     )
+
+
+def _shared(
+    wanted: Sequence[Wanted],
+    sections: Mapping[str, Section],
+    moved: Collection[str],
+    wishes: Wishes,
+    solved: Callable[[Wanted, Request], Section],
+    echo: Echo,
+) -> dict[str, Section]:
+    """The environments that follow others; `sections` has each as it was kept, or those of `moved` solved alone."""
+    by_id = {want.id: want for want in wanted if can_share(want.ecosystem)}
+
+    def again(member: Member, prefer: Mapping[str, str], exact: Mapping[str, str]) -> Section:
+        asked = wishes.asked(member.request)
+        return solved(by_id[member.section.id], replace(asked, prefer=prefer, exact={**exact, **asked.exact}))
+
+    members = [
+        Member(
+            sections[want.id],
+            want.request,
+            stays={**wishes.prefer.get(want.id, {}), **wishes.exact.get(want.id, {})},
+            moves=want.id in moved,
+        )
+        for want in by_id.values()
+    ]
+    return share(members, again, echo)
 
 
 def _of_machine(

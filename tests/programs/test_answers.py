@@ -197,7 +197,7 @@ def test_explain_has_every_rule_and_says_why_it_refuses() -> None:
     answer = read(done)
     assert answer["verdict"] == "refused"
     found = {rule["rule"]: rule["findings"] for rule in answer["rules"]}
-    assert len(found) == 14
+    assert len(found) == 15
     assert found["repository"] == [], "nothing that it looks at"
     (first, *_) = (one for one in found["driver"] if one["level"] == "error")
     assert first["what"].startswith("CUDA 13 needs driver 580") and "install driver 580" in first["remedy"]

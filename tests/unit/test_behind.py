@@ -21,7 +21,7 @@ from dsvm.audit.behind import behind, relock
 from dsvm.audit.vulnerabilities import vulnerability
 from dsvm.ecosystems.pypi.offered import holders
 from dsvm.host import Host
-from dsvm.model import Compat, Finding, Hold, Holds, Lock
+from dsvm.model import Compat, Finding, Hold, Holds, Lock, Pin
 from dsvm.store import Store
 
 TODAY = datetime.date(2026, 11, 27)
@@ -175,6 +175,32 @@ def test_a_hold_is_what_holds_it(tmp_path: Path, index: PythonIndex) -> None:
     assert arrays.what.endswith("only the lock holds it")
     (again,) = relock(evidence)
     assert "arrays" in again.what and "numpy" not in again.what
+
+
+def test_another_environment_that_is_bound_to_a_large_package_is_what_holds_it(
+    tmp_path: Path, index: PythonIndex, server: Server
+) -> None:
+    index.links["arrays"].clear()
+    index.add("arrays", "1.4.0", "numpy")
+    index.add("numpy", "2.5.1")
+    PythonIndex(server, "simple-special").add("notebooks", "2.1+special", "numpy < 2.5")
+    small = lock_of(LOCKED, {**KERNEL, "numpy": "2.4.0"})
+    # what is small no environment takes because another one has it
+    assert [one.id for one in relock(evidence_of(tmp_path, small, index.url))] == ["env-base"]
+
+    def enlarged(pin: Pin) -> Pin:
+        return pin.model_copy(update={"size": 2 * locks.WORTH}) if pin.name == "numpy" else pin
+
+    sections = [one.model_copy(update={"pins": tuple(map(enlarged, one.pins))}) for one in small.sections]
+    evidence = evidence_of(tmp_path, small.model_copy(update={"sections": tuple(sections)}), index.url)
+    (one,) = of_base(evidence)
+    assert one.what == (
+        "numpy 2.4.0 in env-base: pypi has 2.5.1; env-nets is bound to 2.4.0, and the image has that once for both"
+    )
+    assert one.action == "let the manifest of arrays ask for numpy by name, if it needs a newer one"
+    (nets,) = (one for one in behind(evidence) if one.where.section == "env-nets")
+    assert nets.what == "numpy 2.4.0 in env-nets: pypi has 2.5.1; notebooks holds it"
+    assert list(relock(evidence)) == []
 
 
 def test_the_gate_is_what_holds_it(tmp_path: Path, index: PythonIndex) -> None:

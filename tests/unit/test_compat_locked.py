@@ -134,3 +134,27 @@ def test_names_numbers_and_labels_tell_a_package_s_cuda(major: int, minor: int, 
     assert of("nvidia-cuda-runtime", f"{major}.{minor}.77") == [(major, minor)]
     assert of(f"jax-cuda{major}-plugin", "0.12") == [(major,)]
     assert of(name, f"{major}.{minor}") == of(name, f"{major}.{minor}+cpu") == []
+
+
+def test_cuda_that_lies_in_the_image_in_several_versions_is_said_with_who_has_it(tmp_path: Path) -> None:
+    cudnn = {"pypi": ["nvidia-cudnn-cu13"], "cuda": "13"}
+    mine = overlay(tmp_path, {"pytorch": TORCH, "jax": {"pypi": ["jax[cuda13]"], "cuda": "13"}, "cudnn": cudnn})
+
+    def said(*, size: int, **cudnns: str) -> list[tuple[str, str]]:
+        lock = locked(mine, {f"env-{env}": {"nvidia-cudnn-cu13": version} for env, version in cudnns.items()})
+        sections = [
+            one.model_copy(update={"pins": tuple(pin.model_copy(update={"size": size}) for pin in one.pins)})
+            for one in lock.sections
+        ]
+        findings = found(mine, lock.model_copy(update={"sections": tuple(sections)}))
+        return [(one.level, f"{one.what}; {one.why}") for one in findings if one.rule == "shared-cuda"]
+
+    ((level, text),) = said(size=500_000_000, pytorch="9.24.0.43", jax="9.24.0.43", cudnn="9.28.1.4")
+    assert level == "warning"
+    assert text.startswith("libraries of CUDA in several versions, 500 MB more than one of each: nvidia-cudnn-cu13 ")
+    assert "9.24.0.43 in env-jax, env-pytorch" in text and "9.28.1.4 in env-cudnn" in text
+    assert "cudnn asks for nvidia-cudnn-cu13 by name" in text
+    # a few megabytes are nobody's concern, and one version is as it should be
+    assert [level for level, _ in said(size=2_000_000, pytorch="9.24.0.43", cudnn="9.28.1.4")] == ["ok"]
+    assert [level for level, _ in said(size=500_000_000, pytorch="9.28.1.4", cudnn="9.28.1.4")] == ["ok"]
+    assert found(mine) and not [one for one in found(mine) if one.rule == "shared-cuda"], "without a lock nobody knows"

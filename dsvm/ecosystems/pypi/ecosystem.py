@@ -120,6 +120,9 @@ class Pypi:
     def package(self, request: Sequence[str | Sdist]) -> str:
         return name_of(text_of(request[0]))
 
+    def named(self, request: Request) -> Iterator[str]:
+        yield from map(name_of, wanted_by(request))
+
     def probe(self, request: Sequence[str | Sdist], index: str | None, context: Context) -> str | None:
         try:
             self._pins(Request(self.package(request), "probe", (request,), (index,) if index else ()), context)
