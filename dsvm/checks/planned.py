@@ -23,6 +23,7 @@ CLIENTS = {
     "javac": "java",
 }
 ASKS = "finds servers by name, and asks only those that it was told to trust"
+START_PAGE = "/usr/local/lib/dsvm/dsvm_start_page.py"  # the extension of Jupyter's server that shows it
 EDITOR_NODE = "/opt/code-server/lib/node"
 
 
@@ -126,6 +127,8 @@ def _of_program(plan: Plan, name: str) -> Iterator[Case]:
         yield Case("service_endpoints", name, "refuses strangers at every address", env=env)
         yield Case("lab_scripts", name, "every script of its pages is served")
         yield Case("lab_settings", name, "has the planned settings and extensions", env=env)
+        if START_PAGE in plan.files:
+            yield Case("start_page", name, "shows the start page")
     elif program == "code-server":
         yield Case("editor_endpoints", name, "refuses strangers at every address")
         yield Case("editor_scripts", name, "every script of its pages is served")

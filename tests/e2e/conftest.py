@@ -32,6 +32,7 @@ GROUPS = (
     ),
     ("test_outside_image",),
     ("test_nightly",),
+    ("test_start_page",),
     ("test_sharing",),
     ("test_two_engines", "test_remote_builder"),
     ("test_virtual_machine",),

@@ -35,6 +35,7 @@ START = "commands are found and start"
 SCRIPTS = "every script of its pages is served"
 PROCESS = "runs as the plan says"
 SETTINGS = "has the planned settings and extensions"
+PAGE = "shows the start page"
 
 Break = Callable[..., str]
 # ids of the checks that some broken image failed
@@ -261,7 +262,7 @@ def test_damage_of_many_kinds(plan: Plan, spoil: Break, failed: Callable[..., se
         "openblas: r_blas_threads.R",
         "polars: version",
         "jupyterlab: accepts the right token",
-        *(f"jupyterlab: {check}" for check in (OTHER_START, PROCESS, SCRIPTS, SETTINGS)),
+        *(f"jupyterlab: {check}" for check in (OTHER_START, PROCESS, SCRIPTS, SETTINGS, PAGE)),
         *(f"code-server: {check}" for check in (OTHER_START, PROCESS, SCRIPTS)),
         "code-server: refuses a client without a token",
         "code-server: refuses a wrong token",
@@ -372,7 +373,7 @@ def test_root_and_a_service_on_another_port(spoil: Break, failed: Callable[..., 
         "image: user is ds, not root",
         "jupyterlab: accepts the right token",
         "jupyterlab: answers",
-        *(f"jupyterlab: {check}" for check in (OTHER_START, PROCESS, SCRIPTS, SETTINGS)),
+        *(f"jupyterlab: {check}" for check in (OTHER_START, PROCESS, SCRIPTS, SETTINGS, PAGE)),
         "jupyterlab: refuses a client without a token",
         "jupyterlab: refuses a wrong token",
         "jupyterlab: refuses strangers at every address",

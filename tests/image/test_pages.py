@@ -1,6 +1,11 @@
-"""Every script that the pages of JupyterLab and code-server can load is there, and is served as one."""
+"""Every script that the pages of JupyterLab and code-server can load is there, and is served as one.
+
+JupyterLab's server has a page of ours too, which says what is in the image.
+"""
 
 from __future__ import annotations
+
+import html
 
 from dsvm.checks.planned import Case
 from dsvm.model import Plan
@@ -18,6 +23,13 @@ def test_lab_scripts(case: Case, plan: Plan, image: Image) -> None:
     if found["asked"] < LEAST_LAB:
         fail(f"only {found['asked']} scripts were found, of {found['entries']}")
     _judge(found["asked"], found["wrong"])
+
+
+def test_start_page(case: Case, plan: Plan, image: Image) -> None:
+    found = image.probe("page.py", str(plan.services[case.tool].port), "/dsvm/start")
+    absent = [tool.name for tool in plan.tools if f"<td>{html.escape(tool.version)}</td>" not in found["text"]]
+    if found["status"] != 200 or not found["type"].startswith("text/html") or absent:
+        fail(f"/dsvm/start: {found['status']}, {found['type']}; not there: {', '.join(absent)}", found["text"])
 
 
 def test_editor_scripts(case: Case, plan: Plan, image: Image) -> None:

@@ -16,6 +16,9 @@ LEAST_LAB, LEAST_EDITOR = 3, 50
 # Variables that change what programs of Python and Node.js, Jupyter and code-server do
 TELLING = re.compile(r"(JUPYTER|IPYTHON|PYTHON|NODE|VSCODE|CODE_SERVER|CS_|LD_)|(HASHED_)?PASSWORD$")
 STARTER = "/usr/local/bin/dsvm-start"
+# files by which the plan itself brings extensions of JupyterLab's server and of its pages
+SERVER = re.compile(r"/etc/jupyter/jupyter_server_config[.]d/[^/]+[.]json")
+LAB = re.compile(r"/usr/local/share/jupyter/labextensions/((?:@[^/]+/)?[^/]+)/package[.]json")
 STARTERS = {"JUPYTER_PATH"}  # what it sets by itself: where packages of a user's own are
 
 
@@ -48,8 +51,16 @@ def test_lab_settings(case: Case, plan: Plan, image: Image) -> None:
     sections = [section for section in plan.sections if section.extra.get("env") == case.env]
     packages = sorted({re.sub(r"[-_.]+", "-", pin.name).lower() for section in sections for pin in section.pins})
     words = json.dumps(_options(service.run))
-    found = image.probe("lab_settings.py", str(service.port), words, json.dumps(packages), python=BASE_PYTHON)
+    told = (str(service.port), words, json.dumps(packages), json.dumps(_of_files(plan)))
+    found = image.probe("lab_settings.py", *told, python=BASE_PYTHON)
     _judge(found["planned"], LEAST_LAB, found["wrong"])
+
+
+def _of_files(plan: Plan) -> dict[str, list[str]]:
+    """Names of the extensions that files of the plan are."""
+    said = [json.loads(file.text or "{}") for path, file in plan.files.items() if SERVER.fullmatch(path)]
+    enabled = [name for one in said for name, on in one["ServerApp"]["jpserver_extensions"].items() if on]
+    return {"server": enabled, "lab": [found[1] for path in plan.files if (found := LAB.fullmatch(path))]}
 
 
 def test_editor_settings(case: Case, plan: Plan, image: Image) -> None:

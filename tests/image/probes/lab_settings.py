@@ -1,9 +1,10 @@
 """Compare settings and extensions of JupyterLab with what the plan says.
 
-argv are its port, the words that it is started with, and the names of the planned packages of its environment, both as
-JSON. Settings are those that its application has when it is loaded here, from all files that it reads, and so are
-extensions of the server; those of the page are what the page of the running server says. Planned are those that planned
-packages bring. Prints {"planned": how many extensions, "wrong": {what is wrong: details}} as JSON.
+argv are its port, and as JSON the words that it is started with, the names of the planned packages of its environment,
+and {"server": names, "lab": names} of the extensions that planned files are. Settings are those that its application
+has when it is loaded here, from all files that it reads, and so are extensions of the server; those of the page are
+what the page of the running server says. Planned are those that planned packages bring, and planned files. Prints
+{"planned": how many extensions, "wrong": {what is wrong: details}} as JSON.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-port, words, packages = sys.argv[1], json.loads(sys.argv[2]), set(json.loads(sys.argv[3]))
+port = sys.argv[1]
+words, packages, files = map(json.loads, sys.argv[2:])
 PLACES = {"{home}": os.environ["HOME"], "{cookie_key}": str(Path("key").resolve())}
 # What LabApp sets by itself, and --no-browser
 OWN = {
@@ -42,11 +44,11 @@ def records() -> Iterator[tuple[Path, str]]:
 
 
 def planned() -> tuple[set[str], set[str], set[str]]:
-    """Extensions of the server that packages enable, those of the page that they bring, and those that these replace.
+    """Extensions of the server that are enabled, those of the page, and those that these replace.
 
     https://jupyterlab.readthedocs.io/en/stable/extension/extension_dev.html#disabling-other-extensions
     """
-    server, lab, replaced = set(), set(), set()
+    server, lab, replaced = set(files["server"]), set(files["lab"]), set()
     for site, record in records():
         for path, name in LAB.findall(record):
             lab.add(name)
