@@ -22,6 +22,7 @@ CLIENTS = {
     "Rscript": "r",
     "javac": "java",
 }
+GREETS = "a terminal says what is here, on one screen"
 ASKS = "finds servers by name, and asks only those that it was told to trust"
 START_PAGE = "/usr/local/lib/dsvm/dsvm_start_page.py"  # the extension of Jupyter's server that shows it
 EDITOR_NODE = "/opt/code-server/lib/node"
@@ -142,6 +143,7 @@ def _of_image(plan: Plan) -> Iterator[Case]:
     yield Case("health", IMAGE, "health check passes")
     yield Case("hooks", IMAGE, "nothing unplanned runs when programs start")
     yield Case("shells", IMAGE, "every shell finds the same commands")
+    yield Case("greeting", IMAGE, GREETS)
     yield Case("start_command", IMAGE, "dsvm-start runs a command")
     yield Case("start_orphans", IMAGE, "orphans are reaped")
     if plan.services:

@@ -66,6 +66,7 @@ PLATFORMS: Mapping[Platform, Traits] = {
             USER_PYTHON: "dsvm-python",
             "/usr/local/bin/dsvm-info": "dsvm-info",
             "/usr/local/lib/dsvm/start_page.py": "start_page.py",
+            "/usr/local/lib/dsvm/greeting.py": "greeting.py",
         },
         kernel=(USER_PYTHON, "{env}"),
     ),

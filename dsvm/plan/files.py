@@ -17,12 +17,17 @@ PROVISIONERS = ROOT / "scripts" / "machine"
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # What NVIDIA's container runtime gives an image that asks for it
 GPU_ENVIRONMENT = {"NVIDIA_DRIVER_CAPABILITIES": "compute,utility", "NVIDIA_VISIBLE_DEVICES": "all"}
-# A login shell, such as each terminal of JupyterLab, reads /etc/profile, which sets PATH anew.
-LOGIN_PATH = File(
+# A login shell, such as each terminal of JupyterLab, reads /etc/profile, which sets PATH anew. The first one on a
+# terminal says what is here; a shell within it, and a window of tmux or screen, need not be told again.
+LOGIN = File(
     text="""\
 PATH=/opt/envs/base/bin:$PATH
 if own=$(dsvm-python --bin base 2>/dev/null); then PATH=$own:$PATH; fi
 unset own
+case $-${TMUX:+:}${STY:+:} in
+    *:*) ;;
+    *i*) if [ "${SHLVL:-1}" -le 1 ] && [ -t 1 ] && [ ! -e ~/.hushlogin ]; then dsvm-info --motd 2>/dev/null || :; fi ;;
+esac
 """
 )
 
@@ -31,7 +36,7 @@ def small_files(
     catalog: Catalog, lock: Lock, here: Traits, machine: MachinePart | None, *, laid_out: bool
 ) -> dict[str, File]:
     """Small files of all tools, with their text, the kernelspecs, and what every virtual machine has."""
-    files: dict[str, File] = {"/etc/profile.d/dsvm.sh": LOGIN_PATH} if here.files else {}
+    files: dict[str, File] = {"/etc/profile.d/dsvm.sh": LOGIN} if here.files else {}
     if machine is not None:
         serves = any(catalog.tools[choice.tool].service for choice in lock.choices)
         # a machine that had an operating system already has a disk, a name and a network of its own

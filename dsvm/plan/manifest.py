@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from dsvm.model import Plan, Section
@@ -28,6 +29,7 @@ def image_manifest(plan: Plan) -> dict[str, Any]:
         "accelerator": plan.accelerator,
         "base": plan.base.base,
         "lock": plan.lock_digest,
+        "created": datetime.fromtimestamp(plan.epoch, UTC).date().isoformat(),
         "tools": [
             {
                 **tool.model_dump(

@@ -14,7 +14,7 @@ import pytest
 from workbench import BIG, ROOT, Done, Silent, broken_image, docker, image
 
 from dsvm import checks
-from dsvm.checks.planned import ASKS
+from dsvm.checks.planned import ASKS, GREETS
 from dsvm.checks.report import failures
 from dsvm.container.verification import verify
 from dsvm.host import find_engine
@@ -268,6 +268,7 @@ def test_damage_of_many_kinds(plan: Plan, spoil: Break, failed: Callable[..., se
         "code-server: refuses a wrong token",
         "code-server: refuses strangers at every address",
         "image: dsvm-info agrees with the plan",
+        f"image: {GREETS}",
         "image: dsvm-start runs a command",
         "image: every shell finds the same commands",
         "image: exactly the planned kernels",

@@ -1,4 +1,4 @@
-"""JupyterLab's start page in a real image and a real browser, and images in which it is broken."""
+"""What people see first in a real image, JupyterLab's start page and a terminal, and images in which it is broken."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import BrowserContext, expect, sync_playwright
 from workbench import ROOT, Done, Invoke, Silent, broken_image, docker
 
+from dsvm.checks.planned import GREETS
 from dsvm.container.verification import verify
 from dsvm.host import find_engine
 from dsvm.model import Plan
@@ -20,6 +21,7 @@ VARIANT = "cpu-minimal"
 EXTENSION = "/usr/local/share/jupyter/labextensions/dsvm-start-page"
 SERVER = "/usr/local/lib/dsvm/dsvm_start_page.py"
 SETTINGS = "has the planned settings and extensions"
+Failed = Callable[..., set[str]]
 CHROMIUM = shutil.which("chromium") or ""
 
 
@@ -65,21 +67,21 @@ def test_who_has_no_token_is_asked_for_it(url: str, browser: BrowserContext) -> 
     assert urllib.parse.urlsplit(page.url).path == "/login"
 
 
-def ids(name: str, folder: Path) -> set[str]:
-    """The checks of JupyterLab that an image fails."""
+def ids(name: str, folder: Path, tool: str = "jupyterlab") -> set[str]:
+    """The checks of a tool, or of `image`, that an image fails."""
     plan = Plan.model_validate_json((ROOT / "build" / VARIANT / "plan.json").read_bytes())
-    report = verify(plan, name, engine=find_engine(), folder=folder, only=["jupyterlab"], view=Silent())
+    report = verify(plan, name, engine=find_engine(), folder=folder, only=[tool], view=Silent())
     return {result.check for result in report.results if result.outcome == "failed"}
 
 
 @pytest.fixture
-def failed(built: Done, tmp_path: Path) -> Iterator[Callable[[str], set[str]]]:
-    """Breaks the image by a shell script and verifies it; the checks of JupyterLab that failed."""
+def failed(built: Done, tmp_path: Path) -> Iterator[Failed]:
+    """Breaks the image by a shell script and verifies it; the checks of a tool, or of `image`, that failed."""
     tag = "dsvm-e2e/start-page:latest"
 
-    def spoiled(script: str) -> set[str]:
+    def spoiled(script: str, tool: str = "jupyterlab") -> set[str]:
         broken_image(tag, f"dsvm/{VARIANT}:latest", tmp_path, script)
-        return ids(tag, tmp_path)
+        return ids(tag, tmp_path, tool)
 
     yield spoiled
     docker("image", "rm", "--force", tag)
@@ -105,5 +107,14 @@ def test_nothing_fails_in_the_image_as_it_is(built: Done, tmp_path: Path) -> Non
         pytest.param(f"rm -r {EXTENSION}", {SETTINGS}, id="not in the launcher"),
     ],
 )
-def test_what_is_broken_is_found(failed: Callable[[str], set[str]], script: str, expected: set[str]) -> None:
+def test_what_is_broken_is_found(failed: Failed, script: str, expected: set[str]) -> None:
     assert failed(script) == expected
+
+
+def test_a_greeting_that_says_too_much_and_too_often(failed: Failed) -> None:
+    script = r"""
+    sed -i 's/    yield ""/    yield from [""] * 30/' /usr/local/lib/dsvm/greeting.py
+    sed -i 's/ && . ! -e ~.[.]hushlogin .;/;/' /etc/profile.d/dsvm.sh
+    ! grep hushlogin /etc/profile.d/dsvm.sh
+    """
+    assert failed(script, "image") == {GREETS}

@@ -40,6 +40,7 @@ def image(*tools: dict[str, Any], **more: Any) -> dict[str, Any]:
         "accelerator": "cpu",
         "base": "debian-12",
         "lock": "ab" * 32,
+        "created": "2026-11-22",
         "tools": list(tools),
         "services": {},
         "left_out": [],
