@@ -26,7 +26,7 @@ from server import Resource, Server
 
 from dsvm.ecosystems import Asked, Context, Offered, Request
 from dsvm.ecosystems.npm.ecosystem import ECOSYSTEM, Program, file_name
-from dsvm.ecosystems.npm.registry import check_integrity, manifest_and_lock
+from dsvm.ecosystems.npm.registry import check_integrity, manifests_and_locks
 from dsvm.ecosystems.npm.tree import labels, needed, registry_path
 from dsvm.host import Host
 from dsvm.model import Base, LockError, Pin, Section, canonical_json
@@ -525,7 +525,7 @@ def test_a_tarball_that_is_none_is_said(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "one.tgz"
     path.write_bytes(content)
     with pytest.raises(LockError, match=r"no npm package|has no \./package\.json"):
-        manifest_and_lock(path, "", "one")
+        manifests_and_locks(path, ("",), "one")
 
 
 def test_an_archive_that_unpacks_for_ever_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -533,7 +533,7 @@ def test_an_archive_that_unpacks_for_ever_is_given_up(tmp_path: Path, monkeypatc
     path = tmp_path / "one.tgz"
     path.write_bytes(tarball({"a": b"0" * 2000, "package.json": "{}"}))
     with pytest.raises(LockError, match="GiB, in it"):
-        manifest_and_lock(path, "", "one")
+        manifests_and_locks(path, ("",), "one")
 
 
 # --- what is newer -----------------------------------------------------------------------------------------

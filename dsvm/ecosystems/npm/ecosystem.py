@@ -20,7 +20,7 @@ from dsvm.ecosystems.licenses.reading import shown, stated, tar_texts
 from dsvm.ecosystems.licenses.texts import own_terms
 from dsvm.ecosystems.npm.registry import (
     documents,
-    manifest_and_lock,
+    manifests_and_locks,
     needs_of,
     pin_of,
     solve,
@@ -130,8 +130,8 @@ class Npm:
         top_pin = pin_of(top, context)
         archive = context.store.path(top_pin.sha256)
         entries, locks = [], {}
-        for root in ("", *program.nested):
-            manifest, lock = manifest_and_lock(archive, root, top.name)
+        folders = manifests_and_locks(archive, ("", *program.nested), top.name)
+        for root, (manifest, lock) in folders.items():
             if lock is None:
                 work = context.work / f"npm-{request.section}" / (root or "top")
                 lock = locks[root] = without_hosts(solve(manifest, work, top.name, context))
@@ -339,8 +339,8 @@ class Npm:
             raise LockError(f"{top.name} {top.version} is not in the store, and only it says what it needs")
         archive = context.store.path(top.sha256)
         found: dict[tuple[str, str], list[str]] = {}
-        for root in ("", *program.nested):
-            manifest, lock = manifest_and_lock(archive, root, top.name)
+        folders = manifests_and_locks(archive, ("", *program.nested), top.name)
+        for root, (manifest, lock) in folders.items():
             if lock is None:
                 work = context.work / f"npm-{section}" / (root or "top")
                 solved = solve(manifest, work, top.name, context)

@@ -146,13 +146,25 @@ def documents(archive: Path, names: Sequence[str]) -> Iterator[tuple[str, str, d
         raise LockError(f"{archive.name}: no npm package: {type(error).__name__}: {error}") from error
 
 
-def manifest_and_lock(archive: Path, root: str, name: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """package.json of a folder in the program's archive, and its lock file when it ships one."""
+def manifests_and_locks(
+    archive: Path, roots: Sequence[str], name: str
+) -> dict[str, tuple[dict[str, Any], dict[str, Any] | None]]:
+    """Folder -> package.json there in the program's archive, and its lock file when it ships one.
+
+    Raises LockError for a folder without a package.json.
+    """
     files = documents(archive, ("package.json", *LOCK_FILES))
-    found = {file: content for folder, file, content in files if folder == root}
-    if "package.json" not in found:
-        raise LockError(f"{name} has no {root or '.'}/package.json", hint="Correct 'nested' of the tool's npm source")
-    return found["package.json"], next((found[file] for file in LOCK_FILES if file in found), None)
+    found = {(folder, file): content for folder, file, content in files if folder in roots}
+    missing = [root or "." for root in roots if (root, "package.json") not in found]
+    if missing:
+        raise LockError(f"{name} has no {missing[0]}/package.json", hint="Correct 'nested' of the tool's npm source")
+    return {
+        root: (
+            found[root, "package.json"],
+            next((found[root, file] for file in LOCK_FILES if (root, file) in found), None),
+        )
+        for root in roots
+    }
 
 
 def solve(manifest: Mapping[str, Any], work: Path, name: str, context: Context) -> dict[str, Any]:
