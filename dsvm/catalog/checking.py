@@ -29,8 +29,15 @@ def cross_check(catalog: Catalog, broken: Set[tuple[str, str]]) -> Iterator[str]
             for other in tool.requires
             if other not in catalog.tools and ("tools", other) not in broken
         )
+        uses = tool.notebook.uses if tool.notebook else ()
+        yield from (
+            f"{where}:{line_of(where, other)}: its notebook uses {catalog.no_tool(other)}"
+            for other in uses
+            if other not in catalog.tools and ("tools", other) not in broken
+        )
         wanted = [check.script for check in tool.checks if check.script]
         wanted += [file.source for file in tool.files.values() if file.source]
+        wanted += [tool.notebook.source] if tool.notebook else []
         for relative in wanted:
             if not any((folder / relative).is_file() for folder in catalog.folders):
                 yield f"{where}:{line_of(where, relative)}: no file '{relative}' in the manifests"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from dsvm import ecosystems
 from dsvm.ecosystems import BringsClients, Client
@@ -75,6 +76,8 @@ def _of_tools(plan: Plan) -> Iterator[Case]:
     for tool in plan.tools:
         if tool.commands:
             yield Case("commands", tool.name, "commands are found and start")
+        if tool.notebook:
+            yield Case("notebook", tool.name, f"notebook {PurePosixPath(tool.notebook.path).name}")
         for check in tool.checks:
             if check.version is not None:
                 package = check.version.package

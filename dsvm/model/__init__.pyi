@@ -113,6 +113,7 @@ from .oci import digest_of_bytes as digest_of_bytes
 from .oci import read_document as read_document
 from .plan import MachinePart as MachinePart
 from .plan import Plan as Plan
+from .plan import PlannedNotebook as PlannedNotebook
 from .plan import PlannedTool as PlannedTool
 from .plan import Stage as Stage
 from .plan import Step as Step
@@ -137,6 +138,7 @@ from .retired import RetiredTools as RetiredTools
 from .tools import Check as Check
 from .tools import File as File
 from .tools import Kernel as Kernel
+from .tools import Notebook as Notebook
 from .tools import Service as Service
 from .tools import Source as Source
 from .tools import Tool as Tool

@@ -52,6 +52,14 @@ class Stage(Model):
     unreproducible: str | None = Field(None, description="why two builds may differ; None: they may not")
 
 
+class PlannedNotebook(Model):
+    """A sample notebook in an image."""
+
+    title: Line
+    path: ImagePath
+    kernel: Name
+
+
 class PlannedTool(Model):
     """A tool as the image has it: what checks and reports are made from."""
 
@@ -66,6 +74,7 @@ class PlannedTool(Model):
     env: Name | None = None
     commands: tuple[str, ...] = ()
     kernel: Kernel | None = None
+    notebook: PlannedNotebook | None = Field(None, exclude_if=is_none)
     service: Service | None = None
     checks: tuple[Check, ...] = ()
     versions: dict[str, str] = Field(default_factory=dict, description="locked versions of all its own packages")

@@ -127,6 +127,15 @@ class Check(Model):
         return self.when.holds(accelerator=accelerator, base=base) and not (shell and base.platform == "windows")
 
 
+class Notebook(Model):
+    """A sample notebook that shows a tool at work: in every image that has its kernel, and all of `uses`, too."""
+
+    source: Annotated[str, StringConstraints(pattern=r"^notebooks/[a-z0-9][a-z0-9-]*[.]ipynb$")] = Field(
+        description="a file in the manifests folder; its first heading is its title"
+    )
+    uses: tuple[ToolName, ...] = Field((), description="tools that it needs beside its own")
+
+
 class Kernel(Model):
     """A Jupyter kernel that a tool brings."""
 
@@ -198,6 +207,7 @@ class Tool(Model):
         (), description="commands that users find on PATH"
     )
     kernel: Kernel | None = None
+    notebook: Notebook | None = Field(None, exclude_if=is_none)
     service: Service | None = None
     files: dict[ImagePath, File] = Field(default_factory=dict)
     environment: dict[Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$")], Line] = Field(

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from dsvm import ROOT
 from dsvm.catalog import Catalog
 from dsvm.model import File, InputError, Kernel, Lock, MachinePart, Tool, Traits
+from dsvm.plan.notebooks import notebook_text, planned_notebook
 
 # What runs in a virtual machine while it is built; below it the files of every machine, of those that serve, and of
 # those whose disk is laid out here.
@@ -48,6 +49,8 @@ def small_files(
         for path, file in tool.files.items() if here.files else ():
             text = catalog.file(file.source).read_text(encoding="utf-8") if file.source else file.text
             files[path] = File(text=text, mode=file.mode)
+        if here.files and tool.notebook and (notebook := planned_notebook(catalog, lock, tool)):
+            files[notebook.path] = File(text=notebook_text(catalog, tool.notebook))
         if tool.kernel is not None:
             files[f"{here.kernels}/{tool.kernel.name}/kernel.json"] = File(text=_kernelspec(tool, tool.kernel, here))
     return dict(sorted(files.items()))

@@ -47,6 +47,7 @@ def image_manifest(plan: Plan) -> dict[str, Any]:
                 ),
                 "commands": list(tool.commands),
                 "kernel": tool.kernel.name if tool.kernel else None,
+                **({"notebook": tool.notebook.model_dump(mode="json")} if tool.notebook else {}),
             }
             for tool in plan.tools
         ],

@@ -8,6 +8,7 @@ from dsvm import ecosystems
 from dsvm.catalog import Catalog
 from dsvm.ecosystems import Ecosystem
 from dsvm.model import Lock, LockError, Pin, PlannedTool, Section, Tool, traits
+from dsvm.plan.notebooks import planned_notebook
 
 
 def locked_versions(catalog: Catalog, lock: Lock) -> dict[str, str]:
@@ -60,6 +61,7 @@ def planned_tool(catalog: Catalog, lock: Lock, tool: Tool) -> PlannedTool:
         env=tool.env if any(ecosystem.placement == "env" for ecosystem, _ in asked) else None,
         commands=tool.commands,
         kernel=tool.kernel,
+        notebook=planned_notebook(catalog, lock, tool) if traits(base).files else None,
         service=tool.service if traits(base).services else None,
         checks=tuple(check for check in tool.checks if check.holds(accelerator=variant.accelerator, base=base)),
         versions={name: versions[name] for name in sorted(wanted) if name in versions},

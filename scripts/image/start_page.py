@@ -6,6 +6,7 @@ import html
 import subprocess
 from collections.abc import Iterator
 from itertools import groupby
+from pathlib import PurePosixPath
 from typing import Any
 
 Json = dict[str, Any]
@@ -32,8 +33,11 @@ details { margin: .5rem 0 } summary { cursor: pointer; font-weight: 600 }
 """
 
 
-def page(image: Json, gpus: list[str]) -> str:
-    """The whole page, of an image's manifest and of what `seen_gpus` says."""
+def page(image: Json, gpus: list[str], *, links: bool = False) -> str:
+    """The whole page, of an image's manifest and of what `seen_gpus` says.
+
+    With `links` sample notebooks are links, relative to the page: Jupyter's server opens them.
+    """
     title = f"{image['variant']}: what is here"
     return "\n".join(
         [
@@ -43,6 +47,7 @@ def page(image: Json, gpus: list[str]) -> str:
             f"<style>{STYLE}</style></head><body><main>",
             *_head(image, gpus),
             *_environments(image),
+            *_notebooks(image, links=links),
             *_adding(image),
             *_services(image),
             *_tools(image),
@@ -100,6 +105,24 @@ def _environments(image: Json) -> Iterator[str]:
         shown = ", ".join(inside[:12]) + (f" and {len(inside) - 12} more" if len(inside) > 12 else "")
         rows.append([_text(name), _code(f"dsvm-python {name}"), _text(shown)])
     yield from _table(["name", "in a terminal", "tools"], rows)
+
+
+def _notebooks(image: Json, *, links: bool) -> Iterator[str]:
+    found = [(tool, tool["notebook"]) for tool in image["tools"] if tool.get("notebook")]
+    if not found:
+        return
+    yield "<h2>Sample notebooks</h2>"
+    if links:
+        yield f"<p>Each opens as a copy of your own, in the folder {_code('samples')} of your home.</p>"
+    else:
+        yield f"<p>They lie in {_code(str(PurePosixPath(found[0][1]['path']).parent))}.</p>"
+    rows = []
+    for tool, one in sorted(found, key=lambda pair: (pair[0]["group"], pair[1]["title"])):
+        name = PurePosixPath(one["path"]).name
+        shown = _text(one["title"])
+        place = f'<a href="notebooks/{_text(name)}">{shown}</a>' if links else f"{shown}: {_code(name)}"
+        rows.append([place, _text(tool["group"].replace("-", " ")), _text(one["kernel"])])
+    yield from _table(["notebook", "group", "kernel"], rows)
 
 
 def _adding(image: Json) -> Iterator[str]:

@@ -20,6 +20,7 @@ from dsvm.model import Plan
 VARIANT = "cpu-minimal"
 EXTENSION = "/usr/local/share/jupyter/labextensions/dsvm-start-page"
 SERVER = "/usr/local/lib/dsvm/dsvm_start_page.py"
+NOTEBOOK = "/usr/local/share/dsvm/notebooks/first-steps.ipynb"
 SETTINGS = "has the planned settings and extensions"
 Failed = Callable[..., set[str]]
 CHROMIUM = shutil.which("chromium") or ""
@@ -59,6 +60,18 @@ def test_the_launcher_opens_the_page(url: str, browser: BrowserContext) -> None:
     expect(opened.value.get_by_role("cell", name="dsvm-python base")).to_be_visible()
     lab.get_by_role("menuitem", name="Help").click()
     expect(lab.get_by_role("menuitem", name="Start Page")).to_be_visible()
+
+
+def test_a_sample_notebook_opens_as_a_copy_of_ones_own(url: str, browser: BrowserContext) -> None:
+    page = browser.new_page()
+    page.goto(url)
+    for said in ("First steps", "mine"):
+        page.goto(urllib.parse.urljoin(url, "/dsvm/start"))
+        page.get_by_role("link", name="First steps").click()
+        expect(page.get_by_role("heading", name=said)).to_be_visible(timeout=60_000)
+        assert urllib.parse.urlsplit(page.url).path.endswith("/tree/samples/first-steps.ipynb")
+        # what its reader has written stays
+        docker("exec", f"dsvm-{VARIANT}", "sed", "-i", "s/First steps/mine/", "samples/first-steps.ipynb")
 
 
 def test_who_has_no_token_is_asked_for_it(url: str, browser: BrowserContext) -> None:
@@ -104,7 +117,11 @@ def test_nothing_fails_in_the_image_as_it_is(built: Done, tmp_path: Path) -> Non
             {"shows the start page", SETTINGS, "every script of its pages is served"},
             id="not enabled, and no script",
         ),
-        pytest.param(f"rm -r {EXTENSION}", {SETTINGS}, id="not in the launcher"),
+        pytest.param(
+            f"rm -r {EXTENSION}; sed -i 's/sum(groups.values())/-1/' {NOTEBOOK}",
+            {SETTINGS, "notebook first-steps.ipynb"},
+            id="not in the launcher, and a notebook that fails",
+        ),
     ],
 )
 def test_what_is_broken_is_found(failed: Failed, script: str, expected: set[str]) -> None:

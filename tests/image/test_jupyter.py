@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from dsvm.checks.planned import Case, kernels
 from dsvm.model import PLATFORMS, Plan
 from image.harness import BASE_PYTHON, Image, fail
@@ -25,6 +27,16 @@ def test_kernel(case: Case, image: Image) -> None:
     expected = f"5050 /opt/envs/{case.env}/lib/" if case.env else "5050"
     if not printed.startswith(expected) or (case.env is None and printed.strip() != expected):
         fail(f"the notebook printed {printed!r}, not {expected!r}")
+
+
+def test_notebook(case: Case, plan: Plan, image: Image) -> None:
+    notebook = next(tool.notebook for tool in plan.tools if tool.name == case.tool)
+    assert notebook is not None
+    planned = json.loads(plan.files[notebook.path].text or "")
+    cells = sum(cell["cell_type"] == "code" for cell in planned["cells"])
+    found = image.probe("run_notebook.py", notebook.path, python=BASE_PYTHON, timeout=300)
+    if found["error"] or found["cells"] != cells:
+        fail(f"{notebook.path}: {found['cells']} of {cells} cells ran", found["error"])
 
 
 def test_kernelspecs(case: Case, plan: Plan, image: Image) -> None:

@@ -6,6 +6,7 @@ JupyterLab's server has a page of ours too, which says what is in the image.
 from __future__ import annotations
 
 import html
+from pathlib import PurePosixPath
 
 from dsvm.checks.planned import Case
 from dsvm.model import Plan
@@ -28,6 +29,8 @@ def test_lab_scripts(case: Case, plan: Plan, image: Image) -> None:
 def test_start_page(case: Case, plan: Plan, image: Image) -> None:
     found = image.probe("page.py", str(plan.services[case.tool].port), "/dsvm/start")
     absent = [tool.name for tool in plan.tools if f"<td>{html.escape(tool.version)}</td>" not in found["text"]]
+    names = [PurePosixPath(tool.notebook.path).name for tool in plan.tools if tool.notebook]
+    absent += [name for name in names if f'<a href="notebooks/{name}">' not in found["text"]]
     if found["status"] != 200 or not found["type"].startswith("text/html") or absent:
         fail(f"/dsvm/start: {found['status']}, {found['type']}; not there: {', '.join(absent)}", found["text"])
 

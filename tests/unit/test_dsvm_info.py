@@ -130,7 +130,7 @@ def test_json_is_the_manifest(tmp_path: Path) -> None:
     assert done.stdout == (tmp_path / "manifest.json").read_text()
 
 
-@pytest.mark.parametrize("arguments", [["--jsno"], ["--json", "git"], ["-x"]])
+@pytest.mark.parametrize("arguments", [["--jsno"], ["--json", "git"], ["-x"], ["--links"]])
 def test_bad_options(tmp_path: Path, arguments: list[str]) -> None:
     done = info(tmp_path, SOME, *arguments)
     assert done.returncode == 2
@@ -204,8 +204,8 @@ class Seen(HTMLParser):
         self.text.append(data)
 
 
-def page(tmp_path: Path, content: Any) -> Seen:
-    done = info(tmp_path, content, "--html")
+def page(tmp_path: Path, content: Any, *more: str) -> Seen:
+    done = info(tmp_path, content, "--html", *more)
     assert (done.returncode, done.stderr) == (0, "")
     seen = Seen(done.stdout)
     assert seen.open == [], "every element ends"
@@ -235,6 +235,17 @@ def test_the_page_names_the_gpus_that_the_driver_shows(tmp_path: Path) -> None:
     program.write_text("#!/bin/sh\nexit 9\n")
     done = subprocess.run([sys.executable, DSVM_INFO, "--html"], env=env, capture_output=True, text=True, check=True)
     assert "No GPU is seen here" in done.stdout
+
+
+def test_the_page_leads_to_notebooks_where_a_server_opens_them(tmp_path: Path) -> None:
+    one = {"title": "Nets <b>", "path": "/usr/local/share/dsvm/notebooks/nets.ipynb", "kernel": "nets"}
+    content = image(tool("pytorch", homepage=None, notebook=one), tool("git", homepage=None))
+    plain, served = page(tmp_path, content), page(tmp_path, content, "--links")
+    assert plain.places == [] and served.places == ["notebooks/nets.ipynb"]
+    assert "/usr/local/share/dsvm/notebooks" in plain.text and "nets.ipynb" in plain.text
+    for seen in (plain, served):
+        assert "Nets <b>" in "".join(seen.text)
+    assert "Sample notebooks" not in page(tmp_path, SOME).text
 
 
 @settings(max_examples=20, deadline=None)
