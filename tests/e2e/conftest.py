@@ -43,6 +43,7 @@ GROUPS = (
     ("test_r_and_julia",),
     ("test_ubuntu",),
     ("test_gpu",),
+    ("test_further_tools",),
 )
 FILES = {file: (number, place) for number, files in enumerate(GROUPS) for place, file in enumerate(files)}
 
