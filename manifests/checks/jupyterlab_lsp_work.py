@@ -1,4 +1,4 @@
-"""the language server answers with completions as the editor asks, and JupyterLab knows it."""
+"""the language server answers with completions as the editor asks, and JupyterLab knows it and has what asks."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ def check() -> dict[str, object]:
     import json
     import subprocess
     import sys
+    from pathlib import Path
 
     from jupyter_lsp import LanguageServerManager
 
@@ -16,6 +17,10 @@ def check() -> dict[str, object]:
     manager.initialize()
     if "pylsp" not in manager.language_servers:
         raise AssertionError(f"JupyterLab knows {sorted(manager.language_servers)}")
+    page = Path(sys.prefix, "share/jupyter/labextensions/@jupyter-lsp/jupyterlab-lsp")
+    about = json.loads((page / "package.json").read_text())
+    if not (page / about["jupyterlab"]["_build"]["load"]).is_file():
+        raise AssertionError("JupyterLab's pages have no extension for it")
     text = "import json\njson.dum"
     place = {"textDocument": {"uri": "file:///x.py"}, "position": {"line": 1, "character": 8}}
     document = {"uri": "file:///x.py", "languageId": "python", "version": 1, "text": text}

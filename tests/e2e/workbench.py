@@ -166,7 +166,7 @@ module() {
     mkdir "$site/$2"
     printf '__version__ = "%s"\n' "$3" > "$site/$2/__init__.py"
 }
-# package ENV NAME: a Python package of which only what it says of itself is left, and modules that are empty
+# package ENV NAME: a Python package of which only what it says of itself, programs and empty modules are left
 package() {
     /opt/envs/"$1"/bin/python - "$2" <<'END'
 import shutil, sys
@@ -177,7 +177,7 @@ for one in files(sys.argv[1]) or sys.exit(f"{sys.argv[1]} has no files"):
     if one.suffix == ".py" and path.exists():
         path.write_text("")
         shutil.rmtree(path.parent / "__pycache__", ignore_errors=True)
-    elif one.suffix == ".so":
+    elif not {"bin", "etc"} & {*one.parts} and not one.parts[0].endswith(".dist-info"):
         path.unlink(missing_ok=True)
 END
 }
